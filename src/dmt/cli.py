@@ -1,0 +1,181 @@
+"""Configuration -> objects -> a run; the only module below the entry points that knows Hydra."""
+
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.loggers import Logger
+
+from dmt.data import AttributeSplits
+from dmt.errors import UserError
+from dmt.modules import TraversalModule
+from dmt.preparation import Preparation, Prepared
+from dmt.reporting.loggers import finish, log_images
+from dmt.reporting.progress import InversionBar
+from dmt.reporting.results import EditedImage, edited_images, mean_record, write_results
+from dmt.traversal import check_budget
+
+log = logging.getLogger("dmt")
+
+
+def guarded(main: Callable[[], Any]) -> None:
+    """Run a Hydra entry point; what a user can cause ends in one line on stderr and exit code 1.
+
+    ``HYDRA_FULL_ERROR=1`` shows the whole traceback instead.
+    """
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        main()
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would otherwise print
+    try:
+        main()
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+
+
+def train(cfg: DictConfig) -> None:
+    """Fit the manifold of the data set, or find it."""
+    folder = _begin(cfg)
+    began = time.perf_counter()
+    data = _data(cfg, task=None)
+    prepared = _preparation(cfg, data).manifold(instantiate(cfg.manifold), cfg.manifold_path)
+    logger = _logger(cfg, folder)
+    if logger is not None:
+        logger.log_hyperparams(_settings(cfg))
+        logger.log_metrics(_manifold_metrics(prepared))
+    finish(logger)
+    log.info("done in %.0f s; edit with: python traverse.py (same options)", time.perf_counter() - began)
+
+
+def traverse(cfg: DictConfig) -> list[EditedImage]:
+    """Edit images; fit what is missing before."""
+    budget = check_budget(cfg["lambda"])
+    folder = _begin(cfg)
+    data = _data(cfg, task=instantiate(cfg.task))
+    preparation = _preparation(cfg, data)
+    prepared = preparation.manifold(instantiate(cfg.manifold), cfg.manifold_path)
+    codes = preparation.codes(prepared)
+    source, target = _present(codes[data.source]), _present(codes[data.target])
+    title = f"{_choice(cfg, 'task')}\nλ' = {budget:g}"
+    log.info("sets: %d source and %d target images; editing %d", len(source), len(target), len(data.inputs))
+
+    bar = InversionBar(len(data.inputs))
+    module = TraversalModule(
+        prepared.extractor,
+        prepared.manifold,
+        source,
+        target,
+        kernel=instantiate(cfg.kernel),
+        budget=budget,
+        regularizers=instantiate(cfg.regularizer, _convert_="all"),
+        z_solver=instantiate(cfg.solver.traversal),
+        pixel_solver=instantiate(cfg.solver.inversion),
+        target_features=cfg.target_features,
+        weighting=cfg.witness.weighting,
+        on_progress=bar if cfg.progress else None,
+    )
+    batches = _trainer(cfg)(inference_mode=False, enable_progress_bar=False).predict(module, data.predict_dataloader())
+    bar.close()
+    images = edited_images(batches)
+    settings = _settings(cfg)
+    write_results(folder, images, title, settings)
+    logger = _logger(cfg, folder)
+    log_images(logger, images, title, settings)
+    finish(logger)
+    _say(images, folder)
+    return images
+
+
+def _begin(cfg: DictConfig) -> Path:
+    """Seed, quieten what talks too much, make the output folder and put the resolved configuration there."""
+    pl.seed_everything(cfg.seed, verbose=False)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    folder = Path(cfg.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    return folder
+
+
+def _data(cfg: DictConfig, task: Any) -> AttributeSplits:
+    build = instantiate(cfg.data, _partial_=True)
+    images = [cfg.images] if isinstance(cfg.images, str) else list(cfg.images)
+    return build(task=task, images=images, n_images=cfg.n_images, seed=cfg.seed)
+
+
+def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
+    backbone_needs_trainer = "trainer" in cfg.backbone
+    backbone = instantiate(cfg.backbone, **({"trainer": _trainer(cfg)} if backbone_needs_trainer else {}))
+    return Preparation(
+        data,
+        backbone,
+        list(cfg.layers),
+        cfg.normalization,
+        cfg.cache_dir,
+        _trainer(cfg),
+        keep_features=cfg.keep_features,
+    )
+
+
+def _trainer(cfg: DictConfig) -> Callable[..., pl.Trainer]:
+    return instantiate(cfg.trainer, _partial_=True)
+
+
+def _logger(cfg: DictConfig, folder: Path) -> Logger | None:
+    return instantiate(cfg.logger, save_dir=str(folder)) if cfg.logger else None
+
+
+def _present(codes: torch.Tensor) -> torch.Tensor:
+    return codes[~codes.isnan().any(dim=1)]
+
+
+def _settings(cfg: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+def _choice(cfg: DictConfig, group: str) -> str:
+    return HydraConfig.get().runtime.choices.get(group, group) if HydraConfig.initialized() else group
+
+
+def _manifold_metrics(prepared: Prepared) -> dict[str, float]:
+    ratios = prepared.manifold.explained_variance_ratio
+    return {"components": len(ratios), "explained_variance": float(ratios.sum())}
+
+
+def _say(images: list[EditedImage], folder: Path) -> None:
+    columns = ("witness_before", "witness_after", "delta", "shrinkage", "psnr", "ssim", "evaluations", "seconds")
+    log.info("%-28s %s  converged", "image", " ".join(f"{column:>14}" for column in columns))
+    for image in images:
+        numbers = " ".join(f"{float(image.record[column]):14.4g}" for column in columns)
+        log.info("%-28s %s  %s", image.name[-28:], numbers, image.record["stopped"])
+    means = mean_record(images)
+    log.info("%-28s %s", "mean", " ".join(f"{means.get(column, float('inf')):14.4g}" for column in columns))
+    log.info("pictures, grid.png, results.csv, results.json and config.yaml are in %s", folder)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; free some space or choose another folder (output_dir=PATH, cache_dir=PATH)"
+    while not str(error) and error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())

@@ -1,0 +1,307 @@
+"""What pictures there are and how they are labelled: a folder, Labeled Faces in the Wild, scikit-learn's digits."""
+
+import csv
+import hashlib
+import logging
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dmt.data.images import read_image
+from dmt.downloads import download
+from dmt.errors import UserError, nearest_name
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+
+
+class Catalog(Protocol):
+    """Pictures in a fixed order, each with a name, a group, and scores for labels."""
+
+    names: Sequence[str]
+    """A unique name per picture."""
+    groups: Sequence[str]
+    """Pictures of one group (one person, say) are held out together."""
+    fingerprint: str
+    """Changes when a picture is added, removed or replaced."""
+
+    def read(self, index: int, size: int) -> Tensor:
+        """One picture, ``(3, size, size)`` in [0, 1]; raises ``ImageError`` if it does not decode."""
+
+    def read_named(self, name: str, size: int) -> Tensor:
+        """A picture that was asked for by name or path, whether it is labelled or not."""
+
+    def index(self, name: str) -> int | None:
+        """Where a picture with this name or path stands, ``None`` if nowhere."""
+
+    def scores(self, label: str) -> np.ndarray:
+        """How much of the label each picture has, ``(n,)``: above 0 if it has it; raises ``UserError`` if unknown."""
+
+
+class FileCatalog:
+    """Pictures that are files below one folder.
+
+    Args:
+        root: the folder.
+        files: paths relative to it, in order.
+        groups: one per file.
+    """
+
+    def __init__(self, root: Path, files: Sequence[str], groups: Sequence[str]):
+        self.root = root
+        self.files = files
+        self.names = [Path(file).with_suffix("").as_posix() for file in files]
+        self.groups = groups
+        self.fingerprint = _files_fingerprint(root, files)
+        self._index = {name: i for i, name in enumerate(self.names)}
+
+    def read(self, index: int, size: int) -> Tensor:
+        return read_image(self.root / self.files[index], size)
+
+    def read_named(self, name: str, size: int) -> Tensor:
+        index = self.index(name)
+        if index is not None:
+            return self.read(index, size)
+        for path in (Path(name).expanduser(), self.root / name):
+            if path.is_file():
+                return read_image(path, size)
+        raise UserError(
+            f"there is no image {name!r}{nearest_name(name, self.names)}; give a path, or a name below {self.root}"
+        )
+
+    def index(self, name: str) -> int | None:
+        return self._index.get(Path(name).with_suffix("").as_posix() if _is_image(Path(name)) else name)
+
+
+class Folder(FileCatalog):
+    """Pictures in one subfolder per class, or in one folder with a CSV file of labels.
+
+    Args:
+        root: the folder.
+        labels: a CSV file with a header: a column ``file`` (relative to ``root``), an optional column ``group``, and
+            one column per label, above 0 where the picture has it. ``None``: every subfolder is a label.
+
+    Raises:
+        UserError: the folder or the file is missing, a row is ragged or names no file, or there are no pictures.
+    """
+
+    def __init__(self, root: str | Path, labels: str | Path | None = None):
+        root = Path(root).expanduser()
+        if not root.is_dir():
+            raise UserError(f"there is no folder {root}; set data.catalog.root to a folder with a subfolder per class")
+        if labels is None:
+            files = sorted(p.relative_to(root).as_posix() for p in root.glob("*/**/*") if _is_image(p))
+            classes = np.array([Path(file).parts[0] for file in files])
+            self._scores = {name: np.where(classes == name, 1.0, -1.0) for name in sorted(set(classes))}
+            groups = files
+        else:
+            files, groups, self._scores = _read_labels(Path(labels).expanduser(), root)
+        if not files:
+            raise UserError(f"there are no images in {root} (looked for a subfolder per class)")
+        super().__init__(root, files, groups)
+
+    def scores(self, label: str) -> np.ndarray:
+        return _scores_of(self._scores, label, str(self.root))
+
+
+class LFW(FileCatalog):
+    """Labeled Faces in the Wild (Huang et al., 2007) with the attributes of Kumar et al. (ICCV 2009).
+
+    Pictures that the attribute file does not list are not part of the catalog, but can be edited by name.
+
+    Args:
+        root: the official layout, ``root/Name_Surname/Name_Surname_0001.jpg``; downloaded if it is missing.
+        attributes: Kumar's format: two comment lines, the second the header
+            ``#<tab>person<tab>imagenum<tab>attribute...``, then a row per picture; downloaded if it is missing.
+
+    Raises:
+        UserError: data missing and not to be downloaded, or an attribute file of another format.
+    """
+
+    # Constants of the public mirrors: scikit-learn's for the pictures, Columbia University's for the attributes
+    PICTURES_URL = "https://ndownloader.figshare.com/files/5976018"
+    PICTURES_SHA256 = "055f7d9c632d7370e6fb4afc7468d40f970c34a80d4c6f50ffec63f5a8d536c0"
+    ATTRIBUTES_URL = "https://www.cs.columbia.edu/CAVE/databases/pubfig/download/lfw_attributes.txt"
+    N_ATTRIBUTES, N_ROWS = 73, 13143  # what stands in for a checksum of the attribute file, which has none published
+
+    def __init__(self, root: str | Path, attributes: str | Path):
+        root, attributes = Path(root).expanduser(), Path(attributes).expanduser()
+        if not root.is_dir():
+            _download_pictures(root)
+        if not attributes.is_file():
+            _download_attributes(attributes)
+        people, numbers, self._scores = read_attributes(attributes)
+        files, kept = [], []
+        for row, (person, number) in enumerate(zip(people, numbers, strict=True)):
+            folder = person.replace(" ", "_")
+            file = f"{folder}/{folder}_{number:04d}.jpg"
+            if (root / file).is_file():
+                files.append(file)
+                kept.append(row)
+        if not files:
+            raise UserError(f"none of the pictures listed in {attributes} is below {root}")
+        if len(files) < len(people):
+            log.warning("%d of the %d pictures in %s are missing", len(people) - len(files), len(people), attributes)
+        self._scores = {name: values[kept] for name, values in self._scores.items()}
+        super().__init__(root, files, [Path(file).parts[0] for file in files])
+        self.names = [Path(file).stem for file in files]
+        self._index = {name: i for i, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int | None:
+        return self._index.get(Path(name).stem)
+
+    def read_named(self, name: str, size: int) -> Tensor:
+        unlisted = self.root / Path(name).stem.rpartition("_")[0] / f"{Path(name).stem}.jpg"
+        if self.index(name) is None and not Path(name).is_file() and unlisted.is_file():
+            return read_image(unlisted, size)
+        return super().read_named(name, size)
+
+    def scores(self, label: str) -> np.ndarray:
+        return _scores_of(self._scores, label, "the attribute file")
+
+
+class Digits:
+    """scikit-learn's 1,797 handwritten digits of 8x8 pixels: no download at all. Labels are ``"0"`` ... ``"9"``."""
+
+    def __init__(self) -> None:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        self.pixels = digits.images.astype(np.float32) / 16
+        self.digits = digits.target
+        self.names = [f"digit_{i:04d}" for i in range(len(self.digits))]
+        self.groups = self.names
+        self.fingerprint = hashlib.sha256(self.pixels.tobytes()).hexdigest()[:16]
+
+    def read(self, index: int, size: int) -> Tensor:
+        grey = torch.from_numpy(self.pixels[index])[None, None]
+        larger = torch.nn.functional.interpolate(grey, (size, size), mode="bicubic", align_corners=False)
+        return larger[0].clamp(0, 1).expand(3, size, size)
+
+    def read_named(self, name: str, size: int) -> Tensor:
+        index = self.index(name)
+        if index is not None:
+            return self.read(index, size)
+        if Path(name).expanduser().is_file():
+            return read_image(Path(name).expanduser(), size)
+        raise UserError(f"there is no digit {name!r}; give digit_0000 ... digit_{len(self.names) - 1:04d}, or a path")
+
+    def index(self, name: str) -> int | None:
+        return self.names.index(name) if name in self.names else None
+
+    def scores(self, label: str) -> np.ndarray:
+        known = {str(digit): np.where(self.digits == digit, 1.0, -1.0) for digit in range(10)}
+        return _scores_of(known, str(label), "the digits")
+
+
+def read_attributes(path: Path) -> tuple[list[str], list[int], dict[str, np.ndarray]]:
+    """Read Kumar's attribute file: people, image numbers, and attribute -> scores ``(n,)``.
+
+    Raises:
+        UserError: a missing column, a ragged row, or a value that is no number; the line is named.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} could not be read as an attribute file ({error})") from error
+    header = lines[1].split("\t") if len(lines) > 1 else []
+    if header[:3] != ["#", "person", "imagenum"]:
+        raise UserError(
+            f"{path}, line 2: the header must begin with '#<tab>person<tab>imagenum', got {header[:3]}; "
+            "fetch lfw_attributes.txt again"
+        )
+    attributes = header[3:]
+    people, numbers, values = [], [], []
+    for number, line in enumerate(lines[2:], start=3):
+        fields = line.split("\t")
+        if len(fields) != len(attributes) + 2:
+            raise UserError(
+                f"{path}, line {number}: {len(fields)} columns where the header has {len(attributes) + 2}; "
+                "mend the row or fetch the file again"
+            )
+        try:
+            numbers.append(int(fields[1]))
+            values.append([float(field) for field in fields[2:]])
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}; mend the row or fetch the file again") from error
+        people.append(fields[0])
+    table = np.array(values).reshape(len(people), len(attributes))
+    return people, numbers, {name: table[:, i] for i, name in enumerate(attributes)}
+
+
+def _download_pictures(root: Path) -> None:
+    remedy = (
+        f"put LFW's folders of people into {root} (or set data.catalog.root or the environment variable DMT_DATA), "
+        "or try experiment=digits, which needs no download"
+    )
+    archive = download(LFW.PICTURES_URL, root.parent / "lfw.tgz", LFW.PICTURES_SHA256, remedy)
+    log.info("unpacking %s", archive)
+    partial = root.with_name(root.name + ".partial")
+    with tarfile.open(archive) as file:
+        file.extractall(partial, filter="data")
+    (partial / "lfw").replace(root)
+    partial.rmdir()
+    archive.unlink()
+
+
+def _download_attributes(path: Path) -> None:
+    remedy = (
+        f"put lfw_attributes.txt at {path} (or set data.catalog.attributes or the environment variable DMT_DATA), "
+        "or try experiment=digits, which needs no download"
+    )
+    partial = download(LFW.ATTRIBUTES_URL, path.with_suffix(".partial"), "", remedy)
+    people, _, scores = read_attributes(partial)
+    if (len(scores), len(people)) != (LFW.N_ATTRIBUTES, LFW.N_ROWS):
+        raise UserError(
+            f"{LFW.ATTRIBUTES_URL} gave {len(people)} rows of {len(scores)} attributes, not {LFW.N_ROWS} of "
+            f"{LFW.N_ATTRIBUTES}: {remedy}"
+        )
+    partial.replace(path)
+
+
+def _read_labels(path: Path, root: Path) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, restkey="", restval=None))
+    except OSError as error:
+        raise UserError(f"{path} could not be read ({error.strerror}); set data.catalog.labels to a CSV file") from error
+    if not rows or "file" not in rows[0]:
+        raise UserError(f"{path} needs a header with a column 'file' and a column per label, and at least one row")
+    for number, row in enumerate(rows, start=2):
+        if "" in row or None in row.values():
+            raise UserError(f"{path}, line {number}: the row has another number of columns than the header")
+        if not (root / row["file"]).is_file():
+            raise UserError(f"{path}, line {number}: there is no file {root / row['file']}")
+    labels = [name for name in rows[0] if name not in ("file", "group")]
+    try:
+        scores = {name: np.array([float(row[name]) for row in rows]) for name in labels}
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; labels are numbers, above 0 where the picture has it") from error
+    files = [row["file"] for row in rows]
+    return files, [row.get("group", row["file"]) for row in rows], scores
+
+
+def _scores_of(scores: dict[str, np.ndarray], label: str, place: str) -> np.ndarray:
+    by_lower_case = {name.lower(): name for name in scores}
+    if label.lower() not in by_lower_case:
+        raise UserError(
+            f"{place} has no label {label!r}{nearest_name(label, scores)} (there are {', '.join(scores)})"
+        )
+    return scores[by_lower_case[label.lower()]]
+
+
+def _files_fingerprint(root: Path, files: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file}\t{(root / file).stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS

@@ -1,0 +1,156 @@
+"""Pictures for a fit and for an edit: a catalog and a task -> source set, target set, inputs, and their loaders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from dmt.data.catalogs import Catalog
+from dmt.data.images import ImageError
+from dmt.data.tasks import Task, choose_inputs, in_groups, most_confident
+from dmt.errors import UserError
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Pictures with where they stand and what they are called.
+
+    Args:
+        images: ``(B, 3, H, W)`` in [0, 1].
+        indices: positions in the catalog (or among the inputs), in order; a picture that did not decode is absent.
+        names: one per picture.
+        broken: what went wrong with the pictures of this batch that did not decode.
+    """
+
+    images: Tensor
+    indices: list[int]
+    names: list[str]
+    broken: list[str]
+
+    def to(self, device: torch.device) -> "ImageBatch":
+        """The same batch with its images on another device."""
+        return ImageBatch(self.images.to(device), self.indices, self.names, self.broken)
+
+
+class AttributeSplits(LightningDataModule):
+    """Serves every picture of a catalog (to fit on) and the pictures to edit, and picks the two sets of a task.
+
+    The pictures to edit and all others of their groups (of the same people) are kept out of both sets.
+
+    Args:
+        catalog: the pictures and their labels.
+        task: which way to walk; ``None`` if only a manifold is fitted.
+        image_size: pictures are served at this height and width.
+        images: the pictures to edit, by name or path; empty: some are chosen from the source (see ``n_images``).
+        n_images: how many pictures to choose, no two of one group.
+        set_size: the most pictures per side, the most confidently labelled ones (paper: 2,000).
+        batch_size: pictures per batch when features are computed.
+        edit_batch_size: pictures edited at a time.
+        num_workers: processes that decode.
+        seed: which pictures are chosen.
+
+    Raises:
+        UserError: unknown label or picture, or a side without pictures.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        task: Task | None,
+        image_size: int = 125,
+        images: Sequence[str] = (),
+        n_images: int = 8,
+        set_size: int = 2000,
+        batch_size: int = 32,
+        edit_batch_size: int = 8,
+        num_workers: int = 0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.catalog = catalog
+        self.task = task
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.edit_batch_size = edit_batch_size
+        self.num_workers = num_workers
+        self.inputs: list[str] = []
+        self.source = self.target = np.zeros(0, dtype=int)
+        if task is not None:
+            self._choose(task, list(images), n_images, set_size, seed)
+
+    def _choose(self, task: Task, images: list[str], n_images: int, set_size: int, seed: int) -> None:
+        source_scores, target_scores = task.scores(self.catalog)
+        groups = self.catalog.groups
+        if not images:
+            chosen = choose_inputs(source_scores, groups, set_size, n_images, seed)
+            images = [self.catalog.names[i] for i in chosen]
+        self.inputs = [str(name) for name in images]
+        known = [index for name in self.inputs if (index := self.catalog.index(name)) is not None]
+        excluded = in_groups(groups, {groups[i] for i in known})
+        excluded |= (source_scores > 0) & (target_scores > 0)
+        self.source = most_confident(source_scores, set_size, excluded)
+        self.target = most_confident(target_scores, set_size, excluded)
+        for side, members in (("source", self.source), ("target", self.target)):
+            if len(members) < 2:
+                raise UserError(f"the {side} of {task} has {len(members)} pictures; at least 2 are needed")
+
+    def all_dataloader(self, first: int = 0, most: int | None = None) -> DataLoader:
+        """Every picture of the catalog from position ``first`` on, at most ``most``, in order."""
+        stop = len(self.catalog.names) if most is None else min(first + most, len(self.catalog.names))
+        return self._loader(_CatalogImages(self.catalog, self.image_size), range(first, stop), self.batch_size)
+
+    def sample_dataloader(self, count: int, seed: int = 0) -> DataLoader:
+        """A random sample of the catalog, always the same for a seed."""
+        n = len(self.catalog.names)
+        sample = np.sort(np.random.default_rng(seed).permutation(n)[:count])
+        return self._loader(_CatalogImages(self.catalog, self.image_size), sample.tolist(), self.batch_size)
+
+    def predict_dataloader(self) -> DataLoader:
+        """The pictures to edit; one that does not decode is an error."""
+        dataset = _NamedImages(self.catalog, self.inputs, self.image_size)
+        return self._loader(dataset, range(len(dataset)), self.edit_batch_size)
+
+    def _loader(self, dataset: Dataset, positions: Sequence[int], batch_size: int) -> DataLoader:
+        return DataLoader(
+            Subset(dataset, positions),
+            batch_size=batch_size,
+            num_workers=self.num_workers,
+            collate_fn=_collate,
+            persistent_workers=False,
+        )
+
+
+class _CatalogImages(Dataset):
+    def __init__(self, catalog: Catalog, size: int):
+        self.catalog, self.size = catalog, size
+
+    def __len__(self) -> int:
+        return len(self.catalog.names)
+
+    def __getitem__(self, index: int) -> tuple[int, str, Tensor | ImageError]:
+        try:
+            return index, self.catalog.names[index], self.catalog.read(index, self.size)
+        except ImageError as error:
+            return index, self.catalog.names[index], error
+
+
+class _NamedImages(Dataset):
+    def __init__(self, catalog: Catalog, names: Sequence[str], size: int):
+        self.catalog, self.names, self.size = catalog, names, size
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[int, str, Tensor]:
+        return index, self.names[index], self.catalog.read_named(self.names[index], self.size)
+
+
+def _collate(items: list[tuple[int, str, Tensor | ImageError]]) -> ImageBatch:
+    good = [(index, name, image) for index, name, image in items if isinstance(image, Tensor)]
+    images = torch.stack([image for _, _, image in good]) if good else torch.zeros(0, 3, 1, 1)
+    broken = [str(error) for _, _, error in items if isinstance(error, ImageError)]
+    return ImageBatch(images, [index for index, _, _ in good], [name for _, name, _ in good], broken)

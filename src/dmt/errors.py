@@ -1,0 +1,19 @@
+"""The error that a user can cause and mend: one line that names the argument, the value and the remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user asked for cannot be done; the message says what, and what to do instead."""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name most like ``name``: ``"; did you mean 'Smiling'?"``, or the empty string.
+
+    >>> nearest_name("smilling", ["Smiling", "Male"])
+    "; did you mean 'Smiling'?"
+    """
+    by_lower_case = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
+    return f"; did you mean {by_lower_case[found[0]]!r}?" if found else ""

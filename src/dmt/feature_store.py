@@ -1,0 +1,80 @@
+"""Feature vectors on disk: written once, row after row, found again and read in batches."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class FeatureStore:
+    """Rows of float16 in a file that only grows, so that a killed run goes on at the first row missing.
+
+    Float16 keeps 11 bits: relative to a normalised activation the error is below 5e-4, far below what separates
+    two images. Rows are read with plain reads, not mapped, so that they do not count as the process's memory.
+
+    Args:
+        folder: where the files are; made if missing.
+        n_images: rows when complete.
+        size: numbers per row.
+    """
+
+    def __init__(self, folder: Path, n_images: int, size: int):
+        self.folder = folder
+        self.n_images = n_images
+        self.size = size
+        self._rows_path = folder / "features.f16"
+        self._broken_path = folder / "broken.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.broken: set[int] = set(json.loads(self._broken_path.read_text())) if self._broken_path.exists() else set()
+
+    @property
+    def n_done(self) -> int:
+        """Rows that are complete on disk."""
+        return self._rows_path.stat().st_size // self._row_bytes if self._rows_path.exists() else 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is there."""
+        return self.n_done >= self.n_images
+
+    def append(self, features: Tensor, present: Sequence[int], n_rows: int) -> None:
+        """Write the next ``n_rows`` rows.
+
+        Args:
+            features: ``(B, D)``, B <= n_rows.
+            present: the row of each feature vector; the other rows are marked as broken and hold zeros.
+            n_rows: how many rows this batch stands for.
+        """
+        first = self.n_done
+        rows = np.zeros((n_rows, self.size), dtype=np.float16)
+        rows[[index - first for index in present]] = features.to(torch.float16).cpu().numpy()
+        missing = set(range(first, first + n_rows)) - set(present)
+        if missing:
+            self.broken |= missing
+            self._broken_path.write_text(json.dumps(sorted(self.broken)))
+        with self._rows_path.open("r+b" if self._rows_path.exists() else "wb") as file:
+            file.seek(first * self._row_bytes)  # over what a killed run left of a row
+            file.write(rows.tobytes())
+
+    def read(self, start: int, stop: int) -> tuple[Tensor, list[int]]:
+        """Rows ``start <= i < stop`` that are not broken: features ``(B, D)`` in float32, and their positions."""
+        stop = min(stop, self.n_images)
+        count = (stop - start) * self.size
+        rows = np.fromfile(self._rows_path, np.float16, count, offset=start * self._row_bytes)
+        kept = [index for index in range(start, stop) if index not in self.broken]
+        features = torch.from_numpy(rows.reshape(-1, self.size))
+        if len(kept) < stop - start:
+            features = features[[index - start for index in kept]]
+        return features.float(), kept
+
+    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, list[int]]]:
+        """All rows in order, ``batch_size`` at a time; see ``read``."""
+        for start in range(0, self.n_images, batch_size):
+            yield self.read(start, start + batch_size)
+
+    @property
+    def _row_bytes(self) -> int:
+        return 2 * self.size

@@ -1,0 +1,155 @@
+"""Images -> normalised activations of named layers -> one vector per image, and back."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from dmt.backbones import Backbone, network_fingerprint
+from dmt.backbones.network import require_layers
+from dmt.errors import UserError
+
+
+@dataclass(frozen=True)
+class FeatureLayout:
+    """Where each layer's activation lies in the feature vector.
+
+    Args:
+        shapes: layer -> (C, h, w), in the order in which the layers are laid one after the other.
+    """
+
+    shapes: Mapping[str, tuple[int, int, int]]
+
+    @property
+    def size(self) -> int:
+        """The length D of a feature vector."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+    def pack(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """``{layer: (B, C, h, w)}`` -> ``(B, D)``."""
+        return torch.cat([activations[layer].flatten(1) for layer in self.shapes], dim=1)
+
+    def unpack(self, features: Tensor) -> dict[str, Tensor]:
+        """``(B, D)`` -> ``{layer: (B, C, h, w)}``, as views; the inverse of ``pack``."""
+        parts = features.split([prod(shape) for shape in self.shapes.values()], dim=1)
+        return {
+            layer: part.reshape(-1, *shape)
+            for (layer, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+
+class FeatureExtractor(nn.Module):
+    """A backbone read at some layers, each layer divided by its mean activation on the data.
+
+    The paper's network is VGG-19 rescaled so that every channel has mean activation 1 over natural images (Gatys
+    et al., arXiv 1508.06576). Here the scale is measured on the data (``measure_scales``) and, by default, one per
+    layer: with nearly dead channels a scale per channel makes the inversion crawl.
+
+    Args:
+        backbone: the network.
+        layers: the layers Omega that make up the feature vector.
+        scales: layer -> mean activation, a scalar or ``(C, 1, 1)``; layers without one stay as they are.
+    """
+
+    def __init__(self, backbone: Backbone, layers: Sequence[str], scales: Mapping[str, Tensor] | None = None):
+        super().__init__()
+        if not layers:
+            raise UserError("layers must name at least one layer of the backbone")
+        require_layers(layers, backbone.layer_names)
+        self.backbone = backbone
+        self.layers = tuple(name for name in backbone.layer_names if name in layers)
+        self._scaled_layers = tuple(scales or {})
+        for layer, scale in (scales or {}).items():
+            self.register_buffer(f"scale_{layer}", scale.clone())
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whatever a trainer asks for: the network is frozen."""
+        return super().train(False)
+
+    @property
+    def scales(self) -> dict[str, Tensor]:
+        """Layer -> the number (or ``(C, 1, 1)``) its activation is divided by."""
+        return {layer: self.get_buffer(f"scale_{layer}") for layer in self._scaled_layers}
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """What determines a feature vector besides the image: network, weights, layers, normalisation."""
+        scales = hashlib.sha256()
+        for layer, scale in sorted(self.scales.items()):
+            scales.update(layer.encode() + scale.cpu().numpy().tobytes())
+        return {
+            "network": network_fingerprint(self.backbone)[:16],  # type: ignore[arg-type]
+            "layers": ",".join(self.layers),
+            "normalization": scales.hexdigest()[:16],
+        }
+
+    def activations(self, images: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Normalised activations of any layers in one pass: ``(B, 3, H, W)`` in [0, 1] -> ``{layer: (B, C, h, w)}``."""
+        found = self.backbone(images.contiguous(memory_format=torch.channels_last), layers)
+        return {
+            layer: value / self.get_buffer(f"scale_{layer}") if layer in self._scaled_layers else value
+            for layer, value in found.items()
+        }
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Normalised activations of the extractor's own layers."""
+        return self.activations(images, self.layers)
+
+    def layout(self, height: int, width: int) -> FeatureLayout:
+        """The layout of the feature vectors of ``(B, 3, height, width)`` images."""
+        device = next(iter(self.backbone.state_dict().values())).device  # type: ignore[attr-defined]
+        with torch.no_grad():
+            found = self(torch.zeros(1, 3, height, width, device=device))
+        return FeatureLayout({layer: tuple(value.shape[1:]) for layer, value in found.items()})
+
+    def vectors(self, images: Tensor) -> Tensor:
+        """Feature vectors: ``(B, 3, H, W)`` in [0, 1] -> ``(B, D)``."""
+        found = self(images)
+        return torch.cat([found[layer].flatten(1) for layer in self.layers], dim=1)
+
+
+def measure_scales(
+    backbone: Backbone, batches: Iterable[Tensor], per: str = "layer", floor: float = 0.05
+) -> dict[str, Tensor]:
+    """Measure every layer's mean activation over images.
+
+    Args:
+        backbone: the network.
+        batches: images, each ``(B, 3, H, W)`` in [0, 1].
+        per: ``layer``, ``channel``, or ``none`` (no scales).
+        floor: per channel, no scale is below this share of the layer's mean, so that a nearly dead channel is not
+            blown up (ours).
+
+    Returns:
+        Layer -> mean activation, a scalar or ``(C, 1, 1)``, in float32.
+
+    Raises:
+        UserError: unknown ``per``, or no images.
+    """
+    if per not in ("layer", "channel", "none"):
+        raise UserError(f"normalization must be layer, channel or none, got {per!r}")
+    if per == "none":
+        return {}
+    sums: dict[str, Tensor] = {}
+    count = 0
+    for images in batches:
+        with torch.no_grad():
+            found = backbone(images.contiguous(memory_format=torch.channels_last), backbone.layer_names)
+        for layer, value in found.items():
+            sums[layer] = sums.get(layer, 0) + value.double().mean(dim=(2, 3)).sum(dim=0)
+        count += len(images)
+    if count == 0:
+        raise UserError("there are no images to measure the layers' mean activation on")
+    scales = {}
+    for layer, total in sums.items():
+        channel_means = total / count
+        layer_mean = channel_means.mean()
+        if per == "layer":
+            scales[layer] = layer_mean.float()
+        else:
+            scales[layer] = channel_means.clamp_min(floor * layer_mean).reshape(-1, 1, 1).float()
+    return scales

@@ -1,0 +1,140 @@
+"""Kernels between rows of points: (n, K) and (m, K) -> (n, m), with the bandwidth as a rule or a number."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from dmt.errors import UserError
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """``||x_i - y_j||^2`` as ``(n, m)``, centred before it is expanded so that a common mean costs no digits."""
+    center = y.mean(dim=0, keepdim=True)
+    x, y = x - center, y - center
+    squares = x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T
+    return squares.clamp_min(0)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A positive semidefinite kernel with one length scale sigma.
+
+    Args:
+        bandwidth: sigma^2 as a number, or a rule: ``mean`` (the mean kernel value over pairs of points is 0.5; the
+            paper, section 4), or ``median`` (2 sigma^2 is the median squared distance).
+    """
+
+    bandwidth: float | str = "mean"
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """Kernel values ``(n, m)`` of rows ``x (n, K)`` and ``y (m, K)``."""
+        raise NotImplementedError
+
+    @property
+    def sigma2(self) -> float:
+        """sigma^2; only after ``fit`` where the bandwidth is a rule."""
+        assert not isinstance(self.bandwidth, str), "fit the kernel first"
+        return self.bandwidth
+
+    def budget_weight(self, budget: float) -> float:
+        """lambda in ``witness + lambda ||delta||^2`` from the dimensionless ``budget`` = 2 sigma^2 lambda."""
+        return budget / (2 * self.sigma2)
+
+    def fit(self, points: Tensor, most: int = 1000) -> Self:
+        """The same kernel with its bandwidth as a number, by its rule.
+
+        Args:
+            points: ``(n, K)``; source and target together.
+            most: a rule looks at no more than this many of them, evenly spaced.
+
+        Raises:
+            UserError: an unknown rule, a bandwidth that is not positive, or points that are all alike.
+        """
+        if not isinstance(self.bandwidth, str):
+            if not self.bandwidth > 0:
+                raise UserError(f"kernel.bandwidth must be a positive number, got {self.bandwidth}")
+            return self
+        if self.bandwidth not in ("mean", "median"):
+            raise UserError(f"kernel.bandwidth must be mean, median or a number, got {self.bandwidth!r}")
+        points = points[torch.linspace(0, len(points) - 1, min(most, len(points))).long()]
+        first, second = torch.triu_indices(len(points), len(points), offset=1)
+        median = squared_distances(points, points)[first, second].median().item()
+        if not median > 0:
+            raise UserError("the points are all alike, so that no bandwidth can be chosen; set kernel.bandwidth")
+        if self.bandwidth == "median":
+            return replace(self, bandwidth=median / 2)
+        return self._fit_mean(points, median)
+
+    def _fit_mean(self, points: Tensor, scale: float) -> Self:
+        first, second = torch.triu_indices(len(points), len(points), offset=1)
+        low, high = scale * 1e-4, scale * 1e4
+        for _ in range(60):
+            middle = (low * high) ** 0.5
+            fitted = replace(self, bandwidth=middle)
+            if fitted(points, points)[first, second].mean() < 0.5:
+                low = middle
+            else:
+                high = middle
+        return replace(self, bandwidth=(low * high) ** 0.5)
+
+
+@dataclass(frozen=True)
+class RBF(Kernel):
+    """``exp(-||x - y||^2 / (2 sigma^2))``, the paper's kernel."""
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.exp(-squared_distances(x, y) / (2 * self.sigma2))
+
+
+@dataclass(frozen=True)
+class Laplacian(Kernel):
+    """``exp(-||x - y|| / sigma)`` with the Euclidean distance, so that sigma means what it means for RBF."""
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        sigma = self.sigma2**0.5
+        distances = (squared_distances(x, y) + 1e-12 * self.sigma2).sqrt()  # differentiable at 0
+        return torch.exp(-distances / sigma)
+
+
+@dataclass(frozen=True)
+class RationalQuadratic(Kernel):
+    """``(1 + ||x - y||^2 / (2 alpha sigma^2))^-alpha``: RBF kernels of many bandwidths added up."""
+
+    alpha: float = 1.0
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return (1 + squared_distances(x, y) / (2 * self.alpha * self.sigma2)) ** -self.alpha
+
+
+@dataclass(frozen=True)
+class Linear(Kernel):
+    """``<x, y> / (2 sigma^2)``: the witness is linear, and the traversal the interpolation of Deep Feature Interpolation.
+
+    A dot product has no distance at which it falls to a half, so that both rules mean ``median``.
+    """
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return x @ y.T / (2 * self.sigma2)
+
+    def _fit_mean(self, points: Tensor, scale: float) -> Self:
+        return replace(self, bandwidth=scale / 2)
+
+
+@dataclass(frozen=True)
+class Polynomial(Kernel):
+    """``(<x, y> / (2 sigma^2) + offset)^degree``; the rules as for ``Linear``.
+
+    From degree 3 on the witness falls without bound, faster than any budget: the solver then says that it did not
+    converge.
+    """
+
+    degree: int = 2
+    offset: float = 1.0
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return (x @ y.T / (2 * self.sigma2) + self.offset) ** self.degree
+
+    def _fit_mean(self, points: Tensor, scale: float) -> Self:
+        return replace(self, bandwidth=scale / 2)

@@ -1,0 +1,218 @@
+"""Principal component analysis fitted in one pass over batches of feature vectors."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dmt.errors import UserError
+
+BLOCK = 16384  # columns per block of a matrix product: small enough for float64 sums, large enough for speed
+
+
+class IncrementalPCA(nn.Module):
+    """A linear manifold ``z = U (f - mean)`` whose orthonormal rows U follow the data's largest variances.
+
+    Streaming: a batch is merged into the running decomposition (Ross et al., IJCV 2008; scikit-learn's
+    ``IncrementalPCA`` does the same by an SVD). Ours decomposes the small Gram matrix of the stacked rows instead,
+    summed in float64 over blocks of columns, since there are far fewer rows than features. Memory is
+    O((components + batch) x features), whatever the number of images. Components past the rank of the data are
+    dropped, not filled with noise.
+
+    Args:
+        n_components: how many components to keep, or a share of the variance in (0, 1).
+        most: where ``n_components`` is a share, the most components to keep while fitting.
+
+    Raises:
+        UserError: ``n_components`` is neither a positive whole number nor a share.
+    """
+
+    mean: Tensor
+    components: Tensor
+    singular_values: Tensor
+
+    def __init__(self, n_components: int | float = 512, most: int = 1024):
+        super().__init__()
+        is_share = 0 < n_components < 1
+        if not is_share and (n_components < 1 or n_components != int(n_components)):
+            raise UserError(
+                f"n_components must be a positive whole number or a share of variance in (0, 1), got {n_components}"
+            )
+        self.n_components = n_components
+        self.capacity = int(most if is_share else n_components)
+        self.n_images = 0
+        self.register_buffer("mean", torch.zeros(0))
+        self.register_buffer("components", torch.zeros(0, 0))
+        self.register_buffer("singular_values", torch.zeros(0, dtype=torch.float64))
+        self._squares = 0.0
+
+    @property
+    def explained_variance(self) -> Tensor:
+        """Variance along each component, ``(K,)`` in float64, with the divisor n - 1."""
+        return self.singular_values.square() / max(self.n_images - 1, 1)
+
+    @property
+    def total_variance(self) -> float:
+        """Variance over all feature dimensions, kept or not."""
+        return self._squares / max(self.n_images - 1, 1)
+
+    @property
+    def explained_variance_ratio(self) -> Tensor:
+        """Share of the total variance along each component, ``(K,)``."""
+        return self.explained_variance / max(self.total_variance, torch.finfo(torch.float64).tiny)
+
+    def partial_fit(self, features: Tensor) -> Self:
+        """Merge a batch ``(B, D)``, B of any size, into the decomposition."""
+        n_new, n_old = len(features), self.n_images
+        if n_new == 0:
+            return self
+        if n_old == 0:
+            self.mean = features.new_zeros(features.shape[1])
+            self.components = features.new_zeros(0, features.shape[1])
+            self.singular_values = self.singular_values.to(features.device)
+        batch_mean = features.mean(dim=0)
+        shift = (self.mean - batch_mean) * (n_old * n_new / (n_old + n_new)) ** 0.5
+        old_scale = self.singular_values.to(features.dtype)[:, None]
+
+        def added(columns: slice) -> Tensor:
+            return torch.cat([features[:, columns] - batch_mean[columns], shift[None, columns]])
+
+        def kept(columns: slice) -> Tensor:
+            return self.components[:, columns] * old_scale
+
+        blocks = _column_blocks(features.shape[1])
+        n_kept = len(self.components)
+        gram = torch.zeros(n_kept + n_new + 1, n_kept + n_new + 1, dtype=torch.float64, device=features.device)
+        gram.diagonal()[:n_kept] = self.singular_values.square()
+        for columns in blocks:
+            rows = torch.cat([kept(columns), added(columns)])
+            gram[n_kept:] += (rows[n_kept:] @ rows.T).double()
+        gram[:n_kept, n_kept:] = gram[n_kept:, :n_kept].T
+        self._squares += float(gram.diagonal()[n_kept:].sum())
+
+        mixing, singular_values = _leading_directions(gram, self.capacity, features.dtype)
+        components = features.new_empty(len(mixing), features.shape[1])
+        for columns in blocks:
+            components[:, columns] = mixing @ torch.cat([kept(columns), added(columns)])
+        self.mean = self.mean + (batch_mean - self.mean) * (n_new / (n_old + n_new))
+        self.components, self.singular_values = components, singular_values
+        self.n_images = n_old + n_new
+        return self
+
+    def finish(self) -> Self:
+        """End the fit: re-orthonormalise, and cut to the share of variance where one was asked for.
+
+        Raises:
+            UserError: fewer images than components.
+        """
+        if self.n_components >= 1 and self.n_images < self.n_components:
+            raise UserError(
+                f"{self.n_images} images are fewer than the {self.n_components} components asked for; "
+                f"set manifold.n_components={max(self.n_images - 1, 1)} or less, or give more images"
+            )
+        gram = sum((self.components[:, c] @ self.components[:, c].T).double() for c in _column_blocks(self.components.shape[1]))
+        lower = torch.linalg.cholesky(gram)
+        self.components = torch.linalg.inv(lower).to(self.components.dtype) @ self.components
+        if self.n_components < 1:
+            reached = self.explained_variance_ratio.cumsum(0)
+            enough = int((reached < self.n_components).sum()) + 1
+            self.components = self.components[:enough].clone()
+            self.singular_values = self.singular_values[:enough].clone()
+        return self
+
+    def encode(self, features: Tensor) -> Tensor:
+        """``(B, D)`` -> coordinates on the manifold ``(B, K)``."""
+        return (features - self.mean) @ self.components.T
+
+    def decode(self, coordinates: Tensor) -> Tensor:
+        """Coordinates or displacements ``(B, K)`` -> ``(B, D)``, *without* the mean."""
+        return coordinates.to(self.components.dtype) @ self.components
+
+    def save(self, path: Path, metadata: Mapping[str, str], extra: Mapping[str, Tensor] | None = None) -> None:
+        """Write plain tensors to a ``.safetensors`` file that appears only when complete.
+
+        Args:
+            path: the file; its folder is made.
+            metadata: what the manifold was fitted with.
+            extra: further tensors kept beside it, read back by ``load_extra``.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        tensors = {**self.state_dict(), **(extra or {})}
+        tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
+        fit = {"n_images": self.n_images, "squares": self._squares, "n_components": self.n_components}
+        try:
+            save_file(tensors, partial, {"fit": json.dumps(fit), **metadata})
+            partial.replace(path)
+        except SafetensorError as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(f"could not write {path}: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path, expected: Mapping[str, str]) -> Self:
+        """Read a manifold back.
+
+        Args:
+            path: a file that ``save`` wrote.
+            expected: the metadata it must have; keys that are not expected are not compared.
+
+        Raises:
+            UserError: the file is missing or damaged, or was fitted on something else; both sides are named.
+        """
+        metadata, tensors = _read(path)
+        for key, value in expected.items():
+            if metadata.get(key) != value:
+                raise UserError(
+                    f"{path} belongs to another {key}: it was fitted with {metadata.get(key)!r}, this run has "
+                    f"{value!r}; fit one for this run with python train.py, or leave manifold_path unset"
+                )
+        fit = json.loads(metadata["fit"])
+        manifold = cls(fit["n_components"])
+        manifold.n_images, manifold._squares = fit["n_images"], fit["squares"]
+        for name in manifold.state_dict():
+            manifold.register_buffer(name, tensors[name])
+        return manifold
+
+    @staticmethod
+    def load_extra(path: Path, prefix: str) -> dict[str, Tensor]:
+        """Read the further tensors whose names begin with ``prefix``; errors as in ``load``."""
+        _, tensors = _read(path)
+        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} could not be read as a manifold ({error}); fit it again: python train.py") from error
+    if "fit" not in metadata:
+        raise UserError(f"{path} holds no manifold; fit one: python train.py")
+    return metadata, tensors
+
+
+def _column_blocks(n_columns: int) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, n_columns, BLOCK)]
+
+
+def _leading_directions(gram: Tensor, most: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """From the Gram matrix of some rows, what turns them into their leading right singular vectors.
+
+    Returns:
+        The mixing matrix ``(K, n)`` in ``dtype`` and the singular values ``(K,)``, K <= most. Values that the
+        rounding of ``dtype``, squared in the Gram matrix, could have made are left out.
+    """
+    squares, vectors = torch.linalg.eigh(gram)
+    values = squares.clamp_min(0).sqrt().flip(0)[:most]
+    vectors = vectors.flip(1)[:, :most]
+    real = values > 3 * torch.finfo(dtype).eps ** 0.5 * values[0]
+    return (vectors[:, real] / values[real]).T.to(dtype), values[real]

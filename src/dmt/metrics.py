@@ -1,0 +1,34 @@
+"""How far two pictures are apart."""
+
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from dmt.data.images import to_pixels
+
+
+def psnr(image: Tensor, reference: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of ``(3, H, W)`` in [0, 1], higher is closer, infinite if equal."""
+    if bool((image == reference).all()):
+        return float("inf")
+    return float(peak_signal_noise_ratio(_float(reference), _float(image), data_range=1.0))
+
+
+def ssim(image: Tensor, reference: Tensor) -> float:
+    """Structural similarity (Wang et al., 2004) of ``(3, H, W)`` in [0, 1], mean over channels, 1 if equal.
+
+    The window is 7 pixels wide, or as wide as a smaller picture allows.
+    """
+    window = min(7, image.shape[1] - (image.shape[1] + 1) % 2, image.shape[2] - (image.shape[2] + 1) % 2)
+    return float(
+        structural_similarity(_float(reference), _float(image), data_range=1.0, channel_axis=2, win_size=window)
+    )
+
+
+def mean_absolute_change(image: Tensor, reference: Tensor) -> float:
+    """Mean absolute difference of the 8-bit pixels, 0 ... 255."""
+    return float(np.abs(to_pixels(image).astype(int) - to_pixels(reference).astype(int)).mean())
+
+
+def _float(image: Tensor) -> np.ndarray:
+    return image.detach().cpu().permute(1, 2, 0).double().numpy()

@@ -1,0 +1,196 @@
+"""Everything an edit needs that is computed once and found again: scales, features, the manifold, coordinates."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Trainer
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dmt.backbones import Backbone, network_fingerprint
+from dmt.data import AttributeSplits
+from dmt.errors import UserError
+from dmt.feature_store import FeatureStore
+from dmt.features import FeatureExtractor, measure_scales
+from dmt.manifolds import IncrementalPCA
+from dmt.modules.manifold import CodeWriter, ManifoldModule, StoredFeatures, StoreWriter
+
+log = logging.getLogger(__name__)
+
+SCALE_SAMPLE = 512  # images on which the layers' mean activation is measured
+SCALE_PREFIX = "scale."
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A fitted manifold and what it was fitted with.
+
+    Args:
+        extractor: with the manifold's own normalisation.
+        manifold: fitted.
+        path: the manifold's file.
+    """
+
+    extractor: FeatureExtractor
+    manifold: IncrementalPCA
+    path: Path
+
+
+class Preparation:
+    """Computes what is missing and keeps it below one folder, each thing under a key of all that determines it.
+
+    Args:
+        data: the pictures.
+        backbone: the network.
+        layers: the layers of the feature vector.
+        normalization: ``layer``, ``channel`` or ``none``.
+        cache: the folder.
+        trainer: makes a trainer.
+        keep_features: whether features are stored (2 bytes a number) or computed anew for each pass.
+        fit_batch_size: feature vectors merged into the manifold at a time.
+    """
+
+    def __init__(
+        self,
+        data: AttributeSplits,
+        backbone: Backbone,
+        layers: list[str],
+        normalization: str,
+        cache: str | Path,
+        trainer: Callable[..., Trainer],
+        keep_features: bool = True,
+        fit_batch_size: int = 512,
+    ):
+        self.data = data
+        self.backbone = backbone
+        self.layers = layers
+        self.normalization = normalization
+        self.cache = Path(cache).expanduser()
+        self.trainer = trainer
+        self.keep_features = keep_features
+        self.fit_batch_size = fit_batch_size
+
+    def manifold(self, empty: IncrementalPCA, path: str | Path | None = None) -> Prepared:
+        """Find the manifold of the data, or fit it.
+
+        Args:
+            empty: the manifold to fit.
+            path: use this file instead, whatever data it was fitted on.
+
+        Raises:
+            UserError: the file is of another network, layers or image size; or there are fewer images than
+                components.
+        """
+        if path is not None:
+            return self._given_manifold(Path(path).expanduser())
+        extractor = FeatureExtractor(self.backbone, self.layers, self._scales())
+        metadata = self._metadata(extractor) | {"n_components": str(empty.n_components)}
+        file = self.cache / "manifolds" / f"{_key(metadata)}.safetensors"
+        if file.exists():
+            log.info("manifold: found in %s", file)
+            return Prepared(extractor, IncrementalPCA.load(file, metadata), file)
+        n_images = len(self.data.catalog.names)
+        if empty.n_components > n_images:
+            raise UserError(
+                f"{n_images} images are fewer than the {empty.n_components} components asked for; set "
+                f"manifold.n_components={n_images - 1} or less, or give more images"
+            )
+        module = ManifoldModule(extractor, empty)
+        if self.keep_features:
+            loader = StoredFeatures(self._store(extractor), self.fit_batch_size).loader()
+        else:
+            loader = self.data.all_dataloader()
+        log.info("manifold: fitting %s components to %d images", empty.n_components, n_images)
+        self.trainer(max_epochs=1).fit(module, loader)
+        empty.save(file, metadata, {SCALE_PREFIX + layer: scale for layer, scale in extractor.scales.items()})
+        share = float(empty.explained_variance_ratio.sum())
+        log.info("manifold: %d components explain %.1f %% of the variance", len(empty.components), 100 * share)
+        log.info("manifold: saved to %s", file)
+        return Prepared(extractor, empty, file)
+
+    def codes(self, prepared: Prepared) -> Tensor:
+        """Manifold coordinates of every picture of the catalog, ``(n, K)``; rows of broken pictures are NaN."""
+        key = _key(self._metadata(prepared.extractor) | {"manifold": _file_key(prepared.manifold)})
+        file = self.cache / "codes" / f"{key}.safetensors"
+        if file.exists():
+            log.info("coordinates: found in %s", file)
+            return load_file(file)["codes"]
+        n_images = len(self.data.catalog.names)
+        codes = torch.full((n_images, len(prepared.manifold.components)), torch.nan)
+        if self.keep_features:
+            for features, positions in self._store(prepared.extractor).batches(self.fit_batch_size):
+                codes[positions] = prepared.manifold.encode(features)
+        else:
+            module = ManifoldModule(prepared.extractor, prepared.manifold)
+            trainer = self.trainer(callbacks=[CodeWriter(codes)])
+            trainer.predict(module, self.data.all_dataloader(), return_predictions=False)
+        _save_tensors(file, {"codes": codes})
+        return codes
+
+    def _given_manifold(self, path: Path) -> Prepared:
+        scales = IncrementalPCA.load_extra(path, SCALE_PREFIX)
+        extractor = FeatureExtractor(self.backbone, self.layers, scales)
+        expected = self._metadata(extractor)
+        del expected["data"]
+        manifold = IncrementalPCA.load(path, expected)
+        log.info("manifold: read from %s", path)
+        return Prepared(extractor, manifold, path)
+
+    def _scales(self) -> dict[str, Tensor]:
+        key = _key(
+            {
+                "network": network_fingerprint(self.backbone),  # type: ignore[arg-type]
+                "data": self.data.catalog.fingerprint,
+                "image_size": str(self.data.image_size),
+                "normalization": self.normalization,
+            }
+        )
+        file = self.cache / "scales" / f"{key}.safetensors"
+        if not file.exists():
+            log.info("normalization: measuring mean activations on %d images", SCALE_SAMPLE)
+            batches = (batch.images for batch in self.data.sample_dataloader(SCALE_SAMPLE) if len(batch.images))
+            _save_tensors(file, measure_scales(self.backbone, batches, self.normalization))
+        return load_file(file)
+
+    def _store(self, extractor: FeatureExtractor) -> FeatureStore:
+        n_images, size = len(self.data.catalog.names), self.data.image_size
+        folder = self.cache / "features" / _key(self._metadata(extractor))
+        store = FeatureStore(folder, n_images, extractor.layout(size, size).size)
+        if store.complete:
+            log.info("features: %d x %d found in %s", n_images, store.size, folder)
+            return store
+        log.info("features: computing %d x %d, to %s", n_images - store.n_done, store.size, folder)
+        writer = StoreWriter(store, self.data.batch_size)
+        trainer = self.trainer(callbacks=[writer])
+        module = ManifoldModule(extractor, IncrementalPCA())
+        trainer.predict(module, self.data.all_dataloader(store.n_done), return_predictions=False)
+        if writer.broken:
+            log.warning("skipped %d images that do not decode: %s", len(writer.broken), "; ".join(writer.broken[:10]))
+        return store
+
+    def _metadata(self, extractor: FeatureExtractor) -> dict[str, str]:
+        return extractor.fingerprint | {
+            "image_size": str(self.data.image_size),
+            "data": self.data.catalog.fingerprint,
+        }
+
+
+def _key(parts: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(sorted(parts.items()))).encode()).hexdigest()[:16]
+
+
+def _file_key(manifold: IncrementalPCA) -> str:
+    sample = manifold.components.flatten()[:: max(1, manifold.components.numel() // 4096)]
+    return hashlib.sha256(sample.cpu().numpy().tobytes() + manifold.mean.cpu().numpy().tobytes()).hexdigest()[:16]
+
+
+def _save_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial)
+    partial.replace(file)

@@ -1,0 +1,100 @@
+"""What a reconstruction pays besides its distance from the target features: one number per image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from dmt.errors import UserError
+
+
+@dataclass(frozen=True)
+class View:
+    """An image batch with the activations that were computed from it.
+
+    Args:
+        images: ``(B, 3, H, W)`` in [0, 1].
+        activations: ``{layer: (B, C, h, w)}``, normalised.
+    """
+
+    images: Tensor
+    activations: Mapping[str, Tensor]
+
+
+class Regularizer(Protocol):
+    """A penalty on a picture, given the input it was made from."""
+
+    layers: Sequence[str]
+    """The layers whose activations the penalty reads."""
+
+    def __call__(self, view: View, reference: View) -> Tensor:
+        """The weighted penalty ``(B,)`` of a picture against its input."""
+
+
+@dataclass(frozen=True)
+class FeatureDistance:
+    """``weight / 2 * sum_l ||a_l(x) - a_l(x_s)||^2``: keeps the low layers of the input (R_12 in the paper, section 4).
+
+    Args:
+        weight: the paper prints 0.02; its code divides each group's loss by its number of layers, so that 0.03
+            relative to the main term is what it used.
+        layers: the layers compared.
+    """
+
+    weight: float = 0.02
+    layers: Sequence[str] = ("conv1_1", "conv2_1")
+
+    def __call__(self, view: View, reference: View) -> Tensor:
+        distances = [
+            (view.activations[layer] - reference.activations[layer]).square().sum(dim=(1, 2, 3))
+            for layer in self.layers
+        ]
+        return self.weight / 2 * sum(distances[1:], distances[0])
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """``weight * sum_ij (dx_ij^2 + dy_ij^2)^(exponent / 2)`` over pixels in [0, 1] (Mahendran and Vedaldi, CVPR 2015).
+
+    Args:
+        weight: for pixels in [0, 1]. The paper's 0.001 is for pixels in [0, 255]: at exponent 2 that is 65.
+        exponent: beta; 2 in the paper.
+        of: ``image`` (the paper) or ``change``, that is ``x - x_s``. The change is ours: it still forbids the spikes
+            that max pooling makes, and an unchanged image costs nothing, so that no detail of the input is blurred.
+        epsilon: added under a root of exponent below 2, whose gradient would be NaN on flat areas.
+        layers: none are read.
+
+    Raises:
+        UserError: unknown ``of``.
+    """
+
+    weight: float = 40.0
+    exponent: float = 2.0
+    of: str = "change"
+    epsilon: float = 1e-8
+    layers: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.of not in ("image", "change"):
+            raise UserError(f"total variation is of the image or of the change, got {self.of!r}")
+
+    def __call__(self, view: View, reference: View) -> Tensor:
+        images = view.images - reference.images if self.of == "change" else view.images
+        return self.weight * total_variation(images, self.exponent, self.epsilon)
+
+
+def total_variation(images: Tensor, exponent: float = 2.0, epsilon: float = 0.0) -> Tensor:
+    """``sum (dx^2 + dy^2)^(exponent / 2)`` per image, ``(B, C, H, W) -> (B,)``; differences past the border are 0.
+
+    >>> import torch
+    >>> total_variation(torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]]))
+    tensor([2.])
+    """
+    if exponent == 2:
+        rows = images.diff(dim=2).square().sum(dim=(1, 2, 3))
+        return rows + images.diff(dim=3).square().sum(dim=(1, 2, 3))
+    squares = images.new_zeros(images.shape)
+    squares[:, :, :-1] = images.diff(dim=2).square()
+    squares[:, :, :, :-1] = squares[:, :, :, :-1] + images.diff(dim=3).square()
+    return (squares + epsilon).pow(exponent / 2).sum(dim=(1, 2, 3))

@@ -1,0 +1,86 @@
+"""Edits -> the experiment logger in use: Weights & Biases, TensorBoard, CSV."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import wandb
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from dmt.data import to_pixels
+from dmt.reporting.results import EditedImage, mean_record, result_grid
+
+log = logging.getLogger(__name__)
+
+
+def wandb_logger(save_dir: str | Path, project: str = "dmt", name: str | None = None, timeout: float = 20) -> WandbLogger:
+    """A wandb run that never asks and never hangs: offline unless somebody is logged in and the server answers.
+
+    Args:
+        save_dir: the run's files go to ``save_dir/wandb``.
+        project: wandb's project.
+        name: the run's name.
+        timeout: seconds that the server has to answer before the run goes offline.
+    """
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.Settings().api_key or _has_stored_key() else "offline")
+    settings = wandb.Settings(init_timeout=timeout, silent=True, console="off", save_code=False)
+    options = {"project": project, "name": name, "dir": str(save_dir), "settings": settings, "reinit": "finish_previous"}
+    try:
+        run = wandb.init(mode=mode, **options)
+    except (wandb.errors.Error, TimeoutError) as error:
+        log.warning("wandb: no answer (%s), so this run is kept offline", str(error).split("\n")[0][:120])
+        run = wandb.init(mode="offline", **options)
+    if run.settings.mode == "offline" or getattr(run, "offline", False):
+        log.info("wandb: offline in %s; upload it with: wandb sync %s", run.settings.sync_dir, run.settings.sync_dir)
+    return WandbLogger(experiment=run)
+
+
+def log_images(logger: Logger | None, images: Sequence[EditedImage], title: str, settings: dict) -> None:
+    """Log the grid, every image beside its input, the table of records, the means and the settings.
+
+    Pictures go as uint8: wandb does not rescale floats, so that images in [0, 1] would come out black.
+    """
+    if logger is None:
+        return
+    grid = np.asarray(result_grid(images, title))
+    logger.log_hyperparams(settings)
+    logger.log_metrics(mean_record(images))
+    if isinstance(logger, WandbLogger):
+        pairs = [np.concatenate([to_pixels(image.before), to_pixels(image.after)], axis=1) for image in images]
+        logger.log_image("grid", [grid], caption=[title])
+        logger.log_image("edits", pairs, caption=[image.name for image in images])
+        columns = list(images[0].record)
+        logger.log_table("results", columns, [[image.record[column] for column in columns] for image in images])
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image("grid", grid, dataformats="HWC")
+    logger.save()
+
+
+def finish(logger: Logger | None) -> None:
+    """End the run, so that the next one of a sweep begins anew."""
+    if logger is None:
+        return
+    logger.finalize("success")
+    if isinstance(logger, WandbLogger):
+        logger.experiment.finish()
+
+
+def csv_logger(save_dir: str | Path, name: str | None = None) -> CSVLogger:
+    """Metrics in ``save_dir/metrics/metrics.csv``."""
+    return CSVLogger(str(save_dir), name="", version="metrics")
+
+
+def tensorboard_logger(save_dir: str | Path, name: str | None = None) -> TensorBoardLogger:
+    """Event files in ``save_dir/tensorboard``; needs the package tensorboard."""
+    return TensorBoardLogger(str(save_dir), name="", version="tensorboard")
+
+
+def _has_stored_key() -> bool:
+    import netrc
+
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

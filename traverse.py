@@ -1,0 +1,16 @@
+"""Edit images: ``python traverse.py task=frowning lambda=0.3``. See README.md."""
+
+import hydra
+from omegaconf import DictConfig
+
+from dmt import cli
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="traverse")
+def main(cfg: DictConfig) -> None:
+    """Edit the images that ``conf/traverse.yaml`` describes."""
+    cli.traverse(cfg)
+
+
+if __name__ == "__main__":
+    cli.guarded(main)
