@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import Logger
 
 from dmt.data import AttributeSplits
 from dmt.errors import UserError
-from dmt.modules import TraversalModule
+from dmt.modules import EditedBatch, TraversalModule
 from dmt.preparation import Preparation, Prepared
 from dmt.reporting.loggers import finish, log_images
 from dmt.reporting.progress import InversionBar
@@ -72,7 +72,7 @@ def traverse(cfg: DictConfig) -> list[EditedImage]:
     prepared = preparation.manifold(instantiate(cfg.manifold), cfg.manifold_path)
     codes = preparation.codes(prepared)
     source, target = _present(codes[data.source]), _present(codes[data.target])
-    title = f"{_choice(cfg, 'task')}\nλ' = {budget:g}"
+    title = f"{_choice(cfg, 'task')}\nlambda' {budget:g}"
     log.info("sets: %d source and %d target images; editing %d", len(source), len(target), len(data.inputs))
 
     bar = InversionBar(len(data.inputs))
@@ -90,7 +90,8 @@ def traverse(cfg: DictConfig) -> list[EditedImage]:
         weighting=cfg.witness.weighting,
         on_progress=bar if cfg.progress else None,
     )
-    batches = _trainer(cfg)(inference_mode=False, enable_progress_bar=False).predict(module, data.predict_dataloader())
+    trainer = _trainer(cfg)(inference_mode=False, enable_progress_bar=False)
+    batches = cast(list[EditedBatch], trainer.predict(module, data.predict_dataloader()))
     bar.close()
     images = edited_images(batches)
     settings = _settings(cfg)

@@ -37,8 +37,7 @@ class FeatureLayout:
         """``(B, D)`` -> ``{layer: (B, C, h, w)}``, as views; the inverse of ``pack``."""
         parts = features.split([prod(shape) for shape in self.shapes.values()], dim=1)
         return {
-            layer: part.reshape(-1, *shape)
-            for (layer, shape), part in zip(self.shapes.items(), parts, strict=True)
+            layer: part.reshape(-1, *shape) for (layer, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
 

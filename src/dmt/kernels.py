@@ -39,7 +39,7 @@ class Kernel:
         return self.bandwidth
 
     def budget_weight(self, budget: float) -> float:
-        """lambda in ``witness + lambda ||delta||^2`` from the dimensionless ``budget`` = 2 sigma^2 lambda."""
+        """Lambda in ``witness + lambda ||delta||^2`` from the dimensionless ``budget`` = 2 sigma^2 lambda."""
         return budget / (2 * self.sigma2)
 
     def fit(self, points: Tensor, most: int = 1000) -> Self:
@@ -110,7 +110,7 @@ class RationalQuadratic(Kernel):
 
 @dataclass(frozen=True)
 class Linear(Kernel):
-    """``<x, y> / (2 sigma^2)``: the witness is linear, and the traversal the interpolation of Deep Feature Interpolation.
+    """``<x, y> / (2 sigma^2)``: its traversal is Deep Feature Interpolation (Upchurch et al., CVPR 2017).
 
     A dot product has no distance at which it falls to a half, so that both rules mean ``median``.
     """

@@ -127,7 +127,7 @@ class Preparation:
                 codes[positions] = prepared.manifold.encode(features)
         else:
             module = ManifoldModule(prepared.extractor, prepared.manifold)
-            trainer = self.trainer(callbacks=[CodeWriter(codes)])
+            trainer = self.trainer(callbacks=[CodeWriter(prepared.manifold, codes)])
             trainer.predict(module, self.data.all_dataloader(), return_predictions=False)
         _save_tensors(file, {"codes": codes})
         return codes

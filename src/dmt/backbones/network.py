@@ -24,6 +24,9 @@ class Backbone(Protocol):
 class Standardize(nn.Module):
     """``(x - mean) / std`` per colour channel, for ``(B, 3, H, W)`` in [0, 1]."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))

@@ -50,9 +50,7 @@ class TorchvisionNetwork(nn.Module):
         self.layer_names = tuple(layers)
         self.stem = Standardize(IMAGENET_MEAN, IMAGENET_STD)
         try:
-            self.network = create_feature_extractor(
-                network.eval(), {node: layer for layer, node in layers.items()}
-            )
+            self.network = create_feature_extractor(network.eval(), {node: layer for layer, node in layers.items()})
         except ValueError as error:
             raise UserError(f"{name}: {str(error).splitlines()[0]}") from error
         self.eval().requires_grad_(False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -21,7 +22,6 @@ WIDTHS = (64, 128, 256, 512, 512)
 NARROW_WIDTHS = (16, 32, 64, 128, 128)
 NARROW_SHA256 = "513de539e8ed9b23954951985b9037d5990cf26475e5b9586ba3f2ebd3247e4f"
 
-Pooling = Callable[[], nn.Module]
 POOLINGS: Mapping[str, Callable[[bool], nn.Module]] = {
     "max": lambda ceil: nn.MaxPool2d(2, 2, ceil_mode=ceil),
     "average": lambda ceil: nn.AvgPool2d(2, 2, ceil_mode=ceil),
@@ -79,9 +79,7 @@ def vgg19_distilled(
     and errors as in ``vgg19``; a file from the authors' repository is converted on reading, and one whose tensors
     are not the published ones is refused.
     """
-    network = LayeredNetwork(
-        nn.Conv2d(3, 3, 1), _vgg_layers(NARROW_WIDTHS, "reflect", last_layer, pooling, ceil_mode)
-    )
+    network = LayeredNetwork(nn.Conv2d(3, 3, 1), _vgg_layers(NARROW_WIDTHS, "reflect", last_layer, pooling, ceil_mode))
     if weights is not None:
         path = find_weights(weights, weights_dir, url)
         tensors = _with_torchvision_keys(load_tensors(path))
@@ -93,7 +91,7 @@ def vgg19_distilled(
 
 
 def _vgg_layers(
-    widths: Sequence[int], padding_mode: str, last_layer: str, pooling: str, ceil_mode: bool
+    widths: Sequence[int], padding_mode: Literal["zeros", "reflect"], last_layer: str, pooling: str, ceil_mode: bool
 ) -> dict[str, nn.Module]:
     if pooling not in POOLINGS:
         raise UserError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")

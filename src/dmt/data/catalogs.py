@@ -270,7 +270,9 @@ def _read_labels(path: Path, root: Path) -> tuple[list[str], list[str], dict[str
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, restkey="", restval=None))
     except OSError as error:
-        raise UserError(f"{path} could not be read ({error.strerror}); set data.catalog.labels to a CSV file") from error
+        raise UserError(
+            f"{path} could not be read ({error.strerror}); set data.catalog.labels to a CSV file"
+        ) from error
     if not rows or "file" not in rows[0]:
         raise UserError(f"{path} needs a header with a column 'file' and a column per label, and at least one row")
     for number, row in enumerate(rows, start=2):
@@ -290,9 +292,7 @@ def _read_labels(path: Path, root: Path) -> tuple[list[str], list[str], dict[str
 def _scores_of(scores: dict[str, np.ndarray], label: str, place: str) -> np.ndarray:
     by_lower_case = {name.lower(): name for name in scores}
     if label.lower() not in by_lower_case:
-        raise UserError(
-            f"{place} has no label {label!r}{nearest_name(label, scores)} (there are {', '.join(scores)})"
-        )
+        raise UserError(f"{place} has no label {label!r}{nearest_name(label, scores)} (there are {', '.join(scores)})")
     return scores[by_lower_case[label.lower()]]
 
 

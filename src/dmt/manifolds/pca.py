@@ -115,7 +115,8 @@ class IncrementalPCA(nn.Module):
                 f"{self.n_images} images are fewer than the {self.n_components} components asked for; "
                 f"set manifold.n_components={max(self.n_images - 1, 1)} or less, or give more images"
             )
-        gram = sum((self.components[:, c] @ self.components[:, c].T).double() for c in _column_blocks(self.components.shape[1]))
+        blocks = [self.components[:, columns] for columns in _column_blocks(self.components.shape[1])]
+        gram = torch.stack([(block @ block.T).double() for block in blocks]).sum(dim=0)
         lower = torch.linalg.cholesky(gram)
         self.components = torch.linalg.inv(lower).to(self.components.dtype) @ self.components
         if self.n_components < 1:

@@ -68,8 +68,9 @@ class StoreWriter(Callback):
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        rows_left = self.store.n_images - self.store.n_done
-        self.store.append(outputs.reshape(len(batch.indices), self.store.size), batch.indices, min(self.batch_size, rows_left))
+        features = outputs.reshape(len(batch.indices), self.store.size)
+        n_rows = min(self.batch_size, self.store.n_images - self.store.n_done)
+        self.store.append(features, batch.indices, n_rows)
         self.broken += batch.broken
 
 
@@ -77,17 +78,19 @@ class CodeWriter(Callback):
     """Keeps the manifold coordinates of every predicted batch of feature vectors.
 
     Args:
-        codes: ``(n, K)``, filled in place; rows of broken images stay NaN.
+        manifold: turns feature vectors into coordinates.
+        codes: ``(n, K)``, filled in place; rows of broken images are left as they are.
     """
 
-    def __init__(self, codes: Tensor):
+    def __init__(self, manifold: IncrementalPCA, codes: Tensor):
+        self.manifold = manifold
         self.codes = codes
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         if len(batch.indices):
-            self.codes[batch.indices] = pl_module.manifold.encode(outputs).cpu()
+            self.codes[batch.indices] = self.manifold.encode(outputs).cpu()
 
 
 class StoredFeatures(Dataset):

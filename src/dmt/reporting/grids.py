@@ -38,7 +38,7 @@ def labelled_grid(
     return grid
 
 
-def _cut(label: str, width: int, font: ImageFont.FreeTypeFont) -> str:
+def _cut(label: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     if font.getlength(label) <= width:
         return label
     while label and font.getlength(label + "…") > width:

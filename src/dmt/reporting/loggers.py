@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from dmt.reporting.results import EditedImage, mean_record, result_grid
 log = logging.getLogger(__name__)
 
 
-def wandb_logger(save_dir: str | Path, project: str = "dmt", name: str | None = None, timeout: float = 20) -> WandbLogger:
+def wandb_logger(
+    save_dir: str | Path, project: str = "dmt", name: str | None = None, timeout: float = 20
+) -> WandbLogger:
     """A wandb run that never asks and never hangs: offline unless somebody is logged in and the server answers.
 
     Args:
@@ -24,15 +27,16 @@ def wandb_logger(save_dir: str | Path, project: str = "dmt", name: str | None = 
         name: the run's name.
         timeout: seconds that the server has to answer before the run goes offline.
     """
-    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.Settings().api_key or _has_stored_key() else "offline")
+    logged_in = bool(wandb.Settings().api_key) or _has_stored_key()
     settings = wandb.Settings(init_timeout=timeout, silent=True, console="off", save_code=False)
-    options = {"project": project, "name": name, "dir": str(save_dir), "settings": settings, "reinit": "finish_previous"}
+    settings.mode = os.environ.get("WANDB_MODE") or ("online" if logged_in else "offline")  # type: ignore[assignment]
+    start = partial(wandb.init, project=project, name=name, dir=str(save_dir), reinit="finish_previous")
     try:
-        run = wandb.init(mode=mode, **options)
+        run = start(settings=settings)
     except (wandb.errors.Error, TimeoutError) as error:
         log.warning("wandb: no answer (%s), so this run is kept offline", str(error).split("\n")[0][:120])
-        run = wandb.init(mode="offline", **options)
-    if run.settings.mode == "offline" or getattr(run, "offline", False):
+        run = start(settings=settings, mode="offline")
+    if run.offline:
         log.info("wandb: offline in %s; upload it with: wandb sync %s", run.settings.sync_dir, run.settings.sync_dir)
     return WandbLogger(experiment=run)
 

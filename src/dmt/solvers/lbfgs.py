@@ -127,9 +127,7 @@ class LBFGS:
             evaluations=torch.ones_like(rows),
         )
 
-    def _step(
-        self, objective: Objective, state: "_State", lower: float, upper: float
-    ) -> tuple["_State", Tensor]:
+    def _step(self, objective: Objective, state: "_State", lower: float, upper: float) -> tuple["_State", Tensor]:
         direction = _search_direction(state, lower, upper)
         has_history = (state.curvature > 0).any(dim=0)
         unit = 1 / direction.norm(dim=1).clamp_min(torch.finfo(direction.dtype).tiny)

@@ -1,0 +1,262 @@
+"""Measure the main job on real faces: fit, edit, judge. ``python benchmarks/main_job.py --help``.
+
+Every section runs train.py or traverse.py as a user would, reads what they wrote, and prints a table in Markdown. The
+data and the networks are found as the commands find them (DMT_DATA, DMT_WEIGHTS); the judges are ONNX files in the
+folder of the networks. Photographs stay in the output folder.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dmt.data import Digits, read_image
+from dmt.data.catalogs import LFW
+from dmt.judges import OnnxJudge
+
+ROOT = Path(__file__).resolve().parent.parent
+K40_SECONDS = 114  # the paper, section 5: one 125 x 125 image on a Tesla K40
+
+
+def main() -> None:
+    """Run the sections asked for, all by default."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help=f"any of {', '.join(SECTIONS)}")
+    parser.add_argument("--output", type=Path, default=Path("outputs/main_job"), help="where pictures are kept")
+    parser.add_argument("--images", type=int, default=24, help="held-out people to judge")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the start")
+    for name in args.sections or SECTIONS:
+        print(f"\n## {name}\n", flush=True)
+        SECTIONS[name](args)
+
+
+def fit(args: argparse.Namespace) -> None:
+    """``train.py`` end to end with an empty cache: seconds and peak memory; then again, to see features found."""
+    print("| backbone | run | seconds | peak GB |\n|---|---|---|---|")
+    for backbone in ("vgg19_distilled", "vgg19_hybrid"):
+        with tempfile.TemporaryDirectory(dir=args.output) as cache:
+            for run in ("first", "again"):
+                options = [f"backbone={backbone}", f"cache_dir={cache}", "logger=none"]
+                seconds, peak = _run("train.py", *options, f"hydra.run.dir={args.output}/fit-{backbone}-{run}")
+                print(f"| {backbone} | {run} | {seconds:.0f} | {peak:.1f} |", flush=True)
+
+
+def pca(args: argparse.Namespace) -> None:
+    """The streaming PCA against scikit-learn's IncrementalPCA and full PCA on real features of the narrow network."""
+    from sklearn.decomposition import PCA
+    from sklearn.decomposition import IncrementalPCA as SklearnIncrementalPCA
+
+    from dmt.backbones import vgg19_distilled
+    from dmt.features import FeatureExtractor, measure_scales
+    from dmt.manifolds import IncrementalPCA
+
+    n_images, batch, k = 1000, 250, 100
+    catalog = _lfw()
+    images = torch.stack([catalog.read(i, 125) for i in range(n_images)])
+    backbone = vgg19_distilled(["vgg19_distilled16x_conv5_1.safetensors"], _weights_dir())
+    scales = measure_scales(backbone, images.split(100))
+    extractor = FeatureExtractor(backbone, ["conv4_1", "conv5_1"], scales)
+    with torch.no_grad():
+        features = torch.cat([extractor.vectors(part) for part in images.split(100)])
+    began = time.perf_counter()
+    ours = IncrementalPCA(k)
+    for part in features.split(batch):
+        ours.partial_fit(part)
+    ours.finish()
+    seconds = time.perf_counter() - began
+    print(f"{n_images} x {features.shape[1]} features, {k} components, batches of {batch}; ours took {seconds:.1f} s\n")
+    print("| against | sine of the largest angle | the same, first 50 | variance, largest relative difference | s |")
+    print("|---|---|---|---|---|")
+    for name, model in (
+        ("IncrementalPCA", SklearnIncrementalPCA(k, batch_size=batch)),
+        ("PCA", PCA(k, svd_solver="full")),
+    ):
+        began = time.perf_counter()
+        model.fit(features.numpy())
+        seconds = time.perf_counter() - began
+        variance = np.abs(ours.explained_variance.numpy() / model.explained_variance_ - 1).max()
+        sines = [_sine(ours.components[:m].double().numpy(), model.components_[:m].astype(float)) for m in (k, 50)]
+        print(f"| scikit-learn {name} | {sines[0]:.1e} | {sines[1]:.1e} | {variance:.1e} | {seconds:.1f} |", flush=True)
+
+
+def edit(args: argparse.Namespace) -> None:
+    """Smiling -> frowning on held-out people over lambda': the judges' verdict, time and evaluations."""
+    print(
+        "| lambda' | P(happy) | flips | identity cosine | age shift | gender flips | PSNR | evaluations | s an image |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for budget in (0.8, 0.5, 0.3, 0.2):
+        folder = args.output / f"frowning-{budget}"
+        _traverse(folder, "task=frowning", f"lambda={budget}", f"n_images={args.images}")
+        before, after, rows = _pictures(folder)
+        happy, identity = _happy(after), _identity(before, after)
+        age, male = _age_male(after)
+        age_before, male_before = _age_male(before)
+        print(
+            f"| {budget} | {happy.mean():.2f} | {(happy < 0.5).mean():.2f} | {identity.mean():.3f} "
+            f"| {(age - age_before).mean():+.1f} | {((male > 0.5) != (male_before > 0.5)).mean():.2f} "
+            f"| {_mean(rows, 'psnr'):.1f} | {_mean(rows, 'evaluations'):.0f} | {_mean(rows, 'seconds'):.1f} |",
+            flush=True,
+        )
+    print(f"\nbefore the edit: P(happy) {_happy(before).mean():.2f}")
+
+
+def senior(args: argparse.Namespace) -> None:
+    """``task=senior`` raises the judged age."""
+    print("| lambda' | judged age before | after | raised in | identity cosine |\n|---|---|---|---|---|")
+    for budget in (0.3, 0.2):
+        folder = args.output / f"senior-{budget}"
+        _traverse(folder, "task=senior", f"lambda={budget}", "n_images=8")
+        before, after, _ = _pictures(folder)
+        old, new = _age_male(before)[0], _age_male(after)[0]
+        identity = _identity(before, after).mean()
+        print(
+            f"| {budget} | {old.mean():.1f} | {new.mean():.1f} | {(new > old).mean():.0%} | {identity:.3f} |",
+            flush=True,
+        )
+
+
+def floor(args: argparse.Namespace) -> None:
+    """``lambda=1e9`` returns the input."""
+    folder = args.output / "floor"
+    _traverse(folder, "task=frowning", "lambda=1e9", "n_images=8")
+    _, _, rows = _pictures(folder)
+    print(f"lambda=1e9: PSNR {min(float(row['psnr']) for row in rows):.1f} dB at least")
+    _traverse(folder, "task=frowning", "lambda=1e9", "n_images=8", "regularizer=paper")
+    _, _, rows = _pictures(folder)
+    print(f"lambda=1e9 with the paper's regularizers: PSNR {_mean(rows, 'psnr'):.1f} dB on average")
+
+
+def digits(args: argparse.Namespace) -> None:
+    """Digits 3 -> 8, judged by a support vector machine on the pixels of the digits that were not edited."""
+    from sklearn.svm import SVC
+
+    folder = args.output / "digits"
+    _traverse(folder, "experiment=digits", "n_images=40")
+    rows = _rows(folder)
+    known = Digits()
+    edited = {row["image"] for row in rows}
+    kept = [i for i, name in enumerate(known.names) if name not in edited]
+    judge = SVC(gamma=0.001, C=10).fit(known.pixels[kept].reshape(len(kept), -1) * 16, known.digits[kept])
+    after = torch.stack([read_image(folder / f"{row['image']}.png", 8)[0] for row in rows])
+    share = (judge.predict(after.reshape(len(rows), -1).numpy() * 16) == 8).mean()
+    print(f"3 -> 8: {share:.0%} of {len(rows)} results are called 8; PSNR to the input {_mean(rows, 'psnr'):.1f} dB")
+
+
+def vgg19(args: argparse.Namespace) -> None:
+    """A full edit with the layout of the real VGG-19 (random weights) beside the paper's time."""
+    folder = args.output / "vgg19_random"
+    options = [
+        "backbone=vgg19_random",
+        "n_images=1",
+        "keep_features=false",
+        "data.set_size=8",
+        "manifold.n_components=8",
+    ]
+    with tempfile.TemporaryDirectory() as small:
+        data = _few_faces(Path(small))
+        _run("train.py", *options, *data, "logger=none", f"hydra.run.dir={folder}")
+        _traverse(folder, *options, *data, "task=frowning", "lambda=0.3")
+    (row,) = _rows(folder)
+    print(
+        f"VGG-19, conv3_1 + conv4_1 + conv5_1 of a 125 x 125 image: {float(row['seconds']):.1f} s, "
+        f"{row['evaluations']} evaluations, {row['stopped']}; the paper: {K40_SECONDS} s on a K40"
+    )
+
+
+SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "fit": fit,
+    "pca": pca,
+    "edit": edit,
+    "senior": senior,
+    "floor": floor,
+    "digits": digits,
+    "vgg19": vgg19,
+}
+
+
+def _run(script: str, *options: str) -> tuple[float, float]:
+    """Run a command; its seconds and peak resident memory in GB."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, ROOT / script, "progress=false", *options], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{script} {' '.join(options)} failed")
+    return time.perf_counter() - began, usage.ru_maxrss / 1e6
+
+
+def _traverse(folder: Path, *options: str) -> None:
+    _run("traverse.py", "logger=none", f"hydra.run.dir={folder}", *options)
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _pictures(folder: Path) -> tuple[list[Tensor], list[Tensor], list[dict[str, str]]]:
+    rows, catalog = _rows(folder), _lfw()
+    before = [catalog.read_named(row["image"], 125) for row in rows]
+    after = [read_image(folder / f"{row['image']}.png", 125) for row in rows]
+    return before, after, rows
+
+
+def _lfw() -> LFW:
+    data = Path(os.environ.get("DMT_DATA", "~/.cache/dmt/data")).expanduser()
+    return LFW(data / "lfw", data / "lfw_attributes.txt")
+
+
+def _few_faces(folder: Path) -> list[str]:
+    """A data set of a few people of LFW, as options."""
+    catalog = _lfw()
+    lines = (catalog.root.parent / "lfw_attributes.txt").read_text().splitlines()
+    smiling = np.argsort(catalog.scores("Smiling"))
+    chosen = [*smiling[:20], *smiling[-20:]]
+    (folder / "lfw_attributes.txt").write_text("\n".join([*lines[:2], *(lines[2 + i] for i in chosen)]) + "\n")
+    return [
+        f"data.catalog.root={catalog.root}",
+        f"data.catalog.attributes={folder}/lfw_attributes.txt",
+        f"cache_dir={folder}",
+    ]
+
+
+def _weights_dir() -> Path:
+    return Path(os.environ.get("DMT_WEIGHTS", "~/.cache/dmt/weights")).expanduser()
+
+
+def _happy(images: list[Tensor]) -> np.ndarray:
+    return OnnxJudge(_weights_dir() / "judge_expression.onnx", crop=0.52)(images)["probabilities"][:, 1]
+
+
+def _age_male(images: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    outputs = OnnxJudge(_weights_dir() / "judge_age_gender.onnx", crop=0.52)(images)
+    return outputs["age_years"].reshape(-1), outputs["p_male"].reshape(-1)
+
+
+def _identity(before: list[Tensor], after: list[Tensor]) -> np.ndarray:
+    judge = OnnxJudge(_weights_dir() / "judge_identity.onnx", crop=0.48)
+    return (judge(before)["embedding"] * judge(after)["embedding"]).sum(axis=1)
+
+
+def _mean(rows: list[dict[str, str]], column: str) -> float:
+    return float(np.mean([float(row[column]) for row in rows]))
+
+
+def _sine(first: np.ndarray, second: np.ndarray) -> float:
+    """Sine of the largest principal angle between the row spaces."""
+    return float(np.linalg.norm(first - (first @ second.T) @ second, 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What several test files share: a shielded environment, real data where there is some, small pictures and runs."""
+
+import dmt  # noqa: F401, I001 - before anything that imports torchvision or Lightning
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pytorch_lightning import Trainer
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the whole session, so that the digits' network is trained once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shielded_environment(cache_dir: Path) -> Iterator[None]:
+    """Keep wandb offline, caches in a temporary folder, and the user's own settings out."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "HYDRA_FULL_ERROR"):
+            patch.delenv(name, raising=False)
+        patch.setenv("WANDB_MODE", "offline")
+        for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+            patch.setenv(name, str(cache_dir / "wandb"))
+        patch.setenv("DMT_CACHE", str(cache_dir))
+        yield
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with ``lfw/`` and ``lfw_attributes.txt``; skipped where DMT_DATA names none."""
+    return _folder("DMT_DATA", "lfw_attributes.txt")
+
+
+@pytest.fixture(scope="session")
+def weights_dir() -> Path:
+    """The folder with pretrained networks; skipped where DMT_WEIGHTS names none."""
+    return _folder("DMT_WEIGHTS", "vgg19_distilled16x_conv5_1.safetensors")
+
+
+@pytest.fixture
+def quiet_trainer() -> Callable[..., Trainer]:
+    """Makes trainers that write nothing."""
+    return partial(
+        Trainer,
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+
+
+@pytest.fixture
+def save_picture() -> Callable[..., Path]:
+    """Saves noise as a picture file, the same for the same seed."""
+
+    def save(path: Path, seed: int = 0, side: int = 16) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return save
+
+
+def _folder(variable: str, file: str) -> Path:
+    folder = Path(os.environ.get(variable, "/nonexistent")).expanduser()
+    if not (folder / file).is_file():
+        pytest.skip(f"{variable} names no folder with {file}")
+    return folder
