@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pytorch_lightning import Trainer
 
@@ -29,6 +30,8 @@ def shielded_environment(cache_dir: Path) -> Iterator[None]:
         for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
             patch.setenv(name, str(cache_dir / "wandb"))
         patch.setenv("DMT_CACHE", str(cache_dir))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)  # threads that wait for each other on a busy machine cost more than they bring
         yield
 
 
@@ -44,7 +47,7 @@ def weights_dir() -> Path:
     return _folder("DMT_WEIGHTS", "vgg19_distilled16x_conv5_1.safetensors")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quiet_trainer() -> Callable[..., Trainer]:
     """Makes trainers that write nothing."""
     return partial(

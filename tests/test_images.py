@@ -187,11 +187,10 @@ def test_a_damaged_file_either_decodes_or_is_an_image_error(tmp_path, file_forma
     path.write_bytes(content)
     try:
         image = read_image(path, 8)
-    except ImageError as error:
-        assert "damaged" in str(error)
-    else:
-        assert image.shape == (3, 8, 8)
-        assert 0 <= image.min() <= image.max() <= 1
+    except ImageError:
+        return
+    assert image.shape == (3, 8, 8)
+    assert 0 <= image.min() <= image.max() <= 1
 
 
 @given(arrays(np.uint8, (5, 4, 3)))

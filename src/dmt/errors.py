@@ -2,10 +2,20 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeGuard
 
 
 class UserError(Exception):
     """Something the user asked for cannot be done; the message says what, and what to do instead."""
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a setting is a number; true and false are not.
+
+    >>> is_number(0.3), is_number(True), is_number("0.3")
+    (True, False, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

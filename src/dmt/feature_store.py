@@ -50,11 +50,13 @@ class FeatureStore:
         """
         first = self.n_done
         rows = np.zeros((n_rows, self.size), dtype=np.float16)
-        rows[[index - first for index in present]] = features.to(torch.float16).cpu().numpy()
+        rows[[index - first for index in present]] = features.clamp(-65504, 65504).to(torch.float16).cpu().numpy()
         missing = set(range(first, first + n_rows)) - set(present)
         if missing:
             self.broken |= missing
-            self._broken_path.write_text(json.dumps(sorted(self.broken)))
+            partial = self._broken_path.with_suffix(".partial")
+            partial.write_text(json.dumps(sorted(self.broken)))
+            partial.replace(self._broken_path)
         with self._rows_path.open("r+b" if self._rows_path.exists() else "wb") as file:
             file.seek(first * self._row_bytes)  # over what a killed run left of a row
             file.write(rows.tobytes())

@@ -63,7 +63,7 @@ class FeatureExtractor(nn.Module):
         self.layers = tuple(name for name in backbone.layer_names if name in layers)
         self._scaled_layers = tuple(scales or {})
         for layer, scale in (scales or {}).items():
-            self.register_buffer(f"scale_{layer}", scale.clone())
+            self.register_buffer(_buffer(layer), scale.clone())
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode, whatever a trainer asks for: the network is frozen."""
@@ -72,7 +72,7 @@ class FeatureExtractor(nn.Module):
     @property
     def scales(self) -> dict[str, Tensor]:
         """Layer -> the number (or ``(C, 1, 1)``) its activation is divided by."""
-        return {layer: self.get_buffer(f"scale_{layer}") for layer in self._scaled_layers}
+        return {layer: self.get_buffer(_buffer(layer)) for layer in self._scaled_layers}
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -90,7 +90,7 @@ class FeatureExtractor(nn.Module):
         """Normalised activations of any layers in one pass: ``(B, 3, H, W)`` in [0, 1] -> ``{layer: (B, C, h, w)}``."""
         found = self.backbone(images.contiguous(memory_format=torch.channels_last), layers)
         return {
-            layer: value / self.get_buffer(f"scale_{layer}") if layer in self._scaled_layers else value
+            layer: value / self.get_buffer(_buffer(layer)) if layer in self._scaled_layers else value
             for layer, value in found.items()
         }
 
@@ -114,7 +114,7 @@ class FeatureExtractor(nn.Module):
 def measure_scales(
     backbone: Backbone, batches: Iterable[Tensor], per: str = "layer", floor: float = 0.05
 ) -> dict[str, Tensor]:
-    """Measure every layer's mean activation over images.
+    """Measure every layer's mean absolute activation over images (after a ReLU that is the mean activation).
 
     Args:
         backbone: the network.
@@ -139,7 +139,7 @@ def measure_scales(
         with torch.no_grad():
             found = backbone(images.contiguous(memory_format=torch.channels_last), backbone.layer_names)
         for layer, value in found.items():
-            sums[layer] = sums.get(layer, 0) + value.double().mean(dim=(2, 3)).sum(dim=0)
+            sums[layer] = sums.get(layer, 0) + value.double().abs().mean(dim=(2, 3)).sum(dim=0)
         count += len(images)
     if count == 0:
         raise UserError("there are no images to measure the layers' mean activation on")
@@ -147,8 +147,14 @@ def measure_scales(
     for layer, total in sums.items():
         channel_means = total / count
         layer_mean = channel_means.mean()
+        if not layer_mean > 0:
+            raise UserError(f"layer {layer!r} is 0 on every image; choose another backbone, or normalization=none")
         if per == "layer":
             scales[layer] = layer_mean.float()
         else:
             scales[layer] = channel_means.clamp_min(floor * layer_mean).reshape(-1, 1, 1).float()
     return scales
+
+
+def _buffer(layer: str) -> str:
+    return "scale_" + layer.replace(".", "_")  # no dots in a buffer's name

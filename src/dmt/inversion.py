@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dmt.errors import UserError
 from dmt.features import FeatureExtractor
 from dmt.regularizers import Regularizer, View
 from dmt.solvers import LBFGS, Progress, Solution
+
+MAIN_TERM = "reconstruction"
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Inversion:
 
     Args:
         images: ``(B, 3, H, W)`` in [0, 1].
-        terms: name -> ``(B,)``: the parts of the objective at the end; ``features`` is the main one.
+        terms: name -> ``(B,)``: the parts of the objective at the end; ``reconstruction`` is the main one.
         solution: what the solver says.
     """
 
@@ -43,7 +46,12 @@ def invert(
         regularizers: name -> penalty.
         solver: the minimiser.
         callback: told the progress after every iteration.
+
+    Raises:
+        UserError: a regularizer has the name of the main term.
     """
+    if MAIN_TERM in regularizers:
+        raise UserError(f"a regularizer must not be called {MAIN_TERM!r}: that is the main term")
     layers = {*extractor.layers, *(layer for penalty in regularizers.values() for layer in penalty.layers)}
     with torch.no_grad():
         reference = View(images, extractor.activations(images, layers))
@@ -56,7 +64,7 @@ def invert(
         ]
         below = View(images[rows], {layer: value[rows] for layer, value in reference.activations.items()})
         penalties = {name: penalty(view, below) for name, penalty in regularizers.items()}
-        return {"features": sum(distances[1:], distances[0]), **penalties}
+        return {MAIN_TERM: sum(distances[1:], distances[0]), **penalties}
 
     def objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():

@@ -1,12 +1,14 @@
 """Kernels between rows of points: (n, K) and (m, K) -> (n, m), with the bandwidth as a rule or a number."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
-from dmt.errors import UserError
+from dmt.errors import UserError, is_number
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -50,84 +52,80 @@ class Kernel:
             most: a rule looks at no more than this many of them, evenly spaced.
 
         Raises:
-            UserError: an unknown rule, a bandwidth that is not positive, or points that are all alike.
+            UserError: an unknown rule, a bandwidth that is not a positive number, or points that are all alike.
         """
         if not isinstance(self.bandwidth, str):
-            if not self.bandwidth > 0:
+            if not (is_number(self.bandwidth) and 0 < self.bandwidth < math.inf):
                 raise UserError(f"kernel.bandwidth must be a positive number, got {self.bandwidth}")
             return self
         if self.bandwidth not in ("mean", "median"):
             raise UserError(f"kernel.bandwidth must be mean, median or a number, got {self.bandwidth!r}")
         points = points[torch.linspace(0, len(points) - 1, min(most, len(points))).long()]
         first, second = torch.triu_indices(len(points), len(points), offset=1)
-        median = squared_distances(points, points)[first, second].median().item()
+        distances = squared_distances(points, points)[first, second]
+        median = distances.median().item()
         if not median > 0:
             raise UserError("the points are all alike, so that no bandwidth can be chosen; set kernel.bandwidth")
-        if self.bandwidth == "median":
-            return replace(self, bandwidth=median / 2)
-        return self._fit_mean(points, median)
+        return replace(self, bandwidth=median / 2 if self.bandwidth == "median" else self._mean_rule(distances))
 
-    def _fit_mean(self, points: Tensor, scale: float) -> Self:
-        first, second = torch.triu_indices(len(points), len(points), offset=1)
-        low, high = scale * 1e-4, scale * 1e4
-        for _ in range(60):
-            middle = (low * high) ** 0.5
-            fitted = replace(self, bandwidth=middle)
-            if fitted(points, points)[first, second].mean() < 0.5:
-                low = middle
-            else:
-                high = middle
-        return replace(self, bandwidth=(low * high) ** 0.5)
+    def _mean_rule(self, squared: Tensor) -> float:
+        raise NotImplementedError
+
+
+class RadialKernel(Kernel):
+    """A kernel that depends on the Euclidean distance of two points alone."""
+
+    def profile(self, squared: Tensor) -> Tensor:
+        """Kernel values at squared distances."""
+        raise NotImplementedError
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.profile(squared_distances(x, y))
+
+    def _mean_rule(self, squared: Tensor) -> float:
+        def mean_value(log_bandwidth: float) -> float:
+            return float(replace(self, bandwidth=math.exp(log_bandwidth)).profile(squared).mean()) - 0.5
+
+        scale = math.log(squared.mean().item())
+        try:
+            return math.exp(brentq(mean_value, scale - 20, scale + 20, xtol=1e-9))
+        except ValueError as error:
+            raise UserError(f"no bandwidth gives {self} a mean value of 0.5; set kernel.bandwidth=median") from error
 
 
 @dataclass(frozen=True)
-class RBF(Kernel):
+class RBF(RadialKernel):
     """``exp(-||x - y||^2 / (2 sigma^2))``, the paper's kernel."""
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return torch.exp(-squared_distances(x, y) / (2 * self.sigma2))
+    def profile(self, squared: Tensor) -> Tensor:
+        return torch.exp(-squared / (2 * self.sigma2))
 
 
 @dataclass(frozen=True)
-class Laplacian(Kernel):
+class Laplacian(RadialKernel):
     """``exp(-||x - y|| / sigma)`` with the Euclidean distance, so that sigma means what it means for RBF."""
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        sigma = self.sigma2**0.5
-        distances = (squared_distances(x, y) + 1e-12 * self.sigma2).sqrt()  # differentiable at 0
-        return torch.exp(-distances / sigma)
+    def profile(self, squared: Tensor) -> Tensor:
+        distances = (squared + 1e-12 * self.sigma2).sqrt()  # differentiable at 0
+        return torch.exp(-distances / self.sigma2**0.5)
 
 
 @dataclass(frozen=True)
-class RationalQuadratic(Kernel):
+class RationalQuadratic(RadialKernel):
     """``(1 + ||x - y||^2 / (2 alpha sigma^2))^-alpha``: RBF kernels of many bandwidths added up."""
 
     alpha: float = 1.0
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return (1 + squared_distances(x, y) / (2 * self.alpha * self.sigma2)) ** -self.alpha
-
-
-@dataclass(frozen=True)
-class Linear(Kernel):
-    """``<x, y> / (2 sigma^2)``: its traversal is Deep Feature Interpolation (Upchurch et al., CVPR 2017).
-
-    A dot product has no distance at which it falls to a half, so that both rules mean ``median``.
-    """
-
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return x @ y.T / (2 * self.sigma2)
-
-    def _fit_mean(self, points: Tensor, scale: float) -> Self:
-        return replace(self, bandwidth=scale / 2)
+    def profile(self, squared: Tensor) -> Tensor:
+        return (1 + squared / (2 * self.alpha * self.sigma2)) ** -self.alpha
 
 
 @dataclass(frozen=True)
 class Polynomial(Kernel):
-    """``(<x, y> / (2 sigma^2) + offset)^degree``; the rules as for ``Linear``.
+    """``(<x, y> / (2 sigma^2) + offset)^degree``.
 
-    From degree 3 on the witness falls without bound, faster than any budget: the solver then says that it did not
-    converge.
+    A dot product has no distance at which it falls to a half, so that both rules are ``median``. From degree 3 on the witness falls without bound, faster than any budget: the solver then
+    says that it did not converge.
     """
 
     degree: int = 2
@@ -136,5 +134,13 @@ class Polynomial(Kernel):
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         return (x @ y.T / (2 * self.sigma2) + self.offset) ** self.degree
 
-    def _fit_mean(self, points: Tensor, scale: float) -> Self:
-        return replace(self, bandwidth=scale / 2)
+    def _mean_rule(self, squared: Tensor) -> float:
+        return squared.median().item() / 2
+
+
+@dataclass(frozen=True)
+class Linear(Polynomial):
+    """``<x, y> / (2 sigma^2)``: traversal becomes Deep Feature Interpolation (Upchurch et al., CVPR 2017)."""
+
+    degree: int = field(default=1, init=False)
+    offset: float = field(default=0.0, init=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmt.errors import UserError
+from dmt.errors import UserError, is_number
 from dmt.solvers import LBFGS, Solution
 from dmt.witness import Witness
 
@@ -57,10 +57,9 @@ def check_budget(value: object) -> float:
     Raises:
         UserError: it is not a number above 0 (infinity is allowed: it returns the input).
     """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or math.isnan(value) or value <= 0:  # type: ignore[arg-type, operator]
+    if not (is_number(value) and value > 0):
         raise UserError(f"lambda must be a number above 0, got {value}; smaller edits more, for example lambda=0.3")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def traverse(z0: Tensor, witness: Witness, budget: float, solver: LBFGS) -> Traversal:

@@ -82,13 +82,15 @@ class JointNetwork(nn.Module):
         layers: for every network, the names of the layers read from it; no name twice.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], layers: Sequence[Sequence[str]]):
+    def __init__(self, networks: Sequence[Backbone], layers: Sequence[Sequence[str]]):
         super().__init__()
-        self.networks = nn.ModuleList(networks)
+        self.networks = nn.ModuleList(networks)  # type: ignore[arg-type]
         self.layers = [tuple(names) for names in layers]
         names = self.layer_names
         if len(set(names)) != len(names):
             raise UserError(f"the layers of a joint network must differ, got {names}")
+        for network, wanted in zip(networks, self.layers, strict=True):
+            require_layers(wanted, network.layer_names)
         self.eval().requires_grad_(False)
 
     @property

@@ -54,9 +54,11 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} could not be read as weights ({_first_line(error)}); fetch it again") from error
     except Exception as error:  # pickle's own errors share no base class with the others
         raise UserError(f"{path} holds more than plain tensors ({_first_line(error)})") from error
-    while "model" in loaded and isinstance(loaded["model"], Mapping):
+    while isinstance(loaded, Mapping) and isinstance(loaded.get("model"), Mapping):
         loaded = loaded["model"]
-    return dict(loaded)
+    if not (isinstance(loaded, Mapping) and any(isinstance(value, Tensor) for value in loaded.values())):
+        raise UserError(f"{path} holds no named tensors")
+    return {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
 
 
 def load_into(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -50,16 +50,17 @@ class FileCatalog:
     Args:
         root: the folder.
         files: paths relative to it, in order.
+        names: one per file, all different.
         groups: one per file.
     """
 
-    def __init__(self, root: Path, files: Sequence[str], groups: Sequence[str]):
+    def __init__(self, root: Path, files: Sequence[str], names: Sequence[str], groups: Sequence[str]):
         self.root = root
         self.files = files
-        self.names = [Path(file).with_suffix("").as_posix() for file in files]
+        self.names = names
         self.groups = groups
         self.fingerprint = _files_fingerprint(root, files)
-        self._index = {name: i for i, name in enumerate(self.names)}
+        self._index = {name: i for i, name in enumerate(names)}
 
     def read(self, index: int, size: int) -> Tensor:
         return read_image(self.root / self.files[index], size)
@@ -76,7 +77,7 @@ class FileCatalog:
         )
 
     def index(self, name: str) -> int | None:
-        return self._index.get(Path(name).with_suffix("").as_posix() if _is_image(Path(name)) else name)
+        return self._index.get(name)
 
 
 class Folder(FileCatalog):
@@ -104,7 +105,7 @@ class Folder(FileCatalog):
             files, groups, self._scores = _read_labels(Path(labels).expanduser(), root)
         if not files:
             raise UserError(f"there are no images in {root} (looked for a subfolder per class)")
-        super().__init__(root, files, groups)
+        super().__init__(root, files, files, groups)
 
     def scores(self, label: str) -> np.ndarray:
         return _scores_of(self._scores, label, str(self.root))
@@ -149,16 +150,15 @@ class LFW(FileCatalog):
         if len(files) < len(people):
             log.warning("%d of the %d pictures in %s are missing", len(people) - len(files), len(people), attributes)
         self._scores = {name: values[kept] for name, values in self._scores.items()}
-        super().__init__(root, files, [Path(file).parts[0] for file in files])
-        self.names = [Path(file).stem for file in files]
-        self._index = {name: i for i, name in enumerate(self.names)}
+        names, people = [Path(file).stem for file in files], [Path(file).parts[0] for file in files]
+        super().__init__(root, files, names, people)
 
     def index(self, name: str) -> int | None:
-        return self._index.get(Path(name).stem)
+        return None if _is_own_file(name) else self._index.get(Path(name).stem)
 
     def read_named(self, name: str, size: int) -> Tensor:
         unlisted = self.root / Path(name).stem.rpartition("_")[0] / f"{Path(name).stem}.jpg"
-        if self.index(name) is None and not Path(name).is_file() and unlisted.is_file():
+        if self.index(name) is None and not _is_own_file(name) and unlisted.is_file():
             return read_image(unlisted, size)
         return super().read_named(name, size)
 
@@ -301,6 +301,10 @@ def _files_fingerprint(root: Path, files: Sequence[str]) -> str:
     for file in files:
         digest.update(f"{file}\t{(root / file).stat().st_size}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _is_own_file(name: str) -> bool:
+    return _is_image(Path(name)) and Path(name).expanduser().is_file()
 
 
 def _is_image(path: Path) -> bool:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError
-from dmt.data.tasks import Task, choose_inputs, in_groups, most_confident
+from dmt.data.tasks import Task, choose_inputs, in_groups, most_confident_sets
 from dmt.errors import UserError
 
 
@@ -91,9 +91,8 @@ class AttributeSplits(LightningDataModule):
         self.inputs = [str(name) for name in images]
         known = [index for name in self.inputs if (index := self.catalog.index(name)) is not None]
         excluded = in_groups(groups, {groups[i] for i in known})
-        excluded |= (source_scores > 0) & (target_scores > 0)
-        self.source = most_confident(source_scores, set_size, excluded)
-        self.target = most_confident(target_scores, set_size, excluded)
+        strata = task.strata(self.catalog)
+        self.source, self.target = most_confident_sets(source_scores, target_scores, strata, set_size, excluded)
         for side, members in (("source", self.source), ("target", self.target)):
             if len(members) < 2:
                 raise UserError(f"the {side} of {task} has {len(members)} pictures; at least 2 are needed")

@@ -16,6 +16,9 @@ class Task(Protocol):
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         """How surely each picture belongs to the source and to the target, each ``(n,)``, above 0 if it does."""
 
+    def strata(self, catalog: Catalog) -> np.ndarray:
+        """The stratum of each picture, ``(n,)``: source and target get the same number of pictures from each."""
+
 
 @dataclass(frozen=True)
 class AttributeTask:
@@ -25,6 +28,8 @@ class AttributeTask:
         attribute: a label of the catalog.
         direction: ``more`` or ``less``.
         source: another label whose pictures make the source; ``None``: those with the opposite of the attribute.
+        balance: labels that both sets have equally often. Ours: LFW's most frowning pictures show men almost only, and
+            the unbalanced edit then turns women into men.
 
     Raises:
         UserError: another direction.
@@ -33,6 +38,7 @@ class AttributeTask:
     attribute: str
     direction: str = "more"
     source: str | None = None
+    balance: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.direction not in ("more", "less"):
@@ -42,6 +48,10 @@ class AttributeTask:
         target = catalog.scores(self.attribute) * (1 if self.direction == "more" else -1)
         source = -target if self.source is None else catalog.scores(self.source)
         return source, target
+
+    def strata(self, catalog: Catalog) -> np.ndarray:
+        has_label = [catalog.scores(label) > 0 for label in self.balance]
+        return sum((has << bit for bit, has in enumerate(has_label)), np.zeros(len(catalog.names), dtype=int))
 
 
 @dataclass(frozen=True)
@@ -61,11 +71,41 @@ class ClassTask:
             raise UserError(f"task.source and task.target are both {self.source!r}; they must differ")
         return catalog.scores(str(self.source)), catalog.scores(str(self.target))
 
+    def strata(self, catalog: Catalog) -> np.ndarray:
+        return np.zeros(len(catalog.names), dtype=int)
+
 
 def most_confident(scores: np.ndarray, most: int, excluded: np.ndarray) -> np.ndarray:
     """Indices of the at most ``most`` highest scores above 0 among those not ``excluded``, highest first."""
     usable = np.flatnonzero((scores > 0) & ~excluded)
     return usable[np.argsort(-scores[usable], kind="stable")][:most]
+
+
+def most_confident_sets(
+    source_scores: np.ndarray, target_scores: np.ndarray, strata: np.ndarray, most: int, excluded: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most confidently labelled pictures of either side, equally many per stratum where there are several strata.
+
+    Args:
+        source_scores: ``(n,)``, above 0 if the picture belongs to the source.
+        target_scores: the same for the target; a picture of both sides is used for neither.
+        strata: ``(n,)``, whole numbers.
+        most: pictures per side.
+        excluded: ``(n,)`` of bool.
+    """
+    excluded = excluded | ((source_scores > 0) & (target_scores > 0))
+    sides = (source_scores, target_scores)
+    present = np.unique(strata)
+    if len(present) == 1:
+        source, target = (most_confident(scores, most, excluded) for scores in sides)
+        return source, target
+    pools = [[most_confident(scores, len(scores), excluded | (strata != s)) for scores in sides] for s in present]
+    sizes = np.array([min(len(source), len(target)) for source, target in pools])
+    quotas = np.floor(sizes * min(1.0, most / max(sizes.sum(), 1))).astype(int)
+    source, target = (
+        np.concatenate([pool[side][:quota] for pool, quota in zip(pools, quotas, strict=True)]) for side in (0, 1)
+    )
+    return source, target
 
 
 def in_groups(groups: Sequence[str], held_out: Collection[str]) -> np.ndarray:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dmt.errors import UserError
+from dmt.errors import UserError, is_number
 
 BLOCK = 16384  # columns per block of a matrix product: small enough for float64 sums, large enough for speed
 
@@ -38,8 +38,8 @@ class IncrementalPCA(nn.Module):
 
     def __init__(self, n_components: int | float = 512, most: int = 1024):
         super().__init__()
-        is_share = 0 < n_components < 1
-        if not is_share and (n_components < 1 or n_components != int(n_components)):
+        is_share = is_number(n_components) and 0 < n_components < 1
+        if not is_share and not (is_number(n_components) and n_components >= 1 and float(n_components).is_integer()):
             raise UserError(
                 f"n_components must be a positive whole number or a share of variance in (0, 1), got {n_components}"
             )
@@ -110,7 +110,7 @@ class IncrementalPCA(nn.Module):
         Raises:
             UserError: fewer images than components.
         """
-        if self.n_components >= 1 and self.n_images < self.n_components:
+        if self.n_images < max(self.n_components, 1):
             raise UserError(
                 f"{self.n_images} images are fewer than the {self.n_components} components asked for; "
                 f"set manifold.n_components={max(self.n_images - 1, 1)} or less, or give more images"

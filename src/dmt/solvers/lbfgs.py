@@ -90,7 +90,7 @@ class LBFGS:
         """Minimise ``objective`` from ``start (B, n)`` within ``lower <= x <= upper``.
 
         The objective's values must be finite at ``start``, projected into the bounds; where a trial step gives NaN
-        or infinity the step is shortened.
+        or +infinity the step is shortened.
         """
         found = _Results(start)
         state = self._first_state(objective, start.clamp(lower, upper))
@@ -166,7 +166,7 @@ class LBFGS:
 
     def _has_stalled(self, state: "_State") -> Tensor:
         lately = state.recent[:, 0] - state.value
-        return lately <= self.tolerance * (state.first_value - state.value)
+        return lately.isfinite() & (lately <= self.tolerance * (state.first_value - state.value))
 
     @staticmethod
     def _finish(state: "_State", found: "_Results", done: Tensor, reason: str) -> "_State":

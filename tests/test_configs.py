@@ -1,0 +1,230 @@
+import inspect
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from dmt.backbones import digits_network, vgg19
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+PROGRAMS = ("train", "traverse")
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "experiment")
+OPTIONS = [f"{group}={file.stem}" for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
+EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+FILES = sorted(CONF.rglob("*.yaml"))
+
+# What a user must fill in, by the option that leaves it open
+OPEN = {
+    "data=folder": ["data.catalog.root=/nonexistent"],
+    "task=attribute": ["task.attribute=Smiling"],
+    "task=classes": ["task.source=cat", "task.target=dog"],
+}
+# What the program hands over when it builds an object, so that no file needs to say it
+HANDED_OVER = {"task", "images", "n_images", "seed", "save_dir"}
+
+
+@pytest.fixture(autouse=True)
+def hydra(tmp_path):
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(program: str, *overrides: str) -> DictConfig:
+    """The whole configuration, every interpolation resolved."""
+    cfg = compose(program, [*overrides, "output_dir=."])
+    OmegaConf.resolve(cfg)
+    return cfg
+
+
+@cache
+def plain(program: str) -> DictConfig:
+    return composed(program)
+
+
+def targets(node: object) -> Iterator[dict]:
+    """Every object that a file describes."""
+    if isinstance(node, dict) and "_target_" in node:
+        yield node
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+    for child in children:
+        yield from targets(child)
+
+
+def test_there_is_something_to_test():
+    assert {"data", "backbone", "layers", "manifold", "kernel", "task", "logger"} <= set(GROUPS)
+    assert len(OPTIONS) > 20
+    assert "digits" in EXPERIMENTS
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_experiment_composes(program, experiment):
+    cfg = composed(program, f"experiment={experiment}")
+    assert cfg != plain(program), "the experiment changes nothing"
+    assert set(cfg) == set(plain(program)), "the experiment adds a key that no program reads"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_option_composes(program, option):
+    cfg = composed(program, option, *OPEN.get(option, []))
+    assert set(cfg) == set(plain(program)), "the option adds a key that no program reads"
+
+
+def test_both_programs_take_the_same_options():
+    assert plain("train") == plain("traverse")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(CONF).as_posix())
+def test_every_key_is_an_argument_of_what_it_configures(file):
+    for node in targets(OmegaConf.to_container(OmegaConf.load(file))):
+        signature = inspect.signature(get_object(node["_target_"]))
+        keys = {key for key in node if not key.startswith("_")}
+        assert keys <= set(signature.parameters)
+        required = {
+            name
+            for name, parameter in signature.parameters.items()
+            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        }
+        assert required - HANDED_OVER <= keys
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith(("kernel=", "task="))])
+def test_kernels_and_tasks_are_built_with_the_values_given(option):
+    cfg = composed("traverse", option, *OPEN.get(option, []))[option.split("=")[0]]
+    values = {key: value for key, value in cfg.items() if key != "_target_"}
+    built = instantiate(cfg)
+    assert {key: getattr(built, key) for key in values} == values
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("manifold=")])
+def test_manifolds_are_built_with_the_values_given(option):
+    cfg = composed("traverse", option, "manifold.n_components=7").manifold
+    assert instantiate(cfg).n_components == 7
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("regularizer=")])
+def test_regularizers_are_built_with_the_values_given(option):
+    cfg = composed("traverse", option).regularizer
+    built = instantiate(cfg, _convert_="all")
+    assert set(built) == set(cfg)
+    for name, penalty in built.items():
+        assert penalty.weight == cfg[name].weight
+        assert list(penalty.layers) == list(cfg[name].get("layers", []))
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("solver=")])
+def test_solvers_are_built_with_the_values_given(option):
+    cfg = composed("traverse", option).solver
+    for name in ("traversal", "inversion"):
+        assert instantiate(cfg[name]).iterations == cfg[name].iterations
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("trainer=")])
+def test_trainers_are_built(option):
+    trainer = instantiate(composed("traverse", option, "trainer.accelerator=cpu").trainer)
+    assert trainer.num_devices == 1
+    assert trainer.logger is None
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("logger=")])
+def test_loggers_are_built(option, tmp_path):
+    if option == "logger=tensorboard":
+        pytest.importorskip("tensorboard")
+    cfg = composed("traverse", option).logger
+    if option == "logger=none":
+        assert not cfg
+        return
+    logger = instantiate(cfg, save_dir=str(tmp_path))
+    logger.log_metrics({"a": 1.0})
+    logger.finalize("success")
+    if option == "logger=wandb":
+        logger.experiment.finish()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("backbone", ["vgg19_random", "vgg19", "vgg19_distilled", "squeezenet1_1"])
+def test_backbones_without_weights_have_the_layers_their_options_name(backbone):
+    layers = {"squeezenet1_1": "squeezenet"}.get(backbone, "conv345")
+    cfg = composed("traverse", f"backbone={backbone}", f"layers={layers}")
+    network = instantiate(cfg.backbone, weights=None)
+    assert set(cfg.layers) <= set(network.layer_names)
+    assert not network.training
+
+
+@pytest.mark.parametrize("backbone", ["vgg19_distilled", "vgg19_hybrid", "squeezenet1_1"])
+def test_backbones_are_built_with_their_weights(backbone, weights_dir):
+    layers = {"squeezenet1_1": "squeezenet", "vgg19_hybrid": "conv3345"}.get(backbone, "conv345")
+    cfg = composed("traverse", f"backbone={backbone}", f"layers={layers}", f"weights_dir={weights_dir}")
+    assert set(cfg.layers) <= set(instantiate(cfg.backbone).layer_names)
+
+
+@pytest.fixture(scope="module")
+def known_layers():
+    squeezenet = OmegaConf.load(CONF / "backbone/squeezenet1_1.yaml")
+    return [
+        set(digits_network(2).layer_names),
+        set(vgg19(None).layer_names),
+        set(squeezenet.layers),
+    ]
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("layers=")])
+def test_every_choice_of_layers_is_known_to_some_backbone(option, known_layers):
+    wanted = set(composed("traverse", option).layers)
+    assert any(wanted <= names for names in known_layers)
+
+
+def test_the_hybrid_splits_its_layers_between_networks_that_have_them():
+    cfg = composed("traverse", "backbone=vgg19_hybrid").backbone
+    for network, names in zip(cfg.networks, cfg.layers, strict=True):
+        assert set(names) <= set(instantiate(network, weights=None).layer_names)
+
+
+def test_digits_data_is_built():
+    cfg = composed("traverse", "data=digits", "task=digits")
+    data = instantiate(cfg.data, _partial_=True)(task=instantiate(cfg.task), images=[], n_images=3, seed=0)
+    assert len(data.inputs) == 3
+    assert data.image_size == 32
+    assert (len(data.source), len(data.target)) == (150, 150)
+
+
+def test_folder_data_is_built(tmp_path, save_picture):
+    for i in range(3):
+        save_picture(tmp_path / f"cat/{i}.png", i)
+        save_picture(tmp_path / f"dog/{i}.png", 9 + i)
+    overrides = [f"data.catalog.root={tmp_path}", "task=classes", *OPEN["task=classes"]]
+    cfg = composed("traverse", "data=folder", *overrides)
+    data = instantiate(cfg.data, _partial_=True)(task=instantiate(cfg.task), images=["cat/0"], n_images=1, seed=0)
+    assert (len(data.source), len(data.target)) == (2, 3)
+
+
+def test_lfw_data_is_built(data_dir):
+    cfg = composed("traverse", f"data_dir={data_dir}")
+    data = instantiate(cfg.data, _partial_=True)(task=instantiate(cfg.task), images=[], n_images=8, seed=0)
+    assert (len(data.source), len(data.target)) == (2000, 2000)
+    assert len(data.catalog.names) == 13143
+
+
+def test_a_frowning_face_at_lambda_one_half():
+    cfg = composed("traverse", "task=frowning", "lambda=0.5")
+    assert cfg["lambda"] == 0.5
+    assert isinstance(cfg["lambda"], float)
+    assert (cfg.task.attribute, cfg.task.source) == ("Frowning", "Smiling")
+
+
+def test_the_paths_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("DMT_DATA", "/a/data")
+    monkeypatch.setenv("DMT_WEIGHTS", "/b/weights")
+    cfg = composed("traverse")
+    assert cfg.data.catalog.root == "/a/data/lfw"
+    assert cfg.data.catalog.attributes == "/a/data/lfw_attributes.txt"
+    assert cfg.backbone.networks[0].weights_dir == "/b/weights"
+    monkeypatch.delenv("DMT_DATA")
+    assert composed("traverse").data_dir == "~/.cache/dmt/data"

@@ -1,0 +1,222 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from dmt.data import LFW, AttributeSplits, AttributeTask, ClassTask, Digits, Folder, ImageError
+from dmt.errors import UserError
+
+
+class Faces:
+    """A catalog in memory: one picture per group letter, scored for ``Happy`` and ``Sad``."""
+
+    fingerprint = "faces"
+
+    def __init__(self, groups, happy, sad=None, broken=()):
+        self.groups = list(groups)
+        self.names = [f"{group}_{i}" for i, group in enumerate(self.groups)]
+        happy = np.array(happy, dtype=float)
+        self._scores = {"Happy": happy, "Sad": -happy if sad is None else np.array(sad, dtype=float)}
+        self.broken = broken
+
+    def read(self, index, size):
+        if index in self.broken:
+            raise ImageError(f"{self.names[index]} does not decode")
+        return torch.full((3, size, size), index / 100)
+
+    def read_named(self, name, size):
+        return self.read(self.index(name), size)
+
+    def index(self, name):
+        return self.names.index(name) if name in self.names else None
+
+    def scores(self, label):
+        return self._scores[label]
+
+
+TO_HAPPY = AttributeTask("Happy", source="Sad")
+MANY = Faces("abcdefghijkl", happy=[1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6])
+
+
+@st.composite
+def crowds(draw):
+    """Some pictures of a few people, and which of them to edit."""
+    n = draw(st.integers(6, 30))
+    scores = st.lists(st.integers(-4, 4), min_size=n, max_size=n)
+    catalog = Faces(draw(st.lists(st.sampled_from("abcdefghij"), min_size=n, max_size=n)), draw(scores), draw(scores))
+    asked = draw(st.lists(st.sampled_from(catalog.names), max_size=3))
+    return catalog, asked
+
+
+@settings(max_examples=200)
+@given(crowds(), st.integers(1, 3), st.integers(2, 40), st.integers(0, 3))
+def test_no_picture_of_an_edited_person_is_in_a_set_and_no_picture_is_in_both(crowd, n_images, set_size, seed):
+    catalog, asked = crowd
+    try:
+        data = AttributeSplits(catalog, TO_HAPPY, 8, asked, n_images, set_size, seed=seed)
+    except UserError:
+        reject()  # a side without pictures
+    source, target = set(data.source), set(data.target)
+    edited = {catalog.groups[catalog.index(name)] for name in data.inputs}
+    sad, happy = catalog.scores("Sad"), catalog.scores("Happy")
+    assert not source & target
+    assert not edited & {catalog.groups[i] for i in source | target}
+    assert all(sad[i] > 0 for i in source)
+    assert all(happy[i] > 0 for i in target)
+    assert 2 <= len(source) <= set_size
+    assert 2 <= len(target) <= set_size
+    if asked:
+        assert data.inputs == asked
+
+
+def test_the_surest_pictures_make_the_sets():
+    data = AttributeSplits(MANY, TO_HAPPY, images=["a_0"], set_size=3)
+    assert data.target.tolist() == [5, 4, 3]
+    assert data.source.tolist() == [11, 10, 9]
+
+
+def test_sets_larger_than_what_is_there_hold_everything_but_the_edited():
+    data = AttributeSplits(MANY, TO_HAPPY, images=["l_11"], set_size=2000)
+    assert set(data.target) == {0, 1, 2, 3, 4, 5}
+    assert set(data.source) == {6, 7, 8, 9, 10}
+
+
+def test_without_images_some_of_the_source_are_chosen_by_seed():
+    def chosen(seed):
+        return AttributeSplits(MANY, TO_HAPPY, n_images=3, seed=seed).inputs
+
+    assert chosen(0) == chosen(0)
+    assert len({tuple(chosen(seed)) for seed in range(10)}) > 1
+    assert all(set(chosen(seed)) <= set(MANY.names[6:]) for seed in range(10))
+    assert len(set(chosen(0))) == 3
+
+
+def test_what_is_of_the_source_and_the_target_at_once_is_not_chosen():
+    catalog = Faces("abcdefgh", happy=[1, 1, 1, 1, 1, -1, -1, -1], sad=[1, 1, 1, -1, -1, 1, 1, 1])
+    for seed in range(10):
+        data = AttributeSplits(catalog, TO_HAPPY, n_images=1, seed=seed)
+        assert set(data.inputs) <= {"f_5", "g_6", "h_7"}, "already happy"
+
+
+@pytest.mark.parametrize(("side", "happy"), [("source", [1, 1, 1, -1]), ("target", [1, -1, -1, -1])])
+def test_a_side_without_pictures_is_an_error_that_names_it(side, happy):
+    with pytest.raises(UserError, match=f"the {side} of .*Happy.* has [01] pictures"):
+        AttributeSplits(Faces("abcd", happy), TO_HAPPY, images=["a_0"])
+
+
+@pytest.mark.parametrize("name", ["n_images", "set_size", "image_size", "batch_size", "edit_batch_size"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_number_below_one_is_an_error_that_names_the_argument(name, value):
+    with pytest.raises(UserError, match=f"{name}.*{value}"):
+        AttributeSplits(MANY, TO_HAPPY, **({"n_images": 2} | {name: value}))
+
+
+def test_without_a_task_everything_is_served_and_nothing_chosen():
+    data = AttributeSplits(MANY, None, image_size=8)
+    assert data.inputs == []
+    assert len(data.source) == len(data.target) == 0
+    assert [i for batch in data.all_dataloader() for i in batch.indices] == list(range(12))
+
+
+@given(st.integers(1, 14), st.integers(0, 12), st.one_of(st.none(), st.integers(1, 14)))
+def test_every_picture_is_served_once_and_in_order(batch_size, first, most):
+    data = AttributeSplits(MANY, None, image_size=2, batch_size=batch_size)
+    batches = list(data.all_dataloader(first, most))
+    served = [i for batch in batches for i in batch.indices]
+    assert served == list(range(12))[first:][:most]
+    assert all(len(batch.indices) == batch_size for batch in batches[:-1])
+    for batch in batches:
+        assert batch.images.shape == (len(batch.indices), 3, 2, 2)
+        assert batch.names == [MANY.names[i] for i in batch.indices]
+        torch.testing.assert_close(batch.images[:, 0, 0, 0], torch.tensor(batch.indices) / 100)
+
+
+def test_broken_pictures_are_skipped_and_counted():
+    data = AttributeSplits(Faces("abcdef", [1] * 6, broken={1, 2, 3}), None, image_size=4, batch_size=2)
+    batches = list(data.all_dataloader())
+    assert [batch.indices for batch in batches] == [[0], [], [4, 5]]
+    assert [batch.names for batch in batches] == [["a_0"], [], ["e_4", "f_5"]]
+    assert [len(batch.images) for batch in batches] == [1, 0, 2]
+    assert [batch.broken for batch in batches] == [
+        ["b_1 does not decode"],
+        ["c_2 does not decode", "d_3 does not decode"],
+        [],
+    ]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_picture_that_was_asked_for_is_an_error_of_one_line(workers):
+    catalog = Faces("abcdefgh", [1, 1, 1, 1, -1, -1, -1, -1], broken={5})
+    data = AttributeSplits(catalog, TO_HAPPY, images=["f_5"], image_size=4, num_workers=workers)
+    with pytest.raises(ImageError, match="f_5 does not decode") as caught:
+        list(data.predict_dataloader())
+    assert "\n" not in str(caught.value)
+
+
+def test_processes_serve_the_same_pictures():
+    alone, helped = (AttributeSplits(MANY, None, image_size=2, batch_size=5, num_workers=n) for n in (0, 2))
+    for one, other in zip(alone.all_dataloader(), helped.all_dataloader(), strict=True):
+        assert one.indices == other.indices
+        assert one.images.equal(other.images)
+
+
+def test_a_sample_is_the_same_for_a_seed_and_holds_no_picture_twice():
+    data = AttributeSplits(Digits(), None, image_size=8, batch_size=100)
+
+    def sample(seed):
+        return [i for batch in data.sample_dataloader(50, seed) for i in batch.indices]
+
+    assert sample(0) == sample(0) != sample(1)
+    assert len(set(sample(0))) == 50
+    assert max(sample(0)) > 1000, "not of the whole catalog"
+
+
+def test_a_sample_larger_than_the_catalog_is_the_catalog():
+    data = AttributeSplits(MANY, None, image_size=2)
+    assert sorted(i for batch in data.sample_dataloader(500) for i in batch.indices) == list(range(12))
+
+
+def test_inputs_are_served_in_the_order_asked_for_also_by_path(tmp_path, save_picture):
+    path = str(save_picture(tmp_path / "friend.png", 1))
+    names = ["digit_0003", path, "digit_0013"]
+    data = AttributeSplits(Digits(), ClassTask("3", "8"), 32, names, edit_batch_size=2)
+    batches = list(data.predict_dataloader())
+    assert [batch.names for batch in batches] == [names[:2], names[2:]]
+    assert [batch.indices for batch in batches] == [[0, 1], [2]]
+    assert batches[1].images[0].equal(Digits().read(13, 32))
+
+
+def test_an_image_that_is_not_there_is_an_error_before_anything_is_computed():
+    with pytest.raises(UserError, match="there is no digit 'digit_9999'"):
+        AttributeSplits(Digits(), ClassTask("3", "8"), 32, ["digit_9999"])
+
+
+@pytest.fixture
+def lfw(tmp_path, save_picture):
+    """Eight people, smiling or not; Ada_One has a second picture that is not listed."""
+    people = [f"{name}_One" for name in ("Ada", "Bo", "Cy", "Dee", "Eli", "Flo", "Gus", "Hal")]
+    for seed, person in enumerate(people):
+        save_picture(tmp_path / f"lfw/{person}/{person}_0001.jpg", seed)
+    save_picture(tmp_path / "lfw/Ada_One/Ada_One_0002.jpg", 99)
+    rows = [f"{person.replace('_', ' ')}\t1\t{1 - 2 * (i % 2)}" for i, person in enumerate(people)]
+    text = "\n".join(["# lfw_attributes.txt", "#\tperson\timagenum\tSmiling", *rows])
+    (tmp_path / "lfw_attributes.txt").write_text(text + "\n")
+    return LFW(tmp_path / "lfw", tmp_path / "lfw_attributes.txt")
+
+
+def test_an_unlisted_picture_of_a_listed_person_holds_the_person_out(lfw):
+    data = AttributeSplits(lfw, AttributeTask("Smiling"), 16, images=["Ada_One_0002"])
+    assert lfw.names[0] == "Ada_One_0001"
+    assert 0 not in {*data.source, *data.target}
+
+
+def test_a_picture_given_by_its_path_in_the_folder_is_held_out(tmp_path, save_picture):
+    for seed in range(4):
+        save_picture(tmp_path / f"cat/{seed}.png", seed)
+        save_picture(tmp_path / f"dog/{seed}.png", 10 + seed)
+    asked = str(Path(tmp_path) / "cat/2.png")
+    data = AttributeSplits(Folder(tmp_path), ClassTask("cat", "dog"), 16, images=[asked])
+    assert set(data.source) == {0, 1, 3}

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from dmt.data import AttributeTask, ClassTask, Digits
+from dmt.data.tasks import choose_inputs, in_groups, most_confident
+from dmt.errors import UserError
+
+
+class Labels:
+    """A catalog that knows scores and nothing else."""
+
+    def __init__(self, **scores):
+        self._scores = {name: np.array(values, dtype=float) for name, values in scores.items()}
+
+    def scores(self, label):
+        return self._scores[label]
+
+
+CATALOG = Labels(Senior=[2, -1, 0, 0.5], Youth=[-3, 1, 2, -1])
+
+scores_of_pictures = st.lists(st.integers(-5, 5), min_size=1, max_size=30).map(np.array)
+
+
+def test_more_of_an_attribute_walks_from_its_opposite():
+    source, target = AttributeTask("Senior").scores(CATALOG)
+    assert target.tolist() == [2, -1, 0, 0.5]
+    assert source.tolist() == [-2, 1, 0, -0.5]
+
+
+def test_less_of_an_attribute_walks_the_other_way():
+    more, less = AttributeTask("Senior", "more").scores(CATALOG), AttributeTask("Senior", "less").scores(CATALOG)
+    assert less[0].tolist() == more[1].tolist()
+    assert less[1].tolist() == more[0].tolist()
+
+
+@pytest.mark.parametrize("direction", ["more", "less"])
+def test_another_attribute_can_make_the_source(direction):
+    source, _ = AttributeTask("Senior", direction, source="Youth").scores(CATALOG)
+    assert source.tolist() == [-3, 1, 2, -1]
+
+
+def test_an_unknown_direction_is_an_error_that_names_both():
+    with pytest.raises(UserError, match="more or less, got 'mor'"):
+        AttributeTask("Senior", "mor")
+
+
+def test_a_class_task_walks_from_one_class_to_the_other():
+    source, target = ClassTask("Youth", "Senior").scores(CATALOG)
+    assert (source > 0).tolist() == [False, True, True, False]
+    assert (target > 0).tolist() == [True, False, False, True]
+
+
+def test_classes_may_be_numbers():
+    source, target = ClassTask(3, 8).scores(Digits())  # as YAML reads them
+    assert ((source > 0).sum(), (target > 0).sum()) == (183, 174)  # as many as scikit-learn documents
+
+
+def test_from_a_class_to_itself_is_an_error():
+    with pytest.raises(UserError, match="both 3; they must differ"):
+        ClassTask(3, "3").scores(CATALOG)
+
+
+@given(scores_of_pictures, st.integers(0, 40), st.data())
+def test_the_most_confident_come_first_and_nobody_better_is_left_out(scores, most, data):
+    excluded = np.array(data.draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores))))
+    chosen = most_confident(scores, most, excluded)
+    usable = {i for i in range(len(scores)) if scores[i] > 0 and not excluded[i]}
+    left_out = usable - set(chosen)
+    assert set(chosen) <= usable
+    assert len(set(chosen)) == len(chosen) == min(most, len(usable))
+    assert scores[chosen].tolist() == sorted(scores[chosen], reverse=True)
+    assert all(scores[other] <= scores[chosen].min() for other in left_out if len(chosen))
+
+
+def test_pictures_of_the_groups_held_out_are_marked():
+    assert in_groups(["a", "b", "a", "c"], ["a", "c", "z"]).tolist() == [True, False, True, True]
+    assert in_groups(["a", "b"], []).tolist() == [False, False]
+
+
+@given(scores_of_pictures, st.integers(1, 40), st.integers(1, 40), st.integers(0, 5), st.data())
+def test_inputs_are_of_the_surest_pictures_and_no_two_of_one_group(scores, among, count, seed, data):
+    groups = data.draw(st.lists(st.sampled_from("abcdef"), min_size=len(scores), max_size=len(scores)))
+    chosen = choose_inputs(scores, groups, among, count, seed)
+    surest = most_confident(scores, among, np.zeros(len(scores), dtype=bool))
+    people = [groups[i] for i in chosen]
+    assert set(chosen) <= set(surest)
+    assert len(set(people)) == len(people) == min(count, len({groups[i] for i in surest}))
+    assert chosen.tolist() == choose_inputs(scores, groups, among, count, seed).tolist()
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_another_seed_gives_another_choice_and_zero_is_a_seed_like_any_other(seed, other):
+    assume(seed != other)
+    scores, groups = np.ones(2000), [str(i) for i in range(2000)]
+    first, second = (choose_inputs(scores, groups, 2000, 20, s).tolist() for s in (seed, other))
+    assert first != second
+    assert first != list(range(20)), "not a random choice"
