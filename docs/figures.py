@@ -1,4 +1,4 @@
-"""Make the README's pictures: ``python docs/figures.py [digits] [astronaut]``. The second needs LFW and its networks."""
+"""Make the README's pictures: ``python docs/figures.py [digits] [astronaut]``; the second needs LFW."""
 
 import subprocess
 import sys

@@ -108,6 +108,7 @@ def _begin(cfg: DictConfig) -> Path:
     pl.seed_everything(cfg.seed, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
     warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
     if cfg.threads:
         torch.set_num_threads(cfg.threads)

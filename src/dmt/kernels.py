@@ -124,8 +124,8 @@ class RationalQuadratic(RadialKernel):
 class Polynomial(Kernel):
     """``(<x, y> / (2 sigma^2) + offset)^degree``.
 
-    A dot product has no distance at which it falls to a half, so that both rules are ``median``. From degree 3 on the witness falls without bound, faster than any budget: the solver then
-    says that it did not converge.
+    A dot product has no distance at which it falls to a half, so that both rules are ``median``. From degree 3 on the
+    witness falls without bound, faster than any budget: the solver then says that it did not converge.
     """
 
     degree: int = 2

@@ -1,0 +1,409 @@
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.svm import SVC
+
+from dmt import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["experiment=digits", "manifold.n_components=32", "logger=none", "progress=false", "n_images=2"]
+
+# Programs as a user runs them; each costs seconds of imports, so that only what needs a process of its own is here
+
+
+def run(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    """Run ``python program arguments`` where no network can be reached."""
+    closed = "http://127.0.0.1:9"
+    offline = {"http_proxy": closed, "https_proxy": closed, "no_proxy": "", "TORCH_HOME": str(cwd / "torch")}
+    return subprocess.run(
+        [sys.executable, ROOT / program, *arguments],
+        cwd=cwd,
+        env=os.environ | offline,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def error_line(stderr: str) -> str:
+    """The only line that says what is wrong; it must read as a sentence, not as Python."""
+    (line,) = (line for line in stderr.splitlines() if line.startswith("error:"))
+    assert "Traceback" not in stderr
+    assert "Error in call to target" not in line
+    assert "Error(" not in line
+    return line
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory):
+    """The job that needs no download, as the README tells it."""
+    folder = tmp_path_factory.mktemp("first")
+    done = run("traverse.py", "experiment=digits", f"hydra.run.dir={folder}/out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done, folder / "out"
+
+
+def rows_of(folder: Path) -> list[dict]:
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_pictures_tables_configuration_and_log(first_run):
+    done, out = first_run
+    rows = rows_of(out)
+    assert len(rows) == 8
+    assert {row["converged"] for row in rows} == {"True"}
+    for row in rows:
+        picture = np.asarray(Image.open(out / f"{row['image']}.png"))
+        assert picture.shape == (32, 32, 3)
+        assert picture.std() > 10
+    assert np.asarray(Image.open(out / "grid.png")).std() > 10
+    assert len(json.loads((out / "results.json").read_text())["images"]) == 8
+    assert "editing 8" in (out / "log.txt").read_text()
+    assert "editing 8" in done.stdout
+    assert "${" not in (out / "config.yaml").read_text()
+    assert OmegaConf.load(out / "config.yaml")["lambda"] == 0.1
+
+
+def test_an_independent_reader_calls_the_pictures_eights(first_run):
+    _, out = first_run
+    names = [row["image"] for row in rows_of(out)]
+    edited = [int(name.removeprefix("digit_")) for name in names]
+    digits = load_digits()
+    rest = np.setdiff1d(np.arange(len(digits.target)), edited)
+    reader = SVC().fit(digits.data[rest] / 16, digits.target[rest])
+    small = [Image.open(out / f"{name}.png").convert("L").resize((8, 8), Image.Resampling.BOX) for name in names]
+    assert set(digits.target[edited]) == {3}
+    assert (reader.predict(np.stack([np.asarray(s).ravel() / 255 for s in small])) == 8).mean() > 0.8
+
+
+def test_a_run_is_logged_to_wandb_offline(first_run):
+    done, out = first_run
+    (grid,) = out.glob("wandb/offline-run-*/files/media/images/grid_*.png")
+    logged, kept = (np.asarray(Image.open(path).convert("RGB")) for path in (grid, out / "grid.png"))
+    np.testing.assert_array_equal(logged, kept)
+    assert "wandb sync" in done.stdout
+
+
+def test_a_run_warns_of_nothing(first_run):
+    done, _ = first_run
+    assert "site-packages" not in done.stderr
+    assert "Warning" not in done.stderr
+
+
+def test_a_second_run_finds_what_the_first_computed_and_gives_the_same(first_run, tmp_path):
+    done = run("traverse.py", "experiment=digits", "logger=none", f"hydra.run.dir={tmp_path}/out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "manifold: found in" in done.stdout
+    assert "coordinates: found in" in done.stdout
+    assert "training" not in done.stdout
+    first, second = rows_of(first_run[1]), rows_of(tmp_path / "out")
+    for one, other in zip(first, second, strict=True):
+        one.pop("seconds"), other.pop("seconds")
+        assert one == other
+
+
+def test_training_alone_finds_the_manifold_too(first_run, tmp_path):
+    done = run("train.py", "experiment=digits", "logger=csv", f"hydra.run.dir={tmp_path}/out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "manifold: found in" in done.stdout
+    with (tmp_path / "out/metrics/metrics.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["components"]) == 256
+    assert 0.5 < float(row["explained_variance"]) <= 1
+
+
+def test_two_values_make_two_runs(first_run, tmp_path):
+    overrides = ["lambda=0.1,5", "n_images=1", "logger=none", "progress=false"]
+    sweep = f"hydra.sweep.dir={tmp_path}/sweep"
+    done = run("traverse.py", "--multirun", "experiment=digits", *overrides, sweep, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    runs = {float(rows_of(file.parent)[0]["lambda"]): file.parent for file in tmp_path.rglob("results.csv")}
+    assert set(runs) == {0.1, 5.0}
+    assert all(f"lambda={value:g}" in str(folder) for value, folder in runs.items())
+    assert float(rows_of(runs[5.0])[0]["psnr"]) > float(rows_of(runs[0.1])[0]["psnr"])
+    assert all(len(list(folder.glob("*.png"))) == 2 for folder in runs.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["experiment=digits", "lambda=0"], "lambda must be a number above 0, got 0"),
+        (["experiment=digit"], "experiment/digit"),
+        (["data.catalog.root=nowhere/lfw"], "put LFW's folders of people into .*nowhere/lfw"),
+        (["experiment=digits", "hydra.run.dir={file}/x"], "{file}/x: Not a directory"),
+        (["experiment=digits", "hydra.run.dir=/proc/x"], "/proc/x: No such file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments, message, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    arguments = [f"hydra.run.dir={tmp_path}/out", *(argument.format(file=file) for argument in arguments)]
+    done = run("traverse.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert message.format(file=file).split(".*")[-1] in error_line(done.stderr)
+
+
+# The same functions in this process
+
+
+@pytest.fixture(autouse=True)
+def hydra(monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # what guarded changes is put back
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield
+
+
+def traverse(folder: Path, *overrides: str):
+    return cli.traverse(compose("traverse", [f"output_dir={folder}/out", *overrides]))
+
+
+@pytest.fixture
+def error_of(capsys):
+    """The error line that a call ends in."""
+
+    def error_of(call, *arguments) -> str:
+        with pytest.raises(SystemExit) as caught:
+            cli.guarded(lambda: call(*arguments))
+        assert caught.value.code == 1
+        return error_line(capsys.readouterr().err)
+
+    return error_of
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "-0.3", "nan", "abc", "null", "true", "[0.3]", "1e-999"])
+def test_a_lambda_that_is_no_number_above_zero_is_an_error(tmp_path, error_of, value):
+    assert "lambda must be a number above 0, got" in error_of(traverse, tmp_path, *SMALL, f"lambda={value}")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["experiment=digit"], ["experiment/digit", "digits"]),
+        (["task=frown"], ["task/frown", "frowning"]),
+        (["lamda=0.3"], ["lamda"]),
+        (["data=folder"], ["data.catalog.root"]),
+        (["data=folder", "data.catalog.root=nowhere"], ["no folder nowhere"]),
+        ([*SMALL, "task.source=33"], ["no label '33'", "did you mean '3'"]),
+        ([*SMALL, "task.source=8"], ["they must differ"]),
+        ([*SMALL, "layers=conv345"], ["no layer 'conv3_1'", "conv1, pool1"]),
+        ([*SMALL, "backbone.width=0"], ["width"]),
+        ([*SMALL, "regularizer=change"], ["no layer 'conv1_1'"]),
+        ([*SMALL, "regularizer.tv.of=picture"], ["image or of the change, got 'picture'"]),
+        ([*SMALL, "manifold.n_components=1798"], ["1797 images", "1798 components"]),
+        ([*SMALL, "manifold.n_components=0"], ["n_components", "got 0"]),
+        ([*SMALL, "manifold.n_components=many"], ["n_components", "many"]),
+        ([*SMALL, "manifold_path=nowhere.safetensors"], ["nowhere.safetensors"]),
+        ([*SMALL, "normalization=batch"], ["layer, channel or none, got 'batch'"]),
+        ([*SMALL, "kernel.bandwidth=-1"], ["kernel.bandwidth", "-1"]),
+        ([*SMALL, "kernel.bandwidth=wide"], ["kernel.bandwidth", "'wide'"]),
+        ([*SMALL, "witness.weighting=max"], ["witness.weighting", "'max'"]),
+        ([*SMALL, "target_features=both"], ["target_features", "'both'"]),
+        ([*SMALL, "images=[digit_9999]"], ["no digit 'digit_9999'"]),
+        ([*SMALL, "images=7"], ["images", "7"]),
+        ([*SMALL, "n_images=0"], ["n_images", "0"]),
+        ([*SMALL, "n_images=-1"], ["n_images", "-1"]),
+        ([*SMALL, "data.set_size=1"], ["at least 2"]),
+        ([*SMALL, "data.image_size=2"], ["image_size", "2"]),
+        ([*SMALL, "data.batch_size=0"], ["batch_size", "0"]),
+        ([*SMALL, "seed=-1"], ["seed", "-1"]),
+        ([*SMALL, "threads=-2"], ["threads", "-2"]),
+        ([*SMALL, "trainer.accelerator=abacus"], ["abacus"]),
+    ],
+    ids=lambda value: value[-1] if "=" in value[-1] else "",
+)
+def test_a_bad_option_is_an_error_that_names_it(tmp_path, error_of, overrides, words):
+    line = error_of(traverse, tmp_path, *overrides)
+    assert not [word for word in words if word not in line]
+
+
+@pytest.mark.parametrize("option", ["output_dir", "cache_dir"])
+@pytest.mark.parametrize("place", ["{file}/x", "/proc/x"])
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path, error_of, option, place):
+    file = tmp_path / "file"
+    file.touch()
+    place = place.format(file=file)
+    line = error_of(traverse, tmp_path, *SMALL, f"{option}={place}")
+    assert place in line
+    assert option in line
+
+
+def test_missing_weights_are_an_error_that_says_where_to_put_them(tmp_path, error_of, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    overrides = ["backbone=vgg19_distilled", "layers=conv345", "backbone.url=http://127.0.0.1:9/weights"]
+    line = error_of(traverse, tmp_path, *SMALL, *overrides, f"weights_dir={tmp_path}/weights")
+    assert f"vgg19_distilled16x_conv5_1.safetensors, 20191109-211322_E20.pth into {tmp_path}/weights" in line
+    assert "experiment=digits" in line
+
+
+@pytest.fixture
+def lfw(tmp_path, save_picture):
+    people = [f"{name}_One" for name in ("Ada", "Bo", "Cy", "Dee", "Eli", "Flo", "Gus", "Hal")]
+    for seed, person in enumerate(people):
+        save_picture(tmp_path / f"data/lfw/{person}/{person}_0001.jpg", seed)
+    rows = [f"{person.replace('_', ' ')}\t1\t{1 - 2 * (i % 2)}" for i, person in enumerate(people)]
+    text = "\n".join(["# lfw_attributes.txt", "#\tperson\timagenum\tSmiling", *rows])
+    (tmp_path / "data/lfw_attributes.txt").write_text(text + "\n")
+    return tmp_path / "data"
+
+
+def test_an_unknown_attribute_is_an_error_that_names_the_nearest(lfw, tmp_path, error_of):
+    overrides = [f"data_dir={lfw}", "task=attribute", "task.attribute=Smilling", "backbone=vgg19_random"]
+    assert "no label 'Smilling'; did you mean 'Smiling'? (there are Smiling)" in error_of(
+        traverse, tmp_path, *overrides
+    )
+
+
+def test_missing_attributes_are_an_error_that_says_where_to_put_them(lfw, tmp_path, error_of, monkeypatch):
+    (lfw / "lfw_attributes.txt").unlink()
+    monkeypatch.setattr("dmt.data.LFW.ATTRIBUTES_URL", "http://127.0.0.1:9/attributes")
+    line = error_of(traverse, tmp_path, f"data_dir={lfw}", "backbone=vgg19_random")
+    assert f"put lfw_attributes.txt at {lfw}/lfw_attributes.txt" in line
+
+
+@pytest.fixture
+def pets(tmp_path, save_picture):
+    """Overrides for a folder of noise, one picture of each class broken."""
+    for i in range(10):
+        save_picture(tmp_path / f"pets/cat/{i:02d}.png", seed=i)
+        save_picture(tmp_path / f"pets/dog/{i:02d}.png", seed=50 + i)
+    for broken in ("cat/broken.png", "dog/broken.png"):
+        (tmp_path / "pets" / broken).write_text("no picture")
+    return [
+        "data=folder",
+        f"data.catalog.root={tmp_path}/pets",
+        "data.image_size=16",
+        "task=classes",
+        "task.source=cat",
+        "task.target=dog",
+        "backbone=digits",
+        "layers=digits",
+        "regularizer=digits",
+        "manifold.n_components=12",
+        "logger=none",
+        "progress=false",
+    ]
+
+
+def test_a_folder_of_ones_own_is_edited_and_what_is_broken_is_passed_over(pets, tmp_path):
+    elsewhere = shutil.copy(tmp_path / "pets/cat/05.png", tmp_path / "mine.png")
+    results = traverse(tmp_path, *pets, f"images=[cat/03,{elsewhere}]", "lambda=0.2")
+    assert [image.name for image in results] == ["cat/03", str(elsewhere)]
+    for image, file in zip(results, ("cat/03.png", "cat/05.png"), strict=True):
+        pixels = np.asarray(Image.open(tmp_path / "pets" / file)) / 255
+        np.testing.assert_allclose(image.before.permute(1, 2, 0), pixels, atol=1e-6)
+        assert not image.after.isnan().any()
+        assert image.record["witness_after"] < image.record["witness_before"]
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"03.png", "mine.png", "grid.png"}
+
+
+@pytest.mark.parametrize(
+    ("image", "message"), [("cat/99", "no image 'cat/99'"), ("cat/broken", "cat/broken.png does not decode")]
+)
+def test_an_image_that_is_missing_or_broken_is_an_error_where_it_was_asked_for(
+    pets, tmp_path, error_of, image, message
+):
+    assert message in error_of(traverse, tmp_path, *pets, f"images=[{image}]")
+
+
+def test_a_huge_lambda_returns_the_input(tmp_path):
+    for value in ("1e9", "inf"):
+        results = traverse(tmp_path, *SMALL, f"lambda={value}")
+        assert all(image.record["psnr"] > 35 for image in results)
+    json.loads(
+        (tmp_path / "out/results.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON")
+    )
+
+
+def test_one_image_may_be_named_without_brackets(tmp_path):
+    (result,) = traverse(tmp_path, *SMALL, "images=digit_0003")
+    assert result.name == "digit_0003"
+
+
+def test_every_seed_chooses_and_zero_is_one_of_them(tmp_path):
+    def chosen(seed):
+        return [image.name for image in traverse(tmp_path, *SMALL, f"seed={seed}", "solver.inversion.iterations=1")]
+
+    assert chosen(0) == chosen(0) != chosen(1)
+
+
+def test_both_ways_to_the_target_features_and_both_weightings_run(tmp_path):
+    images = [
+        traverse(tmp_path, *SMALL, "images=digit_0003", "lambda=0.5", option)[0].after
+        for option in ("target_features=residual", "target_features=projected", "witness.weighting=sum")
+    ]
+    assert all((images[0] - other).abs().mean() > 1e-3 for other in images[1:])
+
+
+def test_training_without_kept_features_keeps_none(tmp_path):
+    overrides = [*SMALL, "keep_features=false", "data.batch_size=600", f"cache_dir={tmp_path}/cache", "logger=csv"]
+    weights = Path(os.environ["DMT_CACHE"]) / "backbones/digits.safetensors"
+    overrides += [f"backbone.weights={weights}", f"output_dir={tmp_path}/out"]
+    assert cli.train(compose("train", overrides)) is None
+    assert len(list((tmp_path / "cache/manifolds").iterdir())) == 1
+    assert not (tmp_path / "cache/features").exists()
+    assert (tmp_path / "out/metrics/metrics.csv").exists()
+
+
+def test_the_default_method_runs_with_real_networks(pets, tmp_path, weights_dir):
+    overrides = [option for option in pets if not option.startswith(("backbone", "layers", "regularizer"))]
+    overrides += [f"weights_dir={weights_dir}", "data.image_size=32", "images=[cat/03]", "manifold.n_components=6"]
+    (still,) = traverse(tmp_path, *overrides, "lambda=1e9")
+    (moved,) = traverse(tmp_path, *overrides, "lambda=0.1")
+    assert still.record["psnr"] > 35 > moved.record["psnr"]
+
+
+# What goes wrong elsewhere
+
+
+def test_success_says_nothing_and_ends_as_usual(capsys):
+    assert cli.guarded(lambda: None) is None
+    assert capsys.readouterr().err == ""
+
+
+def test_an_interruption_is_no_error_and_says_that_the_run_can_go_on(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        cli.guarded(interrupted)
+    assert caught.value.code == 130
+    assert "goes on from there" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_an_error_of_one_line(error_of):
+    def full():
+        raise OSError(28, "No space left on device", "/data/features.f16")
+
+    assert error_of(full) == (
+        "error: /data/features.f16: No space left on device; free some space or choose another folder "
+        "(output_dir=PATH, cache_dir=PATH)"
+    )
+
+
+def test_a_mistake_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        cli.guarded(lambda: 1 // 0)
+
+
+def test_the_whole_traceback_is_shown_on_demand(monkeypatch, tmp_path):
+    from dmt.errors import UserError
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(UserError):
+        cli.guarded(lambda: traverse(tmp_path, *SMALL, "lambda=0"))

@@ -1,0 +1,90 @@
+"""The main job on real faces and real networks, small: runs where DMT_DATA and DMT_WEIGHTS name them."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import open_dict
+
+from dmt import cli
+from dmt.data import LFW, AttributeTask
+from dmt.data.tasks import most_confident_sets
+from dmt.judges import OnnxJudge
+
+ROOT = Path(__file__).resolve().parent.parent
+PER_SIDE = 150
+
+
+@pytest.fixture(scope="module")
+def faces(data_dir, tmp_path_factory):
+    """A small attribute file: the most smiling and the most frowning people of LFW."""
+    catalog = LFW(data_dir / "lfw", data_dir / "lfw_attributes.txt")
+    task = AttributeTask("Frowning", source="Smiling", balance=["Male"])
+    nobody = np.zeros(len(catalog.names), dtype=bool)
+    source, target = most_confident_sets(*task.scores(catalog), task.strata(catalog), PER_SIDE, nobody)
+    lines = (data_dir / "lfw_attributes.txt").read_text().splitlines()
+    file = tmp_path_factory.mktemp("faces") / "lfw_attributes.txt"
+    file.write_text("\n".join([*lines[:2], *(lines[2 + row] for row in sorted([*source, *target]))]) + "\n")
+    return [f"data.catalog.root={data_dir / 'lfw'}", f"data.catalog.attributes={file}"]
+
+
+def edit(folder, options):
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("traverse", overrides=["logger=none", "progress=false", "manifold.n_components=200", *options])
+    with open_dict(cfg):
+        cfg.output_dir = str(folder)
+    return cli.traverse(cfg)
+
+
+@pytest.mark.parametrize("backbone", ["vgg19_distilled", "vgg19_hybrid"])
+def test_smiling_people_frown_and_stay_themselves(backbone, faces, weights_dir, tmp_path):
+    images = edit(tmp_path, [f"backbone={backbone}", "task=frowning", "lambda=0.15", "n_images=4", *faces])
+    expression = OnnxJudge(weights_dir / "judge_expression.onnx", crop=0.52)
+    identity = OnnxJudge(weights_dir / "judge_identity.onnx", crop=0.48)
+    before, after = [image.before for image in images], [image.after for image in images]
+    happy_before = expression(before)["probabilities"][:, 1].mean()
+    happy_after = expression(after)["probabilities"][:, 1].mean()
+    cosine = (identity(before)["embedding"] * identity(after)["embedding"]).sum(axis=1).mean()
+    assert happy_before > 0.8
+    assert happy_after < happy_before - 0.25
+    assert cosine > 0.45  # two pictures of one person have .45 on average, of two people .06
+    assert all(image.record["witness_after"] < image.record["witness_before"] for image in images)
+    assert all(image.record["converged"] for image in images)
+
+
+def test_a_huge_lambda_returns_the_face(faces, tmp_path):
+    images = edit(tmp_path, ["backbone=vgg19_distilled", "task=frowning", "lambda=1e9", "n_images=2", *faces])
+    assert all(image.record["psnr"] > 35 for image in images)
+
+
+def test_features_have_the_sizes_that_the_networks_promise(weights_dir):
+    from dmt.backbones import JointNetwork, vgg19, vgg19_distilled
+    from dmt.features import FeatureExtractor
+
+    real = vgg19(["vgg19_conv3_4_tvinput.safetensors"], weights_dir, last_layer="conv3_4")
+    narrow = vgg19_distilled(["vgg19_distilled16x_conv5_1.safetensors"], weights_dir)
+    layers = ["conv3_1", "conv4_1", "conv5_1"]
+    assert FeatureExtractor(narrow, layers).layout(125, 125).size == 106_496
+    joint = JointNetwork([real, narrow], [["conv3_1"], ["conv4_1", "conv5_1"]])
+    assert FeatureExtractor(joint, layers).layout(125, 125).size == 303_104
+
+
+def test_the_labels_of_the_sets_are_judged_right(data_dir, weights_dir):
+    catalog = LFW(data_dir / "lfw", data_dir / "lfw_attributes.txt")
+    expression = OnnxJudge(weights_dir / "judge_expression.onnx", crop=0.52)
+    scores = catalog.scores("Smiling")
+    smiling, grave = np.argsort(-scores)[:40], np.argsort(scores)[:40]
+    happy = [expression([catalog.read(i, 125) for i in rows])["probabilities"][:, 1].mean() for rows in (smiling, grave)]
+    assert happy[0] > 0.8 > 0.2 > happy[1]
+
+
+def test_a_result_table_can_be_read_back(faces, tmp_path):
+    edit(tmp_path, ["backbone=vgg19_distilled", "task=frowning", "lambda=0.5", "n_images=2", *faces])
+    with (tmp_path / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert {"witness_before", "witness_after", "delta", "shrinkage", "psnr", "ssim", "seconds"} <= set(rows[0])
