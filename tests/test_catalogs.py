@@ -204,7 +204,7 @@ def write_labels(folder: Path, text: str) -> Path:
 
 def test_every_subfolder_is_a_class(classes):
     catalog = Folder(classes)
-    assert list(catalog.names) == ["cat/a", "cat/deep/b", "dog/a", "dog/c"]
+    assert list(catalog.names) == ["cat/a.jpg", "cat/deep/b.PNG", "dog/a.webp", "dog/c.gif"]
     assert (catalog.scores("cat") > 0).tolist() == [True, True, False, False]
     assert (catalog.scores("dog") > 0).tolist() == [False, False, True, True]
     assert catalog.read(1, 16).equal(read_image(classes / "cat/deep/b.PNG", 16))
@@ -263,7 +263,7 @@ def test_a_csv_file_that_is_no_text_is_an_error(classes):
 def test_a_byte_order_mark_before_the_header_is_read_over(classes):
     path = classes / "labels.csv"
     path.write_text("file,old\nloose.png,1\n", encoding="utf-8-sig")  # as spreadsheets save it
-    assert list(Folder(classes, path).names) == ["loose"]
+    assert list(Folder(classes, path).names) == ["loose.png"]
 
 
 def test_missing_folders_and_files_are_errors_that_name_them(tmp_path, classes):
@@ -281,16 +281,14 @@ def test_names_stay_distinct_where_only_the_suffix_differs(tmp_path, save_pictur
     catalog = Folder(tmp_path)
     assert len(set(catalog.names)) == 3
     for position, file in enumerate(["one/a.jpg", "one/a.png", "two/b.png"]):
-        expected = read_image(tmp_path / file, 16)
-        assert catalog.read_named(catalog.names[position], 16).equal(expected)
-        assert catalog.read_named(file, 16).equal(expected)
+        assert catalog.read_named(catalog.names[position], 16).equal(read_image(tmp_path / file, 16))
 
 
-def test_a_name_with_a_dot_that_is_no_suffix_is_found(tmp_path, save_picture):
-    save_picture(tmp_path / "one/v1.2.png", 1)
-    catalog = Folder(tmp_path)
-    assert catalog.index(catalog.names[0]) == 0
-    assert catalog.index("one/v1.2.png") == 0
+def test_a_picture_is_read_by_its_name_and_an_unknown_one_names_the_nearest(classes):
+    catalog = Folder(classes)
+    assert catalog.read_named("dog/a.webp", 16).equal(read_image(classes / "dog/a.webp", 16))
+    with pytest.raises(UserError, match=r"'dog/a\.png'; did you mean 'dog/a\.webp'"):
+        catalog.read_named("dog/a.png", 16)
 
 
 def test_the_fingerprint_changes_when_a_picture_is_added_removed_or_replaced(classes, save_picture):

@@ -74,7 +74,7 @@ def test_a_run_leaves_pictures_tables_configuration_and_log(first_run):
     assert "editing 8" in (out / "log.txt").read_text()
     assert "editing 8" in done.stdout
     assert "${" not in (out / "config.yaml").read_text()
-    assert OmegaConf.load(out / "config.yaml")["lambda"] == 0.1
+    assert OmegaConf.load(out / "config.yaml").task == {"_target_": "dmt.data.ClassTask", "source": "3", "target": "8"}
 
 
 def test_an_independent_reader_calls_the_pictures_eights(first_run):
@@ -142,7 +142,7 @@ def test_two_values_make_two_runs(first_run, tmp_path):
     [
         (["experiment=digits", "lambda=0"], "lambda must be a number above 0, got 0"),
         (["experiment=digit"], "experiment/digit"),
-        (["data.catalog.root=nowhere/lfw"], "put LFW's folders of people into .*nowhere/lfw"),
+        (["data.catalog.root=nowhere/lfw"], "put LFW's folders of people into nowhere/lfw"),
         (["experiment=digits", "hydra.run.dir={file}/x"], "{file}/x: Not a directory"),
         (["experiment=digits", "hydra.run.dir=/proc/x"], "/proc/x: No such file"),
     ],
@@ -154,7 +154,7 @@ def test_what_is_wrong_is_said_in_one_line(arguments, message, tmp_path):
     done = run("traverse.py", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert message.format(file=file).split(".*")[-1] in error_line(done.stderr)
+    assert message.format(file=file) in error_line(done.stderr)
 
 
 # The same functions in this process
@@ -225,7 +225,7 @@ def test_a_lambda_that_is_no_number_above_zero_is_an_error(tmp_path, error_of, v
         ([*SMALL, "threads=-2"], ["threads", "-2"]),
         ([*SMALL, "trainer.accelerator=abacus"], ["abacus"]),
     ],
-    ids=lambda value: value[-1] if "=" in value[-1] else "",
+    ids=lambda value: value[-1].partition(" ")[0],
 )
 def test_a_bad_option_is_an_error_that_names_it(tmp_path, error_of, overrides, words):
     line = error_of(traverse, tmp_path, *overrides)
@@ -302,8 +302,8 @@ def pets(tmp_path, save_picture):
 
 def test_a_folder_of_ones_own_is_edited_and_what_is_broken_is_passed_over(pets, tmp_path):
     elsewhere = shutil.copy(tmp_path / "pets/cat/05.png", tmp_path / "mine.png")
-    results = traverse(tmp_path, *pets, f"images=[cat/03,{elsewhere}]", "lambda=0.2")
-    assert [image.name for image in results] == ["cat/03", str(elsewhere)]
+    results = traverse(tmp_path, *pets, f"images=[cat/03.png,{elsewhere}]", "lambda=0.2")
+    assert [image.name for image in results] == ["cat/03.png", str(elsewhere)]
     for image, file in zip(results, ("cat/03.png", "cat/05.png"), strict=True):
         pixels = np.asarray(Image.open(tmp_path / "pets" / file)) / 255
         np.testing.assert_allclose(image.before.permute(1, 2, 0), pixels, atol=1e-6)
@@ -313,7 +313,8 @@ def test_a_folder_of_ones_own_is_edited_and_what_is_broken_is_passed_over(pets, 
 
 
 @pytest.mark.parametrize(
-    ("image", "message"), [("cat/99", "no image 'cat/99'"), ("cat/broken", "cat/broken.png does not decode")]
+    ("image", "message"),
+    [("cat/99.png", "no image 'cat/99.png'"), ("cat/broken.png", "cat/broken.png does not decode")],
 )
 def test_an_image_that_is_missing_or_broken_is_an_error_where_it_was_asked_for(
     pets, tmp_path, error_of, image, message
@@ -325,9 +326,13 @@ def test_a_huge_lambda_returns_the_input(tmp_path):
     for value in ("1e9", "inf"):
         results = traverse(tmp_path, *SMALL, f"lambda={value}")
         assert all(image.record["psnr"] > 35 for image in results)
-    json.loads(
-        (tmp_path / "out/results.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON")
-    )
+
+
+def test_the_results_are_strict_json_even_where_lambda_is_infinite(tmp_path):
+    traverse(tmp_path, *SMALL, "lambda=inf")
+    text = (tmp_path / "out/results.json").read_text()
+    document = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert len(document["images"]) == 2
 
 
 def test_one_image_may_be_named_without_brackets(tmp_path):
@@ -358,14 +363,6 @@ def test_training_without_kept_features_keeps_none(tmp_path):
     assert len(list((tmp_path / "cache/manifolds").iterdir())) == 1
     assert not (tmp_path / "cache/features").exists()
     assert (tmp_path / "out/metrics/metrics.csv").exists()
-
-
-def test_the_default_method_runs_with_real_networks(pets, tmp_path, weights_dir):
-    overrides = [option for option in pets if not option.startswith(("backbone", "layers", "regularizer"))]
-    overrides += [f"weights_dir={weights_dir}", "data.image_size=32", "images=[cat/03]", "manifold.n_components=6"]
-    (still,) = traverse(tmp_path, *overrides, "lambda=1e9")
-    (moved,) = traverse(tmp_path, *overrides, "lambda=0.1")
-    assert still.record["psnr"] > 35 > moved.record["psnr"]
 
 
 # What goes wrong elsewhere

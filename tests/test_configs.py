@@ -201,7 +201,7 @@ def test_folder_data_is_built(tmp_path, save_picture):
         save_picture(tmp_path / f"dog/{i}.png", 9 + i)
     overrides = [f"data.catalog.root={tmp_path}", "task=classes", *OPEN["task=classes"]]
     cfg = composed("traverse", "data=folder", *overrides)
-    data = instantiate(cfg.data, _partial_=True)(task=instantiate(cfg.task), images=["cat/0"], n_images=1, seed=0)
+    data = instantiate(cfg.data, _partial_=True)(task=instantiate(cfg.task), images=["cat/0.png"], n_images=1, seed=0)
     assert (len(data.source), len(data.target)) == (2, 3)
 
 

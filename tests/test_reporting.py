@@ -189,7 +189,7 @@ def test_no_image_takes_the_file_of_the_grid():
 
 
 def test_the_file_name_is_the_images_own_where_it_can_be():
-    images = [edited(name) for name in ("Ada_One_0001", "/some/folder/friend.jpg", "cat/v1.2")]
+    images = [edited(name) for name in ("Ada_One_0001", "/some/folder/friend.jpg", "cat/v1.2.png")]
     assert file_names(images) == ["Ada_One_0001", "friend", "v1.2"]
 
 

@@ -22,7 +22,12 @@ class FeatureLayout:
         shapes: layer -> (C, h, w), in the order in which the layers are laid one after the other.
     """
 
-    shapes: Mapping[str, tuple[int, int, int]]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, activations: Mapping[str, Tensor]) -> Self:
+        """The layout of activations ``{layer: (B, C, h, w)}``."""
+        return cls({layer: tuple(value.shape[1:]) for layer, value in activations.items()})
 
     @property
     def size(self) -> int:
@@ -102,13 +107,12 @@ class FeatureExtractor(nn.Module):
         """The layout of the feature vectors of ``(B, 3, height, width)`` images."""
         device = next(iter(self.backbone.state_dict().values())).device  # type: ignore[attr-defined]
         with torch.no_grad():
-            found = self(torch.zeros(1, 3, height, width, device=device))
-        return FeatureLayout({layer: tuple(value.shape[1:]) for layer, value in found.items()})
+            return FeatureLayout.of(self(torch.zeros(1, 3, height, width, device=device)))
 
     def vectors(self, images: Tensor) -> Tensor:
         """Feature vectors: ``(B, 3, H, W)`` in [0, 1] -> ``(B, D)``."""
-        found = self(images)
-        return torch.cat([found[layer].flatten(1) for layer in self.layers], dim=1)
+        activations = self(images)
+        return FeatureLayout.of(activations).pack(activations)
 
 
 def measure_scales(

@@ -34,7 +34,6 @@ class IncrementalPCA(nn.Module):
 
     mean: Tensor
     components: Tensor
-    singular_values: Tensor
 
     def __init__(self, n_components: int | float = 512, most: int = 1024):
         super().__init__()
@@ -48,7 +47,7 @@ class IncrementalPCA(nn.Module):
         self.n_images = 0
         self.register_buffer("mean", torch.zeros(0))
         self.register_buffer("components", torch.zeros(0, 0))
-        self.register_buffer("singular_values", torch.zeros(0, dtype=torch.float64))
+        self.singular_values = torch.zeros(0, dtype=torch.float64)  # no buffer: not every device has doubles
         self._squares = 0.0
 
     @property
@@ -74,10 +73,9 @@ class IncrementalPCA(nn.Module):
         if n_old == 0:
             self.mean = features.new_zeros(features.shape[1])
             self.components = features.new_zeros(0, features.shape[1])
-            self.singular_values = self.singular_values.to(features.device)
         batch_mean = features.mean(dim=0)
         shift = (self.mean - batch_mean) * (n_old * n_new / (n_old + n_new)) ** 0.5
-        old_scale = self.singular_values.to(features.dtype)[:, None]
+        old_scale = self.singular_values.to(features.dtype).to(features.device)[:, None]
 
         def added(columns: slice) -> Tensor:
             return torch.cat([features[:, columns] - batch_mean[columns], shift[None, columns]])
@@ -87,15 +85,16 @@ class IncrementalPCA(nn.Module):
 
         blocks = _column_blocks(features.shape[1])
         n_kept = len(self.components)
-        gram = torch.zeros(n_kept + n_new + 1, n_kept + n_new + 1, dtype=torch.float64, device=features.device)
+        gram = torch.zeros(n_kept + n_new + 1, n_kept + n_new + 1, dtype=torch.float64)
         gram.diagonal()[:n_kept] = self.singular_values.square()
         for columns in blocks:
             rows = torch.cat([kept(columns), added(columns)])
-            gram[n_kept:] += (rows[n_kept:] @ rows.T).double()
+            gram[n_kept:] += (rows[n_kept:] @ rows.T).cpu().double()
         gram[:n_kept, n_kept:] = gram[n_kept:, :n_kept].T
         self._squares += float(gram.diagonal()[n_kept:].sum())
 
         mixing, singular_values = _leading_directions(gram, self.capacity, features.dtype)
+        mixing = mixing.to(features.device)
         components = features.new_empty(len(mixing), features.shape[1])
         for columns in blocks:
             components[:, columns] = mixing @ torch.cat([kept(columns), added(columns)])
@@ -116,9 +115,9 @@ class IncrementalPCA(nn.Module):
                 f"set manifold.n_components={max(self.n_images - 1, 1)} or less, or give more images"
             )
         blocks = [self.components[:, columns] for columns in _column_blocks(self.components.shape[1])]
-        gram = torch.stack([(block @ block.T).double() for block in blocks]).sum(dim=0)
+        gram = torch.stack([(block @ block.T).cpu().double() for block in blocks]).sum(dim=0)
         lower = torch.linalg.cholesky(gram)
-        self.components = torch.linalg.inv(lower).to(self.components.dtype) @ self.components
+        self.components = torch.linalg.inv(lower).to(self.components.dtype).to(self.components.device) @ self.components
         if self.n_components < 1:
             reached = self.explained_variance_ratio.cumsum(0)
             enough = int((reached < self.n_components).sum()) + 1
@@ -147,7 +146,7 @@ class IncrementalPCA(nn.Module):
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        tensors = {**self.state_dict(), **(extra or {})}
+        tensors = {**self.state_dict(), "singular_values": self.singular_values, **(extra or {})}
         tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
         fit = {"n_images": self.n_images, "squares": self._squares, "n_components": self.n_components}
         try:
@@ -178,8 +177,8 @@ class IncrementalPCA(nn.Module):
         fit = json.loads(metadata["fit"])
         manifold = cls(fit["n_components"])
         manifold.n_images, manifold._squares = fit["n_images"], fit["squares"]
-        for name in manifold.state_dict():
-            manifold.register_buffer(name, tensors[name])
+        manifold.mean, manifold.components = tensors["mean"], tensors["components"]
+        manifold.singular_values = tensors["singular_values"]
         return manifold
 
     @staticmethod

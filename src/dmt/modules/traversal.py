@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dmt.data import ImageBatch
 from dmt.errors import UserError
-from dmt.features import FeatureExtractor
+from dmt.features import FeatureExtractor, FeatureLayout
 from dmt.inversion import Inversion, invert
 from dmt.kernels import Kernel
 from dmt.manifolds import IncrementalPCA
@@ -99,12 +99,13 @@ class TraversalModule(LightningModule):
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> EditedBatch:
         began = time.perf_counter()
         with torch.no_grad():
-            features = self.extractor.vectors(batch.images)
-            z0 = self.manifold.encode(features)
+            activations = self.extractor(batch.images)
+            layout = FeatureLayout.of(activations)
+            features = layout.pack(activations)
             # in double precision, on the processor: a few thousand points, and not every device has doubles
-            traversal = traverse(z0.double().cpu(), self.witness, self.budget, self.z_solver)
+            z0 = self.manifold.encode(features).cpu().double()
+            traversal = traverse(z0, self.witness, self.budget, self.z_solver)
             targets = self._targets(features, traversal)
-        layout = self.extractor.layout(*batch.images.shape[2:])
         report = self.on_progress
         inversion = invert(
             self.extractor,
@@ -121,5 +122,5 @@ class TraversalModule(LightningModule):
 
     def _targets(self, features: Tensor, traversal: Traversal) -> Tensor:
         if self.target_features == "projected":
-            return self.manifold.mean + self.manifold.decode(traversal.z.to(features.device))
-        return features + self.manifold.decode(traversal.delta.to(features.device))
+            return self.manifold.mean + self.manifold.decode(traversal.z.float().to(features.device))
+        return features + self.manifold.decode(traversal.delta.float().to(features.device))
