@@ -33,7 +33,7 @@ def make_astronaut() -> None:
     """The public-domain portrait that scikit-image ships, towards three attributes."""
     portrait = IMAGES / "astronaut_input.png"
     Image.fromarray(astronaut()).crop(FACE).resize((125, 125), Image.Resampling.LANCZOS).save(portrait)
-    tasks, budgets = ("frowning", "senior", "younger"), (0.5, 0.3, 0.2)
+    tasks, budgets = ("frowning", "senior", "younger"), (0.3, 0.2, 0.15)
     rows = []
     for task in tasks:
         row = [np.asarray(Image.open(portrait))]

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -67,12 +66,13 @@ def traverse(cfg: DictConfig) -> list[EditedImage]:
     """Edit images; fit what is missing before."""
     budget = check_budget(cfg["lambda"])
     folder = _begin(cfg)
-    data = _data(cfg, task=instantiate(cfg.task))
+    task = instantiate(cfg.task)
+    data = _data(cfg, task)
     preparation = _preparation(cfg, data)
     prepared = preparation.manifold(instantiate(cfg.manifold), cfg.manifold_path)
     codes = preparation.codes(prepared)
     source, target = _present(codes[data.source]), _present(codes[data.target])
-    title = f"{_choice(cfg, 'task')}\nlambda' {budget:g}"
+    title = f"{task.title}\nlambda' {budget:g}"
     log.info("sets: %d source and %d target images; editing %d", len(source), len(target), len(data.inputs))
 
     bar = InversionBar(len(data.inputs))
@@ -154,10 +154,6 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
-def _choice(cfg: DictConfig, group: str) -> str:
-    return HydraConfig.get().runtime.choices.get(group, group) if HydraConfig.initialized() else group
-
-
 def _manifold_metrics(prepared: Prepared) -> dict[str, float]:
     ratios = prepared.manifold.explained_variance_ratio
     return {"components": len(ratios), "explained_variance": float(ratios.sum())}
@@ -168,7 +164,7 @@ def _say(images: list[EditedImage], folder: Path) -> None:
     log.info("%-28s %s  converged", "image", " ".join(f"{column:>14}" for column in columns))
     for image in images:
         numbers = " ".join(f"{float(image.record[column]):14.4g}" for column in columns)
-        log.info("%-28s %s  %s", image.name[-28:], numbers, image.record["stopped"])
+        log.info("%-28s %s  %s", Path(image.name).stem[:28], numbers, image.record["stopped"])
     means = mean_record(images)
     log.info("%-28s %s", "mean", " ".join(f"{means.get(column, float('inf')):14.4g}" for column in columns))
     log.info("pictures, grid.png, results.csv, results.json and config.yaml are in %s", folder)

@@ -13,6 +13,10 @@ from dmt.errors import UserError
 class Task(Protocol):
     """Which way to walk."""
 
+    @property
+    def title(self) -> str:
+        """The task in a few words."""
+
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         """How surely each picture belongs to the source and to the target, each ``(n,)``, above 0 if it does."""
 
@@ -44,6 +48,10 @@ class AttributeTask:
         if self.direction not in ("more", "less"):
             raise UserError(f"task.direction must be more or less, got {self.direction!r}")
 
+    @property
+    def title(self) -> str:
+        return f"{self.direction} {self.attribute}"
+
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         target = catalog.scores(self.attribute) * (1 if self.direction == "more" else -1)
         source = -target if self.source is None else catalog.scores(self.source)
@@ -65,6 +73,10 @@ class ClassTask:
 
     source: str
     target: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.source} to {self.target}"
 
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         if str(self.source) == str(self.target):
