@@ -101,6 +101,13 @@ def test_what_is_of_the_source_and_the_target_at_once_is_not_chosen():
         assert set(data.inputs) <= {"f_5", "g_6", "h_7"}, "already happy"
 
 
+def test_a_broken_picture_is_not_chosen():
+    catalog = Faces("abcdefghij", [1, 1, 1, -1, -1, -1, -1, -1, -1, -1], broken={3, 5, 7, 9})
+    for seed in range(10):
+        data = AttributeSplits(catalog, TO_HAPPY, image_size=4, n_images=1, seed=seed)
+        assert set(data.inputs) <= {"e_4", "g_6", "i_8"}
+
+
 @pytest.mark.parametrize(("side", "happy"), [("source", [1, 1, 1, -1]), ("target", [1, -1, -1, -1])])
 def test_a_side_without_pictures_is_an_error_that_names_it(side, happy):
     with pytest.raises(UserError, match=f"the {side} of .*Happy.* has [01] pictures"):
@@ -150,8 +157,8 @@ def test_broken_pictures_are_skipped_and_counted():
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_picture_that_was_asked_for_is_an_error_of_one_line(workers):
     catalog = Faces("abcdefgh", [1, 1, 1, 1, -1, -1, -1, -1], broken={5})
-    data = AttributeSplits(catalog, TO_HAPPY, images=["f_5"], image_size=4, num_workers=workers)
     with pytest.raises(ImageError, match="f_5 does not decode") as caught:
+        data = AttributeSplits(catalog, TO_HAPPY, images=["f_5"], image_size=4, num_workers=workers)
         list(data.predict_dataloader())
     assert "\n" not in str(caught.value)
 

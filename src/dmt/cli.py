@@ -28,6 +28,13 @@ from dmt.traversal import check_budget
 
 log = logging.getLogger("dmt")
 
+LIGHTNING_ADVICE = (  # true of modules that are trained by gradients, as ours are not
+    ".*does not have many workers.*",
+    ".*`configure_optimizers` returned `None`.*",
+    r".*module\(s\) in eval mode at the start of training.*",
+    ".*LeafSpec.*is deprecated.*",
+)
+
 
 def guarded(main: Callable[[], Any]) -> None:
     """Run a Hydra entry point; what a user can cause ends in one line on stderr and exit code 1.
@@ -107,9 +114,8 @@ def _begin(cfg: DictConfig) -> Path:
     """Seed, quieten what talks too much, make the output folder and put the resolved configuration there."""
     pl.seed_everything(cfg.seed, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-    warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
+    for advice in LIGHTNING_ADVICE:
+        warnings.filterwarnings("ignore", message=advice)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     folder = Path(cfg.output_dir)
