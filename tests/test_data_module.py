@@ -33,6 +33,9 @@ class Faces:
     def index(self, name):
         return self.names.index(name) if name in self.names else None
 
+    def group(self, name):
+        return self.groups[self.names.index(name)] if name in self.names else None
+
     def scores(self, label):
         return self._scores[label]
 
@@ -157,9 +160,13 @@ def test_broken_pictures_are_skipped_and_counted():
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_picture_that_was_asked_for_is_an_error_of_one_line(workers):
     catalog = Faces("abcdefgh", [1, 1, 1, 1, -1, -1, -1, -1], broken={5})
-    with pytest.raises(ImageError, match="f_5 does not decode") as caught:
+
+    def served():
         data = AttributeSplits(catalog, TO_HAPPY, images=["f_5"], image_size=4, num_workers=workers)
-        list(data.predict_dataloader())
+        return list(data.predict_dataloader())
+
+    with pytest.raises(ImageError, match="f_5 does not decode") as caught:
+        served()
     assert "\n" not in str(caught.value)
 
 

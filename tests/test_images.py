@@ -169,7 +169,7 @@ def test_a_picture_too_large_to_decode_is_an_error_that_says_what_to_do(tmp_path
         read_image(path, 8)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of what it finds damaged
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]),

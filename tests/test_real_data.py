@@ -78,7 +78,9 @@ def test_the_labels_of_the_sets_are_judged_right(data_dir, weights_dir):
     expression = OnnxJudge(weights_dir / "judge_expression.onnx", crop=0.52)
     scores = catalog.scores("Smiling")
     smiling, grave = np.argsort(-scores)[:40], np.argsort(scores)[:40]
-    happy = [expression([catalog.read(i, 125) for i in rows])["probabilities"][:, 1].mean() for rows in (smiling, grave)]
+    happy = [
+        expression([catalog.read(i, 125) for i in rows])["probabilities"][:, 1].mean() for rows in (smiling, grave)
+    ]
     assert happy[0] > 0.8 > 0.2 > happy[1]
 
 

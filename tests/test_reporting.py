@@ -57,7 +57,7 @@ def test_pictures_stand_in_rows_and_columns_in_full():
     assert all(b[2:] == (130, 100) for b in boxes)
     assert lefts[:3] == lefts[3:] == sorted(lefts[:3])
     assert len(set(tops[:3])) == len(set(tops[3:])) == 1
-    assert tops[3] >= tops[0] + 100
+    assert tops[3] > tops[0] + 100
     assert all(second - first >= 130 for first, second in itertools.pairwise(lefts[:3]))
     assert grid.width >= lefts[2] + 130
     assert grid.height >= tops[3] + 100

@@ -11,11 +11,12 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dmt.data import AttributeSplits
 from dmt.errors import UserError
@@ -112,6 +113,8 @@ def traverse(cfg: DictConfig) -> list[EditedImage]:
 
 def _begin(cfg: DictConfig) -> Path:
     """Seed, quieten what talks too much, make the output folder and put the resolved configuration there."""
+    _require("seed", cfg.seed, "null or a whole number from 0 to 4294967295", 0, 2**32 - 1)
+    _require("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
     pl.seed_everything(cfg.seed, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for advice in LIGHTNING_ADVICE:
@@ -126,7 +129,7 @@ def _begin(cfg: DictConfig) -> Path:
 
 def _data(cfg: DictConfig, task: Any) -> AttributeSplits:
     build = instantiate(cfg.data, _partial_=True)
-    images = [cfg.images] if isinstance(cfg.images, str) else list(cfg.images)
+    images = list(cfg.images) if OmegaConf.is_list(cfg.images) else [str(cfg.images)]
     return build(task=task, images=images, n_images=cfg.n_images, seed=cfg.seed)
 
 
@@ -145,7 +148,20 @@ def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
 
 
 def _trainer(cfg: DictConfig) -> Callable[..., pl.Trainer]:
-    return instantiate(cfg.trainer, _partial_=True)
+    build = instantiate(cfg.trainer, _partial_=True)
+
+    def trainer(**options: Any) -> pl.Trainer:
+        try:
+            return build(**options)
+        except (MisconfigurationException, ValueError) as error:
+            raise UserError(f"trainer: {error}") from error
+
+    return trainer
+
+
+def _require(name: str, value: Any, what: str, least: int, most: int) -> None:
+    if value is not None and not (isinstance(value, int) and least <= value <= most):
+        raise UserError(f"{name} must be {what}, got {value}")
 
 
 def _logger(cfg: DictConfig, folder: Path) -> Logger | None:
@@ -177,6 +193,8 @@ def _say(images: list[EditedImage], folder: Path) -> None:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, UserError | OSError):
+        error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}; free some space or choose another folder (output_dir=PATH, cache_dir=PATH)"

@@ -1,9 +1,11 @@
 """One verified file from a URL: progress bar, checksum, and nothing left behind when it fails."""
 
+import hashlib
 import logging
+import urllib.request
 from pathlib import Path
 
-import torch
+from tqdm import tqdm
 
 from dmt.errors import UserError
 
@@ -22,10 +24,32 @@ def download(url: str, path: Path, sha256: str, remedy: str) -> Path:
     Raises:
         UserError: no network, no space, or another checksum.
     """
+    partial = path.with_name(path.name + ".partial")
+    log.info("downloading %s to %s", url, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        log.info("downloading %s to %s", url, path)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256 or None, progress=True)
-    except (OSError, RuntimeError) as error:
+        _fetch(url, partial, sha256)
+        partial.replace(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"could not download {url} ({error}): {remedy}") from error
+    finally:
+        if path.parent.is_dir():
+            partial.unlink(missing_ok=True)
     return path
+
+
+def _fetch(url: str, path: Path, sha256: str) -> None:
+    digest, done = hashlib.sha256(), 0
+    request = urllib.request.Request(url, headers={"User-Agent": "dmt"})
+    with urllib.request.urlopen(request, timeout=60) as answer, path.open("wb") as file:
+        total = int(answer.headers.get("Content-Length") or 0)
+        with tqdm(total=total or None, unit="B", unit_scale=True) as bar:
+            while part := answer.read(1 << 20):
+                file.write(part)
+                digest.update(part)
+                done += len(part)
+                bar.update(len(part))
+    if total and done != total:
+        raise OSError(f"the connection ended after {done} of {total} bytes")
+    if not digest.hexdigest().startswith(sha256):
+        raise OSError(f"its SHA-256 begins with {digest.hexdigest()[:8]}, not {sha256[:8]}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning import Trainer
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from dmt.errors import UserError
 from dmt.feature_store import FeatureStore
 from dmt.features import FeatureExtractor, measure_scales
 from dmt.manifolds import IncrementalPCA
-from dmt.modules.manifold import CodeWriter, ManifoldModule, StoredFeatures, StoreWriter
+from dmt.modules.manifold import BrokenImages, CodeWriter, ManifoldModule, StoredFeatures, StoreWriter
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,8 @@ class Preparation:
         if path is not None:
             return self._given_manifold(Path(path).expanduser())
         extractor = FeatureExtractor(self.backbone, self.layers, self._scales())
-        metadata = self._metadata(extractor) | {"n_components": str(empty.n_components)}
+        size = str(empty.n_components) if empty.n_components >= 1 else f"{empty.n_components} of {empty.capacity}"
+        metadata = self._metadata(extractor) | {"n_components": size}
         file = self.cache / "manifolds" / f"{_key(metadata)}.safetensors"
         if file.exists():
             log.info("manifold: found in %s", file)
@@ -106,7 +108,9 @@ class Preparation:
         else:
             loader = self.data.all_dataloader()
         log.info("manifold: fitting %s components to %d images", empty.n_components, n_images)
-        self.trainer(max_epochs=1).fit(module, loader)
+        broken = BrokenImages()
+        self.trainer(max_epochs=1, callbacks=[broken]).fit(module, loader)
+        _warn_of(broken.found)
         empty.save(file, metadata, {SCALE_PREFIX + layer: scale for layer, scale in extractor.scales.items()})
         share = float(empty.explained_variance_ratio.sum())
         log.info("manifold: %d components explain %.1f %% of the variance", len(empty.components), 100 * share)
@@ -119,7 +123,7 @@ class Preparation:
         file = self.cache / "codes" / f"{key}.safetensors"
         if file.exists():
             log.info("coordinates: found in %s", file)
-            return load_file(file)["codes"]
+            return _load_tensors(file)["codes"]
         n_images = len(self.data.catalog.names)
         codes = torch.full((n_images, len(prepared.manifold.components)), torch.nan)
         if self.keep_features:
@@ -155,7 +159,7 @@ class Preparation:
             log.info("normalization: measuring mean activations on %d images", SCALE_SAMPLE)
             batches = (batch.images for batch in self.data.sample_dataloader(SCALE_SAMPLE) if len(batch.images))
             _save_tensors(file, measure_scales(self.backbone, batches, self.normalization))
-        return load_file(file)
+        return _load_tensors(file)
 
     def _store(self, extractor: FeatureExtractor) -> FeatureStore:
         n_images, size = len(self.data.catalog.names), self.data.image_size
@@ -169,8 +173,7 @@ class Preparation:
         trainer = self.trainer(callbacks=[writer])
         module = ManifoldModule(extractor, IncrementalPCA())
         trainer.predict(module, self.data.all_dataloader(store.n_done), return_predictions=False)
-        if writer.broken:
-            log.warning("skipped %d images that do not decode: %s", len(writer.broken), "; ".join(writer.broken[:10]))
+        _warn_of(writer.broken)
         return store
 
     def _metadata(self, extractor: FeatureExtractor) -> dict[str, str]:
@@ -187,6 +190,18 @@ def _key(parts: Mapping[str, str]) -> str:
 def _file_key(manifold: IncrementalPCA) -> str:
     sample = manifold.components.flatten()[:: max(1, manifold.components.numel() // 4096)]
     return hashlib.sha256(sample.cpu().numpy().tobytes() + manifold.mean.cpu().numpy().tobytes()).hexdigest()[:16]
+
+
+def _warn_of(broken: list[str]) -> None:
+    if broken:
+        log.warning("skipped %d images that do not decode: %s", len(broken), "; ".join(broken[:10]))
+
+
+def _load_tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise UserError(f"{file} is damaged ({error}); delete it, and it is computed anew") from error
 
 
 def _save_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -40,6 +40,9 @@ class Catalog(Protocol):
     def index(self, name: str) -> int | None:
         """Where a picture with this name or path stands, ``None`` if nowhere."""
 
+    def group(self, name: str) -> str | None:
+        """The group of a picture that was asked for by name or path, ``None`` if it is of none."""
+
     def scores(self, label: str) -> np.ndarray:
         """How much of the label each picture has, ``(n,)``: above 0 if it has it; raises ``UserError`` if unknown."""
 
@@ -59,8 +62,9 @@ class FileCatalog:
         self.files = files
         self.names = names
         self.groups = groups
-        self.fingerprint = _files_fingerprint(root, files)
+        self.fingerprint = _fingerprint(root, files, with_times=True)
         self._index = {name: i for i, name in enumerate(names)}
+        self._file_index = {file: i for i, file in enumerate(files)}
 
     def read(self, index: int, size: int) -> Tensor:
         return read_image(self.root / self.files[index], size)
@@ -77,7 +81,17 @@ class FileCatalog:
         )
 
     def index(self, name: str) -> int | None:
-        return self._index.get(name)
+        index = self._index.get(name)
+        return self._file_index.get(self._below_root(name)) if index is None else index
+
+    def group(self, name: str) -> str | None:
+        index = self.index(name)
+        return None if index is None else self.groups[index]
+
+    def _below_root(self, name: str) -> str:
+        """The file that a path means, relative to the folder; empty if it is none or elsewhere."""
+        path, root = Path(name).expanduser().resolve(), self.root.resolve()
+        return path.relative_to(root).as_posix() if path.is_file() and path.is_relative_to(root) else ""
 
 
 class Folder(FileCatalog):
@@ -99,7 +113,7 @@ class Folder(FileCatalog):
         if labels is None:
             files = sorted(p.relative_to(root).as_posix() for p in root.glob("*/**/*") if _is_image(p))
             classes = np.array([Path(file).parts[0] for file in files])
-            self._scores = {name: np.where(classes == name, 1.0, -1.0) for name in sorted(set(classes))}
+            self._scores = {name: np.where(classes == name, 1.0, -1.0) for name in sorted(set(classes.tolist()))}
             groups = files
         else:
             files, groups, self._scores = _read_labels(Path(labels).expanduser(), root)
@@ -152,9 +166,17 @@ class LFW(FileCatalog):
         self._scores = {name: values[kept] for name, values in self._scores.items()}
         names, people = [Path(file).stem for file in files], [Path(file).parts[0] for file in files]
         super().__init__(root, files, names, people)
+        self.fingerprint = _fingerprint(root, files, with_times=False)  # a fixed data set: a copy of it is the same
 
     def index(self, name: str) -> int | None:
-        return None if _is_own_file(name) else self._index.get(Path(name).stem)
+        if _is_own_file(name):
+            return self._file_index.get(self._below_root(name))
+        return self._index.get(Path(name).stem)
+
+    def group(self, name: str) -> str | None:
+        if _is_own_file(name):
+            return Path(self._below_root(name)).parts[0] if self._below_root(name) else None
+        return Path(name).stem.rpartition("_")[0]
 
     def read_named(self, name: str, size: int) -> Tensor:
         unlisted = self.root / Path(name).stem.rpartition("_")[0] / f"{Path(name).stem}.jpg"
@@ -194,6 +216,9 @@ class Digits:
 
     def index(self, name: str) -> int | None:
         return self.names.index(name) if name in self.names else None
+
+    def group(self, name: str) -> str | None:
+        return name if name in self.names else None
 
     def scores(self, label: str) -> np.ndarray:
         known = {str(digit): np.where(self.digits == digit, 1.0, -1.0) for digit in range(10)}
@@ -267,26 +292,31 @@ def _download_attributes(path: Path) -> None:
 
 def _read_labels(path: Path, root: Path) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, restkey="", restval=None))
-    except OSError as error:
-        raise UserError(
-            f"{path} could not be read ({error.strerror}); set data.catalog.labels to a CSV file"
-        ) from error
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin with a byte order mark
+            reader = csv.DictReader(file, restkey="", restval=None)
+            lines = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} could not be read ({error}); set data.catalog.labels to a CSV file") from error
+    rows = [row for _, row in lines]
     if not rows or "file" not in rows[0]:
         raise UserError(f"{path} needs a header with a column 'file' and a column per label, and at least one row")
-    for number, row in enumerate(rows, start=2):
+    labels = [name for name in rows[0] if name not in ("file", "group")]
+    scores: dict[str, list[float]] = {name: [] for name in labels}
+    for number, row in lines:
         if "" in row or None in row.values():
             raise UserError(f"{path}, line {number}: the row has another number of columns than the header")
         if not (root / row["file"]).is_file():
             raise UserError(f"{path}, line {number}: there is no file {root / row['file']}")
-    labels = [name for name in rows[0] if name not in ("file", "group")]
-    try:
-        scores = {name: np.array([float(row[name]) for row in rows]) for name in labels}
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; labels are numbers, above 0 where the picture has it") from error
+        try:
+            for name in labels:
+                scores[name].append(float(row[name]))
+        except ValueError as error:
+            raise UserError(
+                f"{path}, line {number}: {error}; labels are numbers, above 0 where the picture has it"
+            ) from error
     files = [row["file"] for row in rows]
-    return files, [row.get("group", row["file"]) for row in rows], scores
+    groups = [row.get("group", row["file"]) for row in rows]
+    return files, groups, {name: np.array(values) for name, values in scores.items()}
 
 
 def _scores_of(scores: dict[str, np.ndarray], label: str, place: str) -> np.ndarray:
@@ -296,10 +326,12 @@ def _scores_of(scores: dict[str, np.ndarray], label: str, place: str) -> np.ndar
     return scores[by_lower_case[label.lower()]]
 
 
-def _files_fingerprint(root: Path, files: Sequence[str]) -> str:
+def _fingerprint(root: Path, files: Sequence[str], with_times: bool) -> str:
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file}\t{(root / file).stat().st_size}\n".encode())
+        facts = (root / file).stat()
+        time = f"\t{facts.st_mtime_ns}" if with_times else ""
+        digest.update(f"{file}\t{facts.st_size}{time}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -45,7 +45,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode -> RGB; 16-bit grey is scaled to 8 bits, transparency laid on white."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
-        most = 255.0 if values.max(initial=0) <= 255 else 65535.0
+        most = 65535.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 255.0
         image = Image.fromarray((values.clip(0, most) / most * 255).round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

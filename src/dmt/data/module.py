@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -71,6 +72,16 @@ class AttributeSplits(LightningDataModule):
         seed: int = 0,
     ):
         super().__init__()
+        least_one = {
+            "n_images": n_images,
+            "set_size": set_size,
+            "image_size": image_size,
+            "batch_size": batch_size,
+            "edit_batch_size": edit_batch_size,
+        }
+        for name, value in least_one.items():
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"{name} must be a whole number above 0, got {value}")
         self.catalog = catalog
         self.task = task
         self.image_size = image_size
@@ -86,16 +97,26 @@ class AttributeSplits(LightningDataModule):
         source_scores, target_scores = task.scores(self.catalog)
         groups = self.catalog.groups
         if not images:
-            chosen = choose_inputs(source_scores, groups, set_size, n_images, seed)
-            images = [self.catalog.names[i] for i in chosen]
+            only_source = np.where(target_scores > 0, -1, source_scores)
+            chosen = choose_inputs(only_source, groups, set_size, len(groups), seed)
+            images = list(islice((self.catalog.names[i] for i in chosen if self._decodes(i)), n_images))
+        else:
+            for name in images:  # what is missing or broken is said before anything is computed
+                self.catalog.read_named(str(name), self.image_size)
         self.inputs = [str(name) for name in images]
-        known = [index for name in self.inputs if (index := self.catalog.index(name)) is not None]
-        excluded = in_groups(groups, {groups[i] for i in known})
+        excluded = in_groups(groups, {group for name in self.inputs if (group := self.catalog.group(name))})
         strata = task.strata(self.catalog)
         self.source, self.target = most_confident_sets(source_scores, target_scores, strata, set_size, excluded)
         for side, members in (("source", self.source), ("target", self.target)):
             if len(members) < 2:
                 raise UserError(f"the {side} of {task} has {len(members)} pictures; at least 2 are needed")
+
+    def _decodes(self, index: int) -> bool:
+        try:
+            self.catalog.read(index, self.image_size)
+        except ImageError:
+            return False
+        return True
 
     def all_dataloader(self, first: int = 0, most: int | None = None) -> DataLoader:
         """Every picture of the catalog from position ``first`` on, at most ``most``, in order."""

@@ -194,7 +194,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} could not be read as a manifold ({error}); fit it again: python train.py") from error
+        raise UserError(
+            f"{path} could not be read as a manifold ({error}); delete it and fit it again: python train.py"
+        ) from error
     if "fit" not in metadata:
         raise UserError(f"{path} holds no manifold; fit one: python train.py")
     return metadata, tensors

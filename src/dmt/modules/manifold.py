@@ -74,6 +74,18 @@ class StoreWriter(Callback):
         self.broken += batch.broken
 
 
+class BrokenImages(Callback):
+    """Collects what went wrong with the images of a fit that did not decode."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.found += getattr(batch, "broken", [])
+
+
 class CodeWriter(Callback):
     """Keeps the manifold coordinates of every predicted batch of feature vectors.
 

@@ -27,7 +27,7 @@ def wandb_logger(
         name: the run's name.
         timeout: seconds that the server has to answer before the run goes offline.
     """
-    logged_in = bool(wandb.Settings().api_key) or _has_stored_key()
+    logged_in = bool(os.environ.get("WANDB_API_KEY")) or _has_stored_key()
     settings = wandb.Settings(init_timeout=timeout, silent=True, console="off", save_code=False)
     settings.mode = os.environ.get("WANDB_MODE") or ("online" if logged_in else "offline")  # type: ignore[assignment]
     start = partial(wandb.init, project=project, name=name, dir=str(save_dir), reinit="finish_previous")

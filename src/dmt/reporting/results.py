@@ -5,7 +5,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -83,9 +85,8 @@ def write_results(folder: Path, images: Sequence[EditedImage], title: str, setti
         writer = csv.DictWriter(file, records[0])
         writer.writeheader()
         writer.writerows(records)
-    finite = [{key: _json_value(value) for key, value in record.items()} for record in records]
-    document = {"title": title, "images": finite, "settings": settings}
-    (folder / "results.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+    document = _json_value({"title": title, "images": records, "settings": settings})
+    (folder / "results.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def result_grid(images: Sequence[EditedImage], title: str, per_row: int = 8) -> Image.Image:
@@ -103,8 +104,8 @@ def file_names(images: Sequence[EditedImage]) -> list[str]:
     names: list[str] = []
     for image in images:
         stem = Path(image.name).stem or "image"
-        taken = sum(1 for name in names if name == stem or name.startswith(f"{stem}-"))
-        names.append(f"{stem}-{taken + 1}" if taken else stem)
+        choices = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        names.append(next(name for name in choices if name not in [*names, "grid"]))
     return names
 
 
@@ -120,5 +121,10 @@ def mean_record(images: Sequence[EditedImage]) -> dict[str, float]:
     return means
 
 
-def _json_value(value: str | float | int | bool) -> str | float | int | bool | None:
+def _json_value(value: Any) -> Any:
+    """JSON has no infinity: such numbers become words."""
+    if isinstance(value, Mapping):
+        return {key: _json_value(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_json_value(part) for part in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
