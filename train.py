@@ -9,7 +9,8 @@ from dmt import cli
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
     """Fit the manifold that ``conf/train.yaml`` describes."""
-    cli.train(cfg)
+    with cli.errors_in_one_line():
+        cli.train(cfg)
 
 
 if __name__ == "__main__":

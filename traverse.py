@@ -9,7 +9,8 @@ from dmt import cli
 @hydra.main(version_base="1.3", config_path="conf", config_name="traverse")
 def main(cfg: DictConfig) -> None:
     """Edit the images that ``conf/traverse.yaml`` describes."""
-    cli.traverse(cfg)
+    with cli.errors_in_one_line():
+        cli.traverse(cfg)
 
 
 if __name__ == "__main__":

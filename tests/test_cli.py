@@ -398,6 +398,6 @@ def test_a_mistake_of_ours_keeps_its_traceback():
 def test_the_whole_traceback_is_shown_on_demand(monkeypatch, tmp_path):
     from dmt.errors import UserError
 
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(cli, "FULL_ERRORS", True)
     with pytest.raises(UserError):
         cli.guarded(lambda: traverse(tmp_path, *SMALL, "lambda=0"))

@@ -5,7 +5,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,9 +30,10 @@ from dmt.traversal import check_budget
 
 log = logging.getLogger("dmt")
 
+FULL_ERRORS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 LIGHTNING_ADVICE = (  # true of modules that are trained by gradients, as ours are not
     ".*does not have many workers.*",
-    ".*`configure_optimizers` returned `None`.*",
+    ".*configure_optimizers` returned `None`.*",
     r".*module\(s\) in eval mode at the start of training.*",
     ".*LeafSpec.*is deprecated.*",
 )
@@ -42,13 +44,19 @@ def guarded(main: Callable[[], Any]) -> None:
 
     ``HYDRA_FULL_ERROR=1`` shows the whole traceback instead.
     """
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        main()
-        return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would otherwise print
-    try:
+    with errors_in_one_line():
         main()
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Turn what a user can cause into one line on stderr and exit code 1."""
+    try:
+        yield
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        if FULL_ERRORS:
+            raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -104,10 +104,19 @@ class FeatureExtractor(nn.Module):
         return self.activations(images, self.layers)
 
     def layout(self, height: int, width: int) -> FeatureLayout:
-        """The layout of the feature vectors of ``(B, 3, height, width)`` images."""
+        """The layout of the feature vectors of ``(B, 3, height, width)`` images.
+
+        Raises:
+            UserError: the images are too small for the network.
+        """
         device = next(iter(self.backbone.state_dict().values())).device  # type: ignore[attr-defined]
-        with torch.no_grad():
-            return FeatureLayout.of(self(torch.zeros(1, 3, height, width, device=device)))
+        try:
+            with torch.no_grad():
+                return FeatureLayout.of(self(torch.zeros(1, 3, height, width, device=device)))
+        except RuntimeError as error:
+            raise UserError(
+                f"images of {height} x {width} pixels do not fit the network; set a larger data.image_size"
+            ) from error
 
     def vectors(self, images: Tensor) -> Tensor:
         """Feature vectors: ``(B, 3, H, W)`` in [0, 1] -> ``(B, D)``."""

@@ -52,7 +52,8 @@ def invert(
     """
     if MAIN_TERM in regularizers:
         raise UserError(f"a regularizer must not be called {MAIN_TERM!r}: that is the main term")
-    layers = {*extractor.layers, *(layer for penalty in regularizers.values() for layer in penalty.layers)}
+    penalty_layers = [layer for penalty in regularizers.values() for layer in penalty.layers]
+    layers = list(dict.fromkeys([*extractor.layers, *penalty_layers]))
     with torch.no_grad():
         reference = View(images, extractor.activations(images, layers))
 

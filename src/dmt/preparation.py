@@ -89,9 +89,11 @@ class Preparation:
         """
         if path is not None:
             return self._given_manifold(Path(path).expanduser())
+        size = self.data.image_size
+        FeatureExtractor(self.backbone, self.layers).layout(size, size)  # an unfit size is said before any work
         extractor = FeatureExtractor(self.backbone, self.layers, self._scales())
-        size = str(empty.n_components) if empty.n_components >= 1 else f"{empty.n_components} of {empty.capacity}"
-        metadata = self._metadata(extractor) | {"n_components": size}
+        wanted = str(empty.n_components) if empty.n_components >= 1 else f"{empty.n_components} of {empty.capacity}"
+        metadata = self._metadata(extractor) | {"n_components": wanted}
         file = self.cache / "manifolds" / f"{_key(metadata)}.safetensors"
         if file.exists():
             log.info("manifold: found in %s", file)
@@ -207,5 +209,9 @@ def _load_tensors(file: Path) -> dict[str, Tensor]:
 def _save_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
-    save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial)
+    try:
+        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial)
+    except SafetensorError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"could not write {file}: {error}") from error
     partial.replace(file)

@@ -42,16 +42,22 @@ def to_tensor(image: Image.Image, size: int) -> Tensor:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB; 16-bit grey is scaled to 8 bits, transparency laid on white."""
+    """Any mode -> RGB; 16-bit grey and floats in [0, 1] are scaled to 8 bits, transparency laid on white."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
-        most = 65535.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 255.0
+        most = _white(image.mode, values.max(initial=0))
         image = Image.fromarray((values.clip(0, most) / most * 255).round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(paper, image)
     return image.convert("RGB")
+
+
+def _white(mode: str, largest: float) -> float:
+    if mode.startswith("I;16") or largest > 255:
+        return 65535.0
+    return 1.0 if mode == "F" and largest <= 1 else 255.0
 
 
 def to_pixels(image: Tensor) -> np.ndarray:

@@ -113,11 +113,21 @@ def most_confident_sets(
         return source, target
     pools = [[most_confident(scores, len(scores), excluded | (strata != s)) for scores in sides] for s in present]
     sizes = np.array([min(len(source), len(target)) for source, target in pools])
-    quotas = np.floor(sizes * min(1.0, most / max(sizes.sum(), 1))).astype(int)
+    quotas = _quotas(sizes, most)
     source, target = (
         np.concatenate([pool[side][:quota] for pool, quota in zip(pools, quotas, strict=True)]) for side in (0, 1)
     )
     return source, target
+
+
+def _quotas(sizes: np.ndarray, most: int) -> np.ndarray:
+    """Shares of ``most`` in proportion to ``sizes``, by largest remainders; ``sizes`` where they add up to less."""
+    if sizes.sum() <= most:
+        return sizes
+    exact = sizes * (most / sizes.sum())
+    quotas = np.floor(exact).astype(int)
+    quotas[np.argsort(quotas - exact, kind="stable")[: most - quotas.sum()]] += 1
+    return quotas
 
 
 def in_groups(groups: Sequence[str], held_out: Collection[str]) -> np.ndarray:
