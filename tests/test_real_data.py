@@ -40,9 +40,9 @@ def edit(folder, options):
     return cli.traverse(cfg)
 
 
-@pytest.mark.parametrize("backbone", ["vgg19_distilled", "vgg19_hybrid"])
-def test_smiling_people_frown_and_stay_themselves(backbone, faces, weights_dir, tmp_path):
-    images = edit(tmp_path, [f"backbone={backbone}", "task=frowning", "lambda=0.15", "n_images=4", *faces])
+@pytest.mark.parametrize(("backbone", "budget"), [("vgg19_distilled", 0.15), ("vgg19_hybrid", 0.25)])
+def test_smiling_people_frown_and_stay_themselves(backbone, budget, faces, weights_dir, tmp_path):
+    images = edit(tmp_path, [f"backbone={backbone}", "task=frowning", f"lambda={budget}", "n_images=4", *faces])
     expression = OnnxJudge(weights_dir / "judge_expression.onnx", crop=0.52)
     identity = OnnxJudge(weights_dir / "judge_identity.onnx", crop=0.48)
     before, after = [image.before for image in images], [image.after for image in images]
