@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help=f"any of {', '.join(SECTIONS)}")
     parser.add_argument("--output", type=Path, default=Path("outputs/main_job"), help="where pictures are kept")
     parser.add_argument("--images", type=int, default=24, help="held-out people to judge")
+    parser.add_argument("--backbones", nargs="*", default=["vgg19_distilled", "vgg19_hybrid"], help="what fit fits")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the start")
@@ -44,7 +45,7 @@ def main() -> None:
 def fit(args: argparse.Namespace) -> None:
     """``train.py`` end to end with an empty cache: seconds and peak memory; then again, to see features found."""
     print("| backbone | run | seconds | peak GB |\n|---|---|---|---|")
-    for backbone in ("vgg19_distilled", "vgg19_hybrid"):
+    for backbone in args.backbones:
         with tempfile.TemporaryDirectory(dir=args.output) as cache:
             for run in ("first", "again"):
                 options = [f"backbone={backbone}", f"cache_dir={cache}", "logger=none"]
