@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("outputs/main_job"), help="where pictures are kept")
     parser.add_argument("--images", type=int, default=24, help="held-out people to judge")
     parser.add_argument("--backbones", nargs="*", default=["vgg19_distilled", "vgg19_hybrid"], help="what fit fits")
+    parser.add_argument("--budgets", nargs="*", type=float, default=[0.8, 0.5, 0.3, 0.2], help="lambda' of edit")
+    parser.add_argument("--options", nargs="*", default=[], help="for traverse.py in edit, such as task.balance=[]")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the start")
@@ -97,9 +99,9 @@ def edit(args: argparse.Namespace) -> None:
         "| lambda' | P(happy) | flips | identity cosine | age shift | gender flips | PSNR | evaluations | s an image |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    for budget in (0.8, 0.5, 0.3, 0.2):
+    for budget in args.budgets:
         folder = args.output / f"frowning-{budget}"
-        _traverse(folder, "task=frowning", f"lambda={budget}", f"n_images={args.images}")
+        _traverse(folder, "task=frowning", f"lambda={budget}", f"n_images={args.images}", *args.options)
         before, after, rows = _pictures(folder)
         happy, identity = _happy(after), _identity(before, after)
         age, male = _age_male(after)

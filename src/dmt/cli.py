@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dmt.data import AttributeSplits
-from dmt.errors import UserError
+from dmt.errors import UserError, require_whole_number
 from dmt.modules import EditedBatch, TraversalModule
 from dmt.preparation import Preparation, Prepared
 from dmt.reporting.loggers import finish, log_images
@@ -121,14 +121,15 @@ def traverse(cfg: DictConfig) -> list[EditedImage]:
 
 def _begin(cfg: DictConfig) -> Path:
     """Seed, quieten what talks too much, make the output folder and put the resolved configuration there."""
-    _require("seed", cfg.seed, "null or a whole number from 0 to 4294967295", 0, 2**32 - 1)
-    _require("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
+    if cfg.seed is not None:
+        require_whole_number("seed", cfg.seed, "null or a whole number from 0 to 4294967295", 0, 2**32 - 1)
+    if cfg.threads is not None:
+        require_whole_number("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
+        torch.set_num_threads(cfg.threads)
     pl.seed_everything(cfg.seed, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for advice in LIGHTNING_ADVICE:
         warnings.filterwarnings("ignore", message=advice)
-    if cfg.threads:
-        torch.set_num_threads(cfg.threads)
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
@@ -165,11 +166,6 @@ def _trainer(cfg: DictConfig) -> Callable[..., pl.Trainer]:
             raise UserError(f"trainer: {error}") from error
 
     return trainer
-
-
-def _require(name: str, value: Any, what: str, least: int, most: int) -> None:
-    if value is not None and not (isinstance(value, int) and least <= value <= most):
-        raise UserError(f"{name} must be {what}, got {value}")
 
 
 def _logger(cfg: DictConfig, folder: Path) -> Logger | None:

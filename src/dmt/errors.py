@@ -1,6 +1,7 @@
 """The error that a user can cause and mend: one line that names the argument, the value and the remedy."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import TypeGuard
 
@@ -16,6 +17,12 @@ def is_number(value: object) -> TypeGuard[float]:
     (True, False, False)
     """
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def require_whole_number(name: str, value: object, what: str, least: int, most: float = math.inf) -> None:
+    """Raise a ``UserError``, "NAME must be WHAT, got VALUE", unless ``value`` is an ``int`` from least to most."""
+    if not (isinstance(value, int) and least <= value <= most):
+        raise UserError(f"{name} must be {what}, got {value}")
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

@@ -57,12 +57,14 @@ class FileCatalog:
         groups: one per file.
     """
 
+    times_count = True  # whether a file with another time of change is another picture
+
     def __init__(self, root: Path, files: Sequence[str], names: Sequence[str], groups: Sequence[str]):
         self.root = root
         self.files = files
         self.names = names
         self.groups = groups
-        self.fingerprint = _fingerprint(root, files, with_times=True)
+        self.fingerprint = _fingerprint(root, files, self.times_count)
         self._index = {name: i for i, name in enumerate(names)}
         self._file_index = {file: i for i, file in enumerate(files)}
 
@@ -143,6 +145,7 @@ class LFW(FileCatalog):
     PICTURES_URL = "https://ndownloader.figshare.com/files/5976018"
     PICTURES_SHA256 = "055f7d9c632d7370e6fb4afc7468d40f970c34a80d4c6f50ffec63f5a8d536c0"
     ATTRIBUTES_URL = "https://www.cs.columbia.edu/CAVE/databases/pubfig/download/lfw_attributes.txt"
+    times_count = False  # a fixed data set: a copy of it is the same
     N_ATTRIBUTES, N_ROWS = 73, 13143  # what stands in for a checksum of the attribute file, which has none published
 
     def __init__(self, root: str | Path, attributes: str | Path):
@@ -166,7 +169,6 @@ class LFW(FileCatalog):
         self._scores = {name: values[kept] for name, values in self._scores.items()}
         names, people = [Path(file).stem for file in files], [Path(file).parts[0] for file in files]
         super().__init__(root, files, names, people)
-        self.fingerprint = _fingerprint(root, files, with_times=False)  # a fixed data set: a copy of it is the same
 
     def index(self, name: str) -> int | None:
         if _is_own_file(name):

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError
 from dmt.data.tasks import Task, choose_inputs, in_groups, most_confident_sets
-from dmt.errors import UserError
+from dmt.errors import UserError, require_whole_number
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ class AttributeSplits(LightningDataModule):
             "edit_batch_size": edit_batch_size,
         }
         for name, value in least_one.items():
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"{name} must be a whole number above 0, got {value}")
+            require_whole_number(name, value, "a whole number above 0", least=1)
         self.catalog = catalog
         self.task = task
         self.image_size = image_size

@@ -32,7 +32,7 @@ class AttributeTask:
         attribute: a label of the catalog.
         direction: ``more`` or ``less``.
         source: another label whose pictures make the source; ``None``: those with the opposite of the attribute.
-        balance: labels that both sets have equally often. Ours: LFW's most frowning pictures show men almost only, and
+        balance: labels that both sets have equally often. Ours: LFW's most frowning pictures show men mostly, and
             the unbalanced edit then turns women into men.
 
     Raises:
