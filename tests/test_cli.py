@@ -18,7 +18,8 @@ from sklearn.svm import SVC
 from dmt import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = ["experiment=digits", "manifold.n_components=32", "logger=none", "progress=false", "n_images=2"]
+QUICK = ["experiment=digits", "logger=none", "progress=false", "n_images=2"]
+SMALL = [*QUICK, "manifold.n_components=32"]
 
 # Programs as a user runs them; each costs seconds of imports, so that only what needs a process of its own is here
 
@@ -125,6 +126,24 @@ def test_training_alone_finds_the_manifold_too(first_run, tmp_path):
     assert 0.5 < float(row["explained_variance"]) <= 1
 
 
+def test_a_sweep_ends_with_one_grid_and_one_table(first_run, tmp_path):
+    overrides = ["kernel=rbf,linear", "lambda=0.3,1", "n_images=2", "logger=wandb", "progress=false"]
+    sweep = f"hydra.sweep.dir={tmp_path}/sweep"
+    done = run("traverse.py", "--multirun", "experiment=digits", *overrides, sweep, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "sweep/sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    asked = {(row["kernel"], float(row["lambda"])) for row in rows}
+    assert asked == {(kernel, value) for kernel in ("rbf", "linear") for value in (0.3, 1.0)}
+    singles = [rows_of(file.parent) for file in (tmp_path / "sweep").glob("*/results.csv")]
+    means = sorted(np.mean([float(row["psnr"]) for row in single]) for single in singles)
+    assert sorted(float(row["psnr"]) for row in rows) == pytest.approx(means)
+    grid = np.asarray(Image.open(tmp_path / "sweep/sweep.png"))
+    (logged,) = (tmp_path / "sweep").glob("wandb/offline-run-*/files/media/images/sweep_*.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(logged).convert("RGB")), grid)
+    assert "the whole sweep" in done.stdout
+
+
 def test_two_values_make_two_runs(first_run, tmp_path):
     overrides = ["lambda=0.1,5", "n_images=1", "logger=none", "progress=false"]
     sweep = f"hydra.sweep.dir={tmp_path}/sweep"
@@ -140,7 +159,7 @@ def test_two_values_make_two_runs(first_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["experiment=digits", "lambda=0"], "lambda must be a number above 0, got 0"),
+        (["experiment=digits", "lambda=0"], "lambda must be a number above 0 or auto, got 0"),
         (["experiment=digit"], "experiment/digit"),
         (["data.catalog.root=nowhere/lfw"], "put LFW's folders of people into nowhere/lfw"),
         (["experiment=digits", "hydra.run.dir={file}/x"], "{file}/x: Not a directory"),
@@ -168,7 +187,7 @@ def hydra(monkeypatch):
 
 
 def traverse(folder: Path, *overrides: str):
-    return cli.traverse(compose("traverse", [f"output_dir={folder}/out", *overrides]))
+    return cli.traverse(compose("traverse", [f"output_dir={folder}/out", *overrides])).images
 
 
 @pytest.fixture
@@ -186,7 +205,7 @@ def error_of(capsys):
 
 @pytest.mark.parametrize("value", ["0", "-1", "-0.3", "nan", "abc", "null", "true", "[0.3]", "1e-999"])
 def test_a_lambda_that_is_no_number_above_zero_is_an_error(tmp_path, error_of, value):
-    assert "lambda must be a number above 0, got" in error_of(traverse, tmp_path, *SMALL, f"lambda={value}")
+    assert "lambda must be a number above 0 or auto, got" in error_of(traverse, tmp_path, *SMALL, f"lambda={value}")
     assert not (tmp_path / "out").exists()
 
 
@@ -220,6 +239,23 @@ BAD_OPTIONS = [
     ([*SMALL, "seed=-1"], ["seed", "-1"]),
     ([*SMALL, "threads=-2"], ["threads", "-2"]),
     ([*SMALL, "trainer.accelerator=abacus"], ["abacus"]),
+    (["experiment=fig8"], ["experiment/fig8", "fig7_tsne"]),
+    ([*SMALL, "method=magic"], ["method/magic", "adversarial"]),
+    ([*SMALL, "method=linear", "method.walk.alpha=far"], ["method.alpha", "far"]),
+    ([*SMALL, "method=adversarial", "method.confidence=2"], ["confidence", "2"]),
+    ([*SMALL, "method=pixel_mean", "output.animation=gif"], ["output.animation=gif needs a walk"]),
+    ([*SMALL, "output.animation=avi"], ["none, gif or mp4, got avi"]),
+    ([*SMALL, "output.animation=gif", "output.frames=-1"], ["output.frames", "-1"]),
+    ([*SMALL, "selection=matched"], ["selection.same", "Male"]),
+    ([*SMALL, "selection=matched", "selection.same=[]", "selection.set_size=900"], ["selection.set_size is 900"]),
+    ([*SMALL, "selection=nearest", "selection.set_size=900"], ["selection.set_size is 900", "only"]),
+    ([*SMALL, "task=person"], ['person="George W Bush"']),
+    ([*SMALL, "task=person", "person=digit_0003"], ["1 pictures of digit_0003", "fewer than the 10"]),
+    ([*SMALL, "lambda=auto", "auto.of=luck"], ["witness or classifier, got 'luck'"]),
+    ([*SMALL, "lambda=auto", "auto.lowest=5"], ["low=5", "high=3"]),
+    ([*SMALL, "lambda=auto", "auto=judge"], ["needs a judge 'happy'", "judges=faces"]),
+    ([*SMALL, "lambda=auto", "auto=judge", "auto.beyond=at"], ["above or below, got 'at'"]),
+    ([*SMALL, "judges=faces", "weights_dir=nowhere"], ["no judge nowhere/judge_"]),
 ]
 
 
@@ -271,6 +307,76 @@ def test_missing_attributes_are_an_error_that_says_where_to_put_them(lfw, tmp_pa
     monkeypatch.setattr("dmt.data.LFW.ATTRIBUTES_URL", "http://127.0.0.1:9/attributes")
     line = error_of(traverse, tmp_path, f"data_dir={lfw}", "backbone=vgg19_random")
     assert f"put lfw_attributes.txt at {lfw}/lfw_attributes.txt" in line
+
+
+WAYS = [
+    ["method=linear"],
+    ["method=pixel_mean"],
+    ["method=adversarial"],
+    ["selection=nearest", "selection.set_size=40"],
+    ["selection=matched", "selection.same=[]", "selection.set_size=40"],
+    ["manifold=exact", "manifold.n_components=100"],
+    ["manifold=span"],
+    ["manifold=span", "manifold.z_score=true"],
+    ["lambda=auto"],
+    ["lambda=auto", "auto=classifier"],
+]
+
+
+@pytest.mark.parametrize("options", WAYS, ids=",".join)
+def test_every_way_to_edit_goes_towards_the_target(tmp_path, options):
+    for image in traverse(tmp_path, *QUICK, *options):
+        assert image.record["witness_after"] < image.record["witness_before"]
+        assert image.record["inversions"] == 1
+        assert 0 <= image.after.min() <= image.after.max() <= 1
+
+
+def test_pca_with_all_components_and_the_span_give_the_same_edit(tmp_path):
+    few = [*QUICK, "data.set_size=20", "solver.inversion.iterations=1"]
+    whole = ["manifold=exact", "manifold.n_components=0.999999"]
+    by_pca, by_span = (traverse(tmp_path / name, *few, *options) for name, options in
+                       (("pca", whole), ("span", ["manifold=span"])))  # fmt: skip
+    for one, other in zip(by_pca, by_span, strict=True):
+        assert one.record["delta"] == pytest.approx(other.record["delta"], rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["gif", "mp4"])
+def test_an_animation_goes_from_the_input_to_the_result(tmp_path, kind):
+    images = traverse(tmp_path, *SMALL, "n_images=1", f"output.animation={kind}", "output.frames=3", "lambda=0.2")
+    (image,) = images
+    assert len(image.frames) == 3
+    away = [float((frame - image.before).square().mean()) for frame in (*image.frames, image.after)]
+    assert away == sorted(away)
+    assert away[0] > 0
+    assert (tmp_path / f"out/{image.name}.{kind}").stat().st_size > 0
+    (still,) = traverse(tmp_path / "still", *SMALL, "n_images=1", "lambda=0.2")
+    assert still.after.equal(image.after)
+
+
+def test_lambda_by_a_judge_is_the_least_change_that_convinces_it(tmp_path, monkeypatch):
+    class Whiteness:
+        """Says how much brighter than its input the middle of a picture is."""
+
+        def columns(self, name, before, after):
+            return {
+                f"{name}_{when}": np.array([float(image[:, 12:20, 8:16].mean()) for image in images])
+                for when, images in (("before", before), ("after", after))
+            }
+
+    monkeypatch.setattr(cli, "instantiate", with_judge(cli.instantiate, {"white": Whiteness()}))
+    options = ["lambda=auto", "auto=judge", "auto.judge=white", "auto.beyond=above", "auto.threshold=0.3"]
+    images = traverse(tmp_path, *SMALL, "n_images=2", *options, "auto.trials=6")
+    for image in images:
+        assert image.record["white_after"] > 0.3
+        assert image.record["inversions"] == 7
+        assert 0.1 <= image.record["lambda"] <= 1
+
+
+def with_judge(instantiate, judges):
+    def patched(node, *arguments, **options):
+        return judges if node == {} else instantiate(node, *arguments, **options)
+
+    return patched
 
 
 @pytest.fixture

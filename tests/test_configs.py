@@ -2,14 +2,20 @@ import inspect
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dmt.backbones import digits_network, vgg19
+from dmt.features import FeatureExtractor
+from dmt.manifolds import IncrementalPCA
+from dmt.modules import EditTools
+from dmt.solvers import LBFGS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 PROGRAMS = ("train", "traverse")
@@ -23,9 +29,11 @@ OPEN = {
     "data=folder": ["data.catalog.root=/nonexistent"],
     "task=attribute": ["task.attribute=Smiling"],
     "task=classes": ["task.source=cat", "task.target=dog"],
+    "task=folder": ["task.source=cat", "task.target=dog"],
+    "task=person": ["person=George W Bush"],
 }
 # What the program hands over when it builds an object, so that no file needs to say it
-HANDED_OVER = {"task", "images", "n_images", "seed", "save_dir"}
+HANDED_OVER = {"task", "images", "n_images", "seed", "save_dir", "tools"}
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +66,7 @@ def targets(node: object) -> Iterator[dict]:
 
 def test_there_is_something_to_test():
     assert {"data", "backbone", "layers", "manifold", "kernel", "task", "logger"} <= set(GROUPS)
+    assert {"method", "selection", "auto", "judges"} <= set(GROUPS)
     assert len(OPTIONS) > 20
     assert "digits" in EXPERIMENTS
 
@@ -83,7 +92,9 @@ def test_both_programs_take_the_same_options():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(CONF).as_posix())
 def test_every_key_is_an_argument_of_what_it_configures(file):
-    for node in targets(OmegaConf.to_container(OmegaConf.load(file))):
+    is_experiment = file.parent.name == "experiment"  # which may take keys from other files
+    content = composed("traverse", f"experiment={file.stem}") if is_experiment else OmegaConf.load(file)
+    for node in targets(OmegaConf.to_container(content)):
         signature = inspect.signature(get_object(node["_target_"]))
         keys = {key for key in node if not key.startswith("_")}
         assert keys <= set(signature.parameters)
@@ -95,8 +106,11 @@ def test_every_key_is_an_argument_of_what_it_configures(file):
         assert required - HANDED_OVER <= keys
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith(("kernel=", "task="))])
-def test_kernels_and_tasks_are_built_with_the_values_given(option):
+PLAIN = ("kernel=", "task=", "selection=", "auto=")  # what keeps every value under the name it was given by
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith(PLAIN)])
+def test_kernels_tasks_selections_and_choices_of_lambda_are_built_with_the_values_given(option):
     cfg = composed("traverse", option, *OPEN.get(option, []))[option.split("=")[0]]
     values = {key: value for key, value in cfg.items() if key != "_target_"}
     built = instantiate(cfg)
@@ -105,8 +119,68 @@ def test_kernels_and_tasks_are_built_with_the_values_given(option):
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("manifold=")])
 def test_manifolds_are_built_with_the_values_given(option):
-    cfg = composed("traverse", option, "manifold.n_components=7").manifold
-    assert instantiate(cfg).n_components == 7
+    key, value = {"manifold=span": ("z_score", True)}.get(option, ("n_components", 7))
+    cfg = composed("traverse", option, f"manifold.{key}={value}").manifold
+    assert getattr(instantiate(cfg), key) == value
+
+
+def test_every_method_is_built_with_the_values_given():
+    tools = EditTools(
+        FeatureExtractor(digits_network(2), ["conv3"]),
+        IncrementalPCA(2),
+        contrasts=lambda names, z0: [],
+        mean_pictures=lambda sets: (torch.zeros(3, 8, 8), torch.zeros(3, 8, 8)),
+        budgets=lambda indices, z0, witnesses, walk: torch.zeros(0),
+        regularizers={},
+        pixel_solver=LBFGS(),
+    )
+
+    def built(option, *overrides):
+        module = instantiate(composed("traverse", f"method={option}", *overrides).method)(tools)
+        assert module.tools is tools
+        return module
+
+    assert {option.split("=")[1] for option in OPTIONS if option.startswith("method=")} == {
+        "dmt",
+        "linear",
+        "pixel_mean",
+        "adversarial",
+    }
+    descent = built("dmt", "solver.traversal.iterations=7", "target_features=projected")
+    assert (descent.walk.solver.iterations, descent.target_features, descent.frames) == (7, "projected", 0)
+    interpolation = built("linear", "method.walk.alpha=1.5")
+    assert (interpolation.walk.alpha, interpolation.target_features) == (1.5, "residual")
+    assert built("linear").walk.alpha is None
+    assert built("pixel_mean", "method.alpha=1.5").alpha == 1.5
+    assert built("pixel_mean").alpha is None
+    adversary = built("adversarial", "method.confidence=0.75", "method.largest=10", "method.steps=3")
+    assert torch.tensor(adversary.margin).sigmoid() == pytest.approx(0.75)
+    assert (adversary.largest, adversary.steps) == (10, 3)
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("judges=")])
+def test_judges_are_built_with_the_values_given(option, monkeypatch):
+    monkeypatch.setattr("dmt.judges.OnnxJudge", SimpleNamespace)  # no network is read
+    cfg = OmegaConf.to_container(composed("traverse", option, "weights_dir=/nonexistent").judges)
+    built = instantiate(cfg, _convert_="all")
+    assert set(built) == set(cfg)
+    for name, judge in built.items():
+        network = cfg[name].pop("network")
+        assert {**vars(judge.network), "_target_": "dmt.judges.OnnxJudge"} == network
+        assert network["path"].startswith("/nonexistent/")
+        assert {key: getattr(judge, key) for key in cfg[name] if key != "_target_"} == {
+            key: value for key, value in cfg[name].items() if key != "_target_"
+        }
+
+
+def test_the_judges_of_faces_read_their_networks(weights_dir):
+    pytest.importorskip("onnxruntime")
+    judges = instantiate(composed("traverse", "judges=faces", f"weights_dir={weights_dir}").judges, _convert_="all")
+    pictures = [torch.full((3, 125, 125), grey) for grey in (0.3, 0.6)]
+    for name, judge in judges.items():
+        columns = judge.columns(name, pictures, pictures)
+        assert {values.shape for values in columns.values()} == {(2,)}
+        assert set(columns) in ({name}, {f"{name}_before", f"{name}_after"})
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("regularizer=")])
@@ -195,11 +269,12 @@ def test_digits_data_is_built():
     assert (len(data.source), len(data.target)) == (150, 150)
 
 
-def test_folder_data_is_built(tmp_path, save_picture):
+@pytest.mark.parametrize("task", ["task=classes", "task=folder"])
+def test_folder_data_is_built(tmp_path, save_picture, task):
     for i in range(3):
         save_picture(tmp_path / f"cat/{i}.png", i)
         save_picture(tmp_path / f"dog/{i}.png", 9 + i)
-    overrides = [f"data.catalog.root={tmp_path}", "task=classes", *OPEN["task=classes"]]
+    overrides = [f"data.catalog.root={tmp_path}", task, *OPEN[task]]
     cfg = composed("traverse", "data=folder", *overrides)
     data = instantiate(cfg.data, _partial_=True)(task=instantiate(cfg.task), images=["cat/0.png"], n_images=1, seed=0)
     assert (len(data.source), len(data.target)) == (2, 3)

@@ -14,6 +14,7 @@ class Faces:
     """A catalog in memory: one picture per group letter, scored for ``Happy`` and ``Sad``."""
 
     fingerprint = "faces"
+    labels = ("Happy", "Sad")
 
     def __init__(self, groups, happy, sad=None, broken=()):
         self.groups = list(groups)
@@ -66,11 +67,18 @@ def test_no_picture_of_an_edited_person_is_in_a_set_and_no_picture_is_in_both(cr
     edited = {catalog.groups[catalog.index(name)] for name in data.inputs}
     sad, happy = catalog.scores("Sad"), catalog.scores("Happy")
     assert not source & target
+    assert not {i for i in source | target if sad[i] > 0 and happy[i] > 0}
     assert not edited & {catalog.groups[i] for i in source | target}
     assert all(sad[i] > 0 for i in source)
     assert all(happy[i] > 0 for i in target)
     assert 2 <= len(source) <= set_size
     assert 2 <= len(target) <= set_size
+    for allowed, chosen, scores in zip(data.pool.sides, (source, target), (sad, happy), strict=True):
+        assert chosen <= set(np.flatnonzero(allowed > 0))
+        for i in np.flatnonzero(allowed > 0):
+            assert scores[i] == allowed[i]
+            assert catalog.groups[i] not in edited
+            assert not (sad[i] > 0 and happy[i] > 0)
     if asked:
         assert data.inputs == asked
 

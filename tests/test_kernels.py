@@ -136,7 +136,9 @@ def test_fitting_leaves_the_first_kernel_and_a_given_bandwidth_alone():
 
 
 def test_lambda_is_the_budget_over_two_sigma_squared():
-    assert RBF(2.0).budget_weight(0.4) == pytest.approx(0.1)
+    assert RBF(2.0).budget_weight(torch.tensor([0.4, 8.0, torch.inf])).tolist() == pytest.approx(
+        [0.1, 2.0, float("inf")]
+    )
 
 
 @pytest.mark.parametrize("kernel", [RBF, Laplacian, RationalQuadratic, Linear, Polynomial])

@@ -5,7 +5,7 @@ from math import inf, log10
 import pytest
 import torch
 
-from dmt.metrics import mean_absolute_change, psnr, ssim
+from dmt.metrics import mean_absolute_change, psnr, split_change, ssim
 
 
 def flat(value: float, height: int = 12, width: int = 9) -> torch.Tensor:
@@ -51,3 +51,40 @@ def test_the_mean_absolute_change_by_hand():
 
 def test_a_change_below_half_a_level_of_an_8_bit_picture_is_none():
     assert mean_absolute_change(flat(100.4 / 255), flat(100 / 255)) == 0
+
+
+def test_the_change_within_the_central_square_and_outside_it_by_hand():
+    image = flat(0.0, 10, 10)
+    image[:, 3, 3] = 48 / 255  # a corner of the middle 4 x 4 pixels
+    image[0, 2, 3] = 63 / 255  # the pixel above it, in one channel of three
+    inside, outside = split_change(image, flat(0.0, 10, 10), center=0.4)
+    assert inside == pytest.approx(48 / 16)
+    assert outside == pytest.approx(63 / 3 / 84)
+    assert split_change(flat(0.0, 10, 10), image, center=0.4) == pytest.approx((inside, outside))
+
+
+def test_the_centre_of_a_picture_that_is_no_square_has_its_shape():
+    image = flat(0.0, 20, 10)
+    image[:, 5:15, 2:8] = 10 / 255  # half of the height, and 5 pixels of the width rounded to an even margin
+    inside, outside = split_change(image, flat(0.0, 20, 10), center=0.5)
+    assert inside == pytest.approx(10)
+    assert outside == pytest.approx(0)
+
+
+def test_the_default_centre_is_that_of_lfw():
+    image = flat(0.0, 125, 125)
+    image[:, 30:95, 30:95] = 1  # 65 of 125 pixels are 0.52
+    assert split_change(image, flat(0.0, 125, 125)) == pytest.approx((255, 0))
+    image[:, 30, 30:95] = 0
+    assert split_change(image, flat(0.0, 125, 125)) == pytest.approx((255 * 64 / 65, 0))
+
+
+def test_both_parts_of_the_change_make_up_the_whole():
+    image, reference = noise(0, 10, 10), noise(1, 10, 10)
+    inside, outside = split_change(image, reference, center=0.4)
+    assert (16 * inside + 84 * outside) / 100 == pytest.approx(mean_absolute_change(image, reference))
+
+
+@pytest.mark.parametrize("side", [8, 32])
+def test_small_pictures_have_a_centre_and_an_outside_too(side):
+    assert split_change(flat(1.0, side, side), flat(0.0, side, side)) == (255, 255)

@@ -10,14 +10,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from dmt.backbones import LayeredNetwork, digits_network
-from dmt.data import AttributeSplits, Digits, ImageBatch
+from dmt.budget_rules import GivenBudgets
+from dmt.data import AttributeSplits, Digits, ImageBatch, Sets
 from dmt.errors import UserError
 from dmt.features import FeatureExtractor, measure_scales
 from dmt.kernels import RBF
 from dmt.manifolds import IncrementalPCA
-from dmt.modules import ClassifierModule, ManifoldModule, TraversalModule, digits_backbone
+from dmt.modules import ClassifierModule, Contrast, EditTools, ManifoldModule, TraversalModule, digits_backbone
 from dmt.regularizers import TotalVariation
 from dmt.solvers import LBFGS
+from dmt.traversal import WitnessDescent
+from dmt.witness import Witness
 
 
 def batches_of(*batches) -> DataLoader:
@@ -111,18 +114,20 @@ class Eights:
         return self.edit(trainer, [images], budget, **options)[0].inversion.images
 
     def edit(self, trainer, batches, budget, **options):
-        module = TraversalModule(
+        source, target = options.pop("source", self.source).double(), options.pop("target", self.target).double()
+        sets = Sets(np.arange(len(source)), np.arange(len(target)))
+        contrast = Contrast(sets, Witness(RBF(), source, target))
+        tools = EditTools(
             self.extractor,
             options.pop("manifold", self.manifold),
-            options.pop("source", self.source),
-            options.pop("target", self.target),
-            kernel=RBF(),
-            budget=budget,
+            contrasts=lambda names, z0: [contrast] * len(names),
+            mean_pictures=lambda sets: pytest.fail("a traversal asks for no mean picture"),
+            budgets=GivenBudgets(torch.full((len(self.threes),), budget, dtype=torch.float64)),
             regularizers={"tv": TotalVariation(1.0)},
-            z_solver=LBFGS(200, tolerance=1e-6),
             pixel_solver=LBFGS(150, tolerance=0.01),
-            **options,
+            on_progress=options.pop("on_progress", None),
         )
+        module = TraversalModule(tools, WitnessDescent(LBFGS(200, tolerance=1e-6)), **options)
         return trainer(inference_mode=False).predict(module, batches_of(*map(image_batch, batches)))
 
     def read(self, images: Tensor) -> np.ndarray:
@@ -237,7 +242,8 @@ def test_results_are_pictures_and_the_record_says_what_happened(eights, quiet_tr
     assert edited.inversion.images.shape == (3, 3, 32, 32)
     assert 0 <= edited.inversion.images.min() <= edited.inversion.images.max() <= 1
     assert edited.batch.names == ["0", "1", "2"]
-    assert edited.traversal.budget == 0.3
+    assert edited.traversal.budget.tolist() == [0.3] * 3
+    assert edited.frames.shape == (0, 3, 3, 32, 32)
     assert (edited.traversal.witness_after < edited.traversal.witness_before).all()
     torch.testing.assert_close(
         edited.traversal.z0, eights.manifold.encode(eights.extractor.vectors(eights.threes[:3])).double()

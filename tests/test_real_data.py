@@ -11,7 +11,7 @@ from omegaconf import open_dict
 
 from dmt import cli
 from dmt.data import LFW, AttributeTask
-from dmt.data.tasks import most_confident_sets
+from dmt.data.selection import most_confident_sets
 from dmt.judges import OnnxJudge
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,8 +23,9 @@ def faces(data_dir, tmp_path_factory):
     """A small attribute file: the most smiling and the most frowning people of LFW."""
     catalog = LFW(data_dir / "lfw", data_dir / "lfw_attributes.txt")
     task = AttributeTask("Frowning", source="Smiling", balance=["Male"])
-    nobody = np.zeros(len(catalog.names), dtype=bool)
-    source, target = most_confident_sets(*task.scores(catalog), task.strata(catalog), PER_SIDE, nobody)
+    smiling, frowning = task.scores(catalog)
+    both = (smiling > 0) & (frowning > 0)
+    source, target = most_confident_sets(smiling, frowning, task.strata(catalog), PER_SIDE, both)
     lines = (data_dir / "lfw_attributes.txt").read_text().splitlines()
     file = tmp_path_factory.mktemp("faces") / "lfw_attributes.txt"
     file.write_text("\n".join([*lines[:2], *(lines[2 + row] for row in sorted([*source, *target]))]) + "\n")
@@ -37,7 +38,7 @@ def edit(folder, options):
         cfg = compose("traverse", overrides=["logger=none", "progress=false", "manifold.n_components=200", *options])
     with open_dict(cfg):
         cfg.output_dir = str(folder)
-    return cli.traverse(cfg)
+    return cli.traverse(cfg).images
 
 
 @pytest.mark.parametrize(("backbone", "budget"), [("vgg19_distilled", 0.15), ("vgg19_hybrid", 0.25)])

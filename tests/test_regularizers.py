@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dmt.errors import UserError
-from dmt.regularizers import FeatureDistance, TotalVariation, View, total_variation
+from dmt.regularizers import FeatureDistance, Sparsity, TotalVariation, View, total_variation
 
 laws = settings(deadline=None, max_examples=20, derandomize=True)
 
@@ -118,3 +118,38 @@ def test_the_feature_distance_by_hand():
 def test_an_unchanged_picture_costs_nothing_at_an_exponent_below_2():
     images = View(noise(1, 3, 32, 32), {})
     assert TotalVariation(exponent=1.0, of="change")(images, images).tolist() == pytest.approx([0], abs=1e-6)
+
+
+def test_sparsity_is_the_sum_of_the_lengths_of_the_pixels_changes():
+    before = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
+    after = before.clone()
+    after[0, :, 0, 0] = torch.tensor([0.3, 0.0, 0.4])  # length 0.5
+    after[0, :, 1, 1] = torch.tensor([0.0, 0.2, 0.0])
+    penalty = Sparsity(weight=2.0, epsilon=1e-9)
+    assert penalty(View(after, {}), View(before, {})).tolist() == pytest.approx([2 * 0.7])
+
+
+def test_sparsity_of_an_unchanged_picture_is_nothing_and_its_gradient_too():
+    before = noise(2, 3, 4, 4)
+    after = before.clone().requires_grad_()
+    value = Sparsity()(View(after, {}), View(before, {}))
+    (gradient,) = torch.autograd.grad(value.sum(), after)
+    assert value.tolist() == [0, 0]
+    assert not gradient.any()
+
+
+def test_the_gradient_of_sparsity_is_right():
+    before = noise(1, 3, 3, 3, seed=1)
+    assert torch.autograd.gradcheck(
+        lambda x: Sparsity(epsilon=0.05)(View(x, {}), View(before, {})), (noise(1, 3, 3, 3, seed=2).requires_grad_(),)
+    )
+
+
+def test_one_strong_change_is_cheaper_than_many_faint_ones_of_the_same_square():
+    before = torch.zeros(1, 3, 10, 10, dtype=torch.float64)
+    strong = before.clone()
+    strong[0, 0, 0, 0] = 0.5
+    faint = torch.full_like(before, (0.25 / 300) ** 0.5)
+    assert strong.square().sum().item() == pytest.approx(faint.square().sum().item())
+    penalty = Sparsity()
+    assert penalty(View(strong, {}), View(before, {})) < penalty(View(faint, {}), View(before, {})) / 5

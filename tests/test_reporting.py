@@ -15,9 +15,9 @@ from dmt.data import ImageBatch
 from dmt.inversion import Inversion
 from dmt.modules import EditedBatch
 from dmt.reporting.grids import labelled_grid
-from dmt.reporting.loggers import csv_logger, finish, log_images, tensorboard_logger, wandb_logger
+from dmt.reporting.loggers import csv_logger, finish, log_report, tensorboard_logger, wandb_logger
 from dmt.reporting.progress import InversionBar
-from dmt.reporting.results import EditedImage, edited_images, file_names, mean_record, result_grid, write_results
+from dmt.reporting.results import EditedImage, Report, edited_images, file_names, mean_record, result_grid, write_report
 from dmt.solvers import Progress, Solution
 from dmt.traversal import Traversal
 
@@ -133,13 +133,15 @@ def test_a_record_holds_what_the_edit_cost():
     )
     batch = EditedBatch(
         ImageBatch(before, [0, 1], ["x", "y"], []),
-        Traversal(z0, delta, 0.3, torch.tensor([0.2, 0.1]), torch.tensor([-0.2, 0.0]), walked),
+        Traversal(z0, delta, torch.tensor([0.3, 0.6]), torch.tensor([0.2, 0.1]), torch.tensor([-0.2, 0.0]), walked),
         Inversion(after, {"features": torch.tensor([1.0, 2.0]), "tv": torch.tensor([0.5, 0.5])}, drawn),
+        frames=torch.stack([before + 0.01, before + 0.02]),
         seconds=3.0,
     )
     first, second = edited_images([batch])
     assert first.name == "x"
     assert second.after.equal(after[1])
+    assert [round(float(frame.mean()), 6) for frame in second.frames] == [0.51, 0.52]
     expected = {
         "lambda": 0.3,
         "witness_before": 0.2,
@@ -148,6 +150,8 @@ def test_a_record_holds_what_the_edit_cost():
         "shrinkage": 0.2,  # 5 / 25
         "psnr": 20.0,  # 10 log10(1 / 0.01)
         "change": 25.0,  # 128 -> 153
+        "change_center": 25.0,
+        "change_outside": 25.0,
         "objective": 1.5,
         "objective_features": 1.0,
         "objective_tv": 0.5,
@@ -162,6 +166,7 @@ def test_a_record_holds_what_the_edit_cost():
     assert {key: first.record[key] for key in expected} == pytest.approx(expected, rel=1e-4)
     assert (second.record["psnr"], second.record["ssim"], second.record["change"]) == (float("inf"), 1.0, 0.0)
     assert (second.record["delta"], second.record["shrinkage"]) == (2.0, 0.0)
+    assert second.record["lambda"] == pytest.approx(0.6)
     assert second.record["converged"] is True
 
 
@@ -185,7 +190,9 @@ def test_every_image_has_a_file_name_of_its_own(names):
 
 
 def test_no_image_takes_the_file_of_the_grid():
-    assert "grid" not in file_names([edited("grid"), edited("x/grid.png")])
+    assert not {"grid", "plot"} & set(
+        file_names([edited("grid"), edited("x/grid.png"), edited("plot")], ["grid", "plot"])
+    )
 
 
 def test_the_file_name_is_the_images_own_where_it_can_be():
@@ -200,7 +207,7 @@ def written(tmp_path):
         edited("x/a.png", after=1.7, psnr=17.25, ok=False),
         edited("b", after=-0.5, psnr=float("nan"), ok=True),
     ]
-    write_results(tmp_path, images, "task\nlambda' 0.3", {"lambda": float("inf"), "nested": {"seed": 0}})
+    write_report(tmp_path, Report.of_edit("task\nlambda' 0.3", images), {"lambda": float("inf"), "nested": {"seed": 0}})
     return tmp_path
 
 
@@ -214,6 +221,7 @@ def test_every_result_is_a_picture_file(written):
         pixels = np.asarray(Image.open(written / f"{name}.png"))
         assert pixels.shape == (100, 100, 3)
         assert (pixels == value).all()
+    assert np.unique(np.asarray(Image.open(written / "inputs/b.png"))).tolist() == [64]  # 0.25
     with Image.open(written / "grid.png") as grid:
         assert grid.width > 300
 
@@ -224,6 +232,7 @@ def test_the_table_reads_back(written):
     assert [row["image"] for row in rows] == ["a", "x/a.png", "b"]
     assert [row["psnr"] for row in rows] == ["inf", "17.25", "nan"]
     assert [row["ok"] for row in rows] == ["True", "False", "True"]
+    assert [row["file"] for row in rows] == ["a.png", "a-2.png", "b.png"]
 
 
 def test_the_document_is_strict_json_even_where_numbers_are_infinite(written):
@@ -247,7 +256,7 @@ def logged_pictures(folder, key):
 
 def test_wandb_offline_keeps_the_grid_and_every_pair_as_they_are(tmp_path):
     logger = wandb_logger(tmp_path, name="a-run")
-    log_images(logger, IMAGES, "title", SETTINGS)
+    log_report(logger, Report.of_edit("title", IMAGES), SETTINGS)
     finish(logger)
     (grid,) = logged_pictures(tmp_path, "grid")
     assert len(np.unique(grid.reshape(-1, 3), axis=0)) > 6
@@ -264,7 +273,7 @@ def test_wandb_offline_keeps_the_grid_and_every_pair_as_they_are(tmp_path):
 def test_one_wandb_run_ends_before_the_next_begins(tmp_path):
     for name in ("first", "second"):
         logger = wandb_logger(tmp_path / name)
-        log_images(logger, IMAGES[:1], name, SETTINGS)
+        log_report(logger, Report.of_edit(name, IMAGES[:1]), SETTINGS)
         finish(logger)
     for name in ("first", "second"):
         expected = np.asarray(result_grid(IMAGES[:1], name))
@@ -275,7 +284,7 @@ def test_one_wandb_run_ends_before_the_next_begins(tmp_path):
 def test_wandb_that_is_disabled_does_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     logger = wandb_logger(tmp_path)
-    log_images(logger, IMAGES, "title", SETTINGS)
+    log_report(logger, Report.of_edit("title", IMAGES), SETTINGS)
     finish(logger)
     assert not list(tmp_path.rglob("*.png"))
 
@@ -297,7 +306,7 @@ def test_wandb_that_does_not_answer_falls_back_to_offline_and_says_so(tmp_path, 
     unreachable_wandb.setenv("WANDB_API_KEY", key)
     began = time.monotonic()
     logger = wandb_logger(tmp_path, timeout=5)
-    log_images(logger, IMAGES, "title", SETTINGS)
+    log_report(logger, Report.of_edit("title", IMAGES), SETTINGS)
     finish(logger)
     assert time.monotonic() - began < 60
     assert "kept offline" in caplog.text
@@ -307,7 +316,7 @@ def test_wandb_that_does_not_answer_falls_back_to_offline_and_says_so(tmp_path, 
 
 def test_csv_keeps_the_means_and_the_settings(tmp_path):
     logger = csv_logger(tmp_path)
-    log_images(logger, IMAGES, "title", SETTINGS)
+    log_report(logger, Report.of_edit("title", IMAGES), SETTINGS)
     finish(logger)
     with (tmp_path / "metrics/metrics.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -322,7 +331,7 @@ def test_tensorboard_keeps_the_grid_and_the_means(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logger = tensorboard_logger(tmp_path)
-    log_images(logger, IMAGES, "title", SETTINGS)
+    log_report(logger, Report.of_edit("title", IMAGES), SETTINGS)
     finish(logger)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
@@ -333,7 +342,7 @@ def test_tensorboard_keeps_the_grid_and_the_means(tmp_path):
 
 
 def test_without_a_logger_nothing_is_logged():
-    log_images(None, IMAGES, "title", SETTINGS)
+    log_report(None, Report.of_edit("title", IMAGES), SETTINGS)
     finish(None)
 
 
@@ -341,13 +350,13 @@ def test_without_a_logger_nothing_is_logged():
 
 
 def test_the_bar_says_which_images_are_edited_and_how_it_goes(capsys):
-    bar = InversionBar(5)
+    bar = InversionBar()
     batch = ImageBatch(torch.zeros(2, 3, 1, 1), [2, 3], ["a", "b"], [])
     for iteration in (1, 2, 3):
         bar(batch, Progress(iteration, 10, 2, 1 / iteration))
     bar._bar.refresh()
     shown = capsys.readouterr()
-    assert "editing images 3-4 of 5" in shown.err
+    assert "editing images 3-4" in shown.err
     assert "3/10" in shown.err
     assert "objective 0.3333, 2 left" in shown.err
     assert shown.out == ""

@@ -7,12 +7,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from hydra.errors import HydraException, InstantiationException
+from hydra.experimental.callback import Callback
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,12 +22,16 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dmt.data import AttributeSplits
+from dmt.editing import BudgetChoice, Editor, FixedBudget
 from dmt.errors import UserError, require_whole_number
-from dmt.modules import EditedBatch, TraversalModule
+from dmt.grounds import CatalogGrounds, Grounds, SetGrounds
+from dmt.manifolds import Span
+from dmt.modules import TraversalModule
 from dmt.preparation import Preparation, Prepared
-from dmt.reporting.loggers import finish, log_images
+from dmt.reporting.loggers import finish, log_report
 from dmt.reporting.progress import InversionBar
-from dmt.reporting.results import EditedImage, edited_images, mean_record, write_results
+from dmt.reporting.results import Report, mean_record, text_table, write_report
+from dmt.reporting.sweep import summarize_sweep
 from dmt.traversal import check_budget
 
 log = logging.getLogger("dmt")
@@ -68,8 +74,11 @@ def train(cfg: DictConfig) -> None:
     """Fit the manifold of the data set, or find it."""
     folder = _begin(cfg)
     began = time.perf_counter()
-    data = _data(cfg, task=None)
-    prepared = _preparation(cfg, data).manifold(instantiate(cfg.manifold), cfg.manifold_path)
+    data = instantiate(cfg.data, _partial_=True)(task=None)
+    grounds = _grounds(cfg, _preparation(cfg, data))
+    if not isinstance(grounds, CatalogGrounds):
+        raise UserError("manifold=span is fitted to the sets of an edit, by traverse.py; there is nothing to train")
+    prepared = grounds.prepared
     logger = _logger(cfg, folder)
     if logger is not None:
         logger.log_hyperparams(_settings(cfg))
@@ -78,45 +87,78 @@ def train(cfg: DictConfig) -> None:
     log.info("done in %.0f s; edit with: python traverse.py (same options)", time.perf_counter() - began)
 
 
-def traverse(cfg: DictConfig) -> list[EditedImage]:
-    """Edit images; fit what is missing before."""
-    budget = check_budget(cfg["lambda"])
+def traverse(cfg: DictConfig) -> Report:
+    """Edit images, or make a figure of edits; fit what is missing before."""
+    budget = _budget(cfg)
     folder = _begin(cfg)
     task = instantiate(cfg.task)
-    data = _data(cfg, task)
-    preparation = _preparation(cfg, data)
-    prepared = preparation.manifold(instantiate(cfg.manifold), cfg.manifold_path)
-    codes = preparation.codes(prepared)
-    source, target = _present(codes[data.source]), _present(codes[data.target])
-    title = f"{task.title}\nlambda' {budget:g}"
-    log.info("sets: %d source and %d target images; editing %d", len(source), len(target), len(data.inputs))
-
-    bar = InversionBar(len(data.inputs))
-    module = TraversalModule(
-        prepared.extractor,
-        prepared.manifold,
-        source,
-        target,
-        kernel=instantiate(cfg.kernel),
-        budget=budget,
-        regularizers=instantiate(cfg.regularizer, _convert_="all"),
-        z_solver=instantiate(cfg.solver.traversal),
-        pixel_solver=instantiate(cfg.solver.inversion),
-        target_features=cfg.target_features,
-        weighting=cfg.witness.weighting,
-        on_progress=bar if cfg.progress else None,
-    )
-    trainer = _trainer(cfg)(inference_mode=False, enable_progress_bar=False)
-    batches = cast(list[EditedBatch], trainer.predict(module, data.predict_dataloader()))
+    bar = InversionBar()
+    editor = _editor(cfg, budget, bar)
+    if cfg.figure is None:
+        edit = editor.edit(task, _images(cfg), cfg.n_images)
+        report = Report.of_edit(edit.title, edit.images)
+    else:
+        report = instantiate(cfg.figure, _convert_="all")(editor, task, _images(cfg), cfg.n_images)
     bar.close()
-    images = edited_images(batches)
     settings = _settings(cfg)
-    write_results(folder, images, title, settings)
+    write_report(folder, report, settings, cfg.output.animation)
     logger = _logger(cfg, folder)
-    log_images(logger, images, title, settings)
+    log_report(logger, report, settings)
     finish(logger)
-    _say(images, folder)
-    return images
+    _say(report, folder)
+    return report
+
+
+class CombinedReport(Callback):
+    """Ends a sweep with one grid and one table of all its runs."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        summary = summarize_sweep(folder)
+        if summary is None:
+            return
+        log.info("\nthe whole sweep\n%s\nsweep.png and sweep.csv are in %s", summary, folder)
+        logger = _logger(config, folder)
+        log_report(logger, Report("sweep", [], {"sweep": summary.grid}, {"sweep_runs": summary.rows}), {})
+        finish(logger)
+
+
+def _budget(cfg: DictConfig) -> BudgetChoice:
+    if cfg["lambda"] == "auto":
+        return instantiate(cfg.auto)
+    return FixedBudget(check_budget(cfg["lambda"]))
+
+
+def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
+    splits = partial(instantiate(cfg.data, _partial_=True), seed=cfg.seed)
+    method = instantiate(cfg.method)
+    if cfg.output.animation not in ("none", "gif", "mp4"):
+        raise UserError(f"output.animation must be none, gif or mp4, got {cfg.output.animation}")
+    if cfg.output.animation != "none":
+        if not issubclass(method.func, TraversalModule):
+            raise UserError(f"output.animation={cfg.output.animation} needs a walk: method=dmt or method=linear")
+        method = partial(method, frames=cfg.output.frames)
+    return Editor(
+        splits,
+        _grounds(cfg, _preparation(cfg, splits(task=None))),
+        method,
+        instantiate(cfg.selection),
+        instantiate(cfg.kernel),
+        cfg.witness.weighting,
+        budget,
+        instantiate(cfg.regularizer, _convert_="all"),
+        instantiate(cfg.solver.inversion),
+        _trainer(cfg),
+        instantiate(cfg.judges, _convert_="all"),
+        bar if cfg.progress else None,
+    )
+
+
+def _grounds(cfg: DictConfig, preparation: Preparation) -> Grounds:
+    empty = instantiate(cfg.manifold)
+    if isinstance(empty, Span):
+        return SetGrounds(preparation, empty.z_score)
+    return CatalogGrounds(preparation, empty, cfg.manifold_path)
 
 
 def _begin(cfg: DictConfig) -> Path:
@@ -136,10 +178,8 @@ def _begin(cfg: DictConfig) -> Path:
     return folder
 
 
-def _data(cfg: DictConfig, task: Any) -> AttributeSplits:
-    build = instantiate(cfg.data, _partial_=True)
-    images = list(cfg.images) if OmegaConf.is_list(cfg.images) else [str(cfg.images)]
-    return build(task=task, images=images, n_images=cfg.n_images, seed=cfg.seed)
+def _images(cfg: DictConfig) -> list[str]:
+    return [str(image) for image in cfg.images] if OmegaConf.is_list(cfg.images) else [str(cfg.images)]
 
 
 def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
@@ -172,10 +212,6 @@ def _logger(cfg: DictConfig, folder: Path) -> Logger | None:
     return instantiate(cfg.logger, save_dir=str(folder)) if cfg.logger else None
 
 
-def _present(codes: torch.Tensor) -> torch.Tensor:
-    return codes[~codes.isnan().any(dim=1)]
-
-
 def _settings(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
@@ -185,15 +221,18 @@ def _manifold_metrics(prepared: Prepared) -> dict[str, float]:
     return {"components": len(ratios), "explained_variance": float(ratios.sum())}
 
 
-def _say(images: list[EditedImage], folder: Path) -> None:
+def _say(report: Report, folder: Path) -> None:
     columns = ("witness_before", "witness_after", "delta", "shrinkage", "psnr", "ssim", "evaluations", "seconds")
     log.info("%-28s %s  converged", "image", " ".join(f"{column:>14}" for column in columns))
-    for image in images:
+    for image in report.images:
         numbers = " ".join(f"{float(image.record[column]):14.4g}" for column in columns)
         log.info("%-28s %s  %s", Path(image.name).stem[:28], numbers, image.record["stopped"])
-    means = mean_record(images)
+    means = mean_record(report.images)
     log.info("%-28s %s", "mean", " ".join(f"{means.get(column, float('inf')):14.4g}" for column in columns))
-    log.info("pictures, grid.png, results.csv, results.json and config.yaml are in %s", folder)
+    for name, rows in report.tables.items():
+        log.info("\n%s\n%s", name, text_table(rows))
+    shown = ", ".join(f"{name}.png" for name in report.pictures)
+    log.info("pictures, %s, results.csv, results.json and config.yaml are in %s", shown, folder)
 
 
 def _one_line(error: BaseException) -> str:

@@ -36,16 +36,18 @@ def invert(
     regularizers: Mapping[str, Regularizer],
     solver: LBFGS,
     callback: Callable[[Progress], None] | None = None,
+    start: Tensor | None = None,
 ) -> Inversion:
     """``argmin_x 1/2 ||Omega(x) - target||^2 + regularizers(x)`` over 0 <= x <= 1 (the paper, section 4, eq. 8).
 
     Args:
         extractor: Omega.
         targets: ``{layer: (B, C, h, w)}`` for the extractor's layers.
-        images: ``(B, 3, H, W)`` in [0, 1]: the inputs, which are the start and the regularizers' reference.
+        images: ``(B, 3, H, W)`` in [0, 1]: the inputs, which are the regularizers' reference.
         regularizers: name -> penalty.
         solver: the minimiser.
         callback: told the progress after every iteration.
+        start: ``(B, 3, H, W)`` in [0, 1]; the inputs by default.
 
     Raises:
         UserError: a regularizer has the name of the main term.
@@ -74,7 +76,8 @@ def invert(
             (gradient,) = torch.autograd.grad(values.sum(), x)
         return values.detach(), gradient.flatten(1)
 
-    solution = solver.minimise(objective, images.flatten(1), lower=0.0, upper=1.0, callback=callback)
+    first = images if start is None else start
+    solution = solver.minimise(objective, first.flatten(1), lower=0.0, upper=1.0, callback=callback)
     results = solution.value.reshape(images.shape)
     with torch.no_grad():
         everyone = torch.arange(len(images), device=images.device)

@@ -40,8 +40,8 @@ class Kernel:
         assert not isinstance(self.bandwidth, str), "fit the kernel first"
         return self.bandwidth
 
-    def budget_weight(self, budget: float) -> float:
-        """Lambda in ``witness + lambda ||delta||^2`` from the dimensionless ``budget`` = 2 sigma^2 lambda."""
+    def budget_weight(self, budget: Tensor) -> Tensor:
+        """Lambda ``(B,)`` in ``witness + lambda ||delta||^2`` from the dimensionless ``budget`` = 2 sigma^2 lambda."""
         return budget / (2 * self.sigma2)
 
     def fit(self, points: Tensor, most: int = 1000) -> Self:

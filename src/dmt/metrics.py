@@ -6,6 +6,8 @@ from torch import Tensor
 
 from dmt.data.images import to_pixels
 
+FACE = 0.52  # side of the central square in which LFW's faces lie, as a share of the picture's (ours)
+
 
 def psnr(image: Tensor, reference: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of ``(3, H, W)`` in [0, 1], higher is closer, infinite if equal."""
@@ -28,6 +30,27 @@ def ssim(image: Tensor, reference: Tensor) -> float:
 def mean_absolute_change(image: Tensor, reference: Tensor) -> float:
     """Mean absolute difference of the 8-bit pixels, 0 ... 255."""
     return float(np.abs(to_pixels(image).astype(int) - to_pixels(reference).astype(int)).mean())
+
+
+def central_square(height: int, width: int, share: float = FACE) -> np.ndarray:
+    """Which pixels lie in the middle, ``(height, width)`` of bool: a rectangle with a share of the picture's sides."""
+    top, left = round(height * (1 - share) / 2), round(width * (1 - share) / 2)
+    inside = np.zeros((height, width), dtype=bool)
+    inside[top : height - top, left : width - left] = True
+    return inside
+
+
+def split_change(image: Tensor, reference: Tensor, center: float = FACE) -> tuple[float, float]:
+    """Mean absolute difference of the 8-bit pixels within the central square and outside it, each 0 ... 255.
+
+    Args:
+        image: ``(3, H, W)`` in [0, 1].
+        reference: the same.
+        center: side of the square as a share of the picture's; the default is where faces lie in LFW.
+    """
+    change = np.abs(to_pixels(image).astype(int) - to_pixels(reference).astype(int)).mean(axis=2)
+    inside = central_square(change.shape[0], change.shape[1], center)
+    return float(change[inside].mean()), float(change[~inside].mean())
 
 
 def _float(image: Tensor) -> np.ndarray:

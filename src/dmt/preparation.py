@@ -3,23 +3,32 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from pytorch_lightning import Trainer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from dmt.backbones import Backbone, network_fingerprint
-from dmt.data import AttributeSplits
+from dmt.data import AttributeSplits, PictureView
 from dmt.errors import UserError
 from dmt.feature_store import FeatureStore
 from dmt.features import FeatureExtractor, measure_scales
-from dmt.manifolds import IncrementalPCA
-from dmt.modules.manifold import BrokenImages, CodeWriter, ManifoldModule, StoredFeatures, StoreWriter
+from dmt.manifolds import PCA, IncrementalPCA
+from dmt.modules.manifold import (
+    BrokenImages,
+    CodeWriter,
+    FeatureCollector,
+    ManifoldModule,
+    StoredFeatures,
+    StoreWriter,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +47,7 @@ class Prepared:
     """
 
     extractor: FeatureExtractor
-    manifold: IncrementalPCA
+    manifold: PCA
     path: Path
 
 
@@ -76,7 +85,17 @@ class Preparation:
         self.keep_features = keep_features
         self.fit_batch_size = fit_batch_size
 
-    def manifold(self, empty: IncrementalPCA, path: str | Path | None = None) -> Prepared:
+    def extractor(self) -> FeatureExtractor:
+        """The network with the layers' scales measured on the data, or found.
+
+        Raises:
+            UserError: the images are too small for the network.
+        """
+        size = self.data.image_size
+        FeatureExtractor(self.backbone, self.layers).layout(size, size)  # an unfit size is said before any work
+        return FeatureExtractor(self.backbone, self.layers, self._scales())
+
+    def manifold(self, empty: PCA, path: str | Path | None = None) -> Prepared:
         """Find the manifold of the data, or fit it.
 
         Args:
@@ -89,15 +108,12 @@ class Preparation:
         """
         if path is not None:
             return self._given_manifold(Path(path).expanduser())
-        size = self.data.image_size
-        FeatureExtractor(self.backbone, self.layers).layout(size, size)  # an unfit size is said before any work
-        extractor = FeatureExtractor(self.backbone, self.layers, self._scales())
-        wanted = str(empty.n_components) if empty.n_components >= 1 else f"{empty.n_components} of {empty.capacity}"
-        metadata = self._metadata(extractor) | {"n_components": wanted}
+        extractor = self.extractor()
+        metadata = self._metadata(extractor) | {"n_components": empty.wanted} | _kind(empty)
         file = self.cache / "manifolds" / f"{_key(metadata)}.safetensors"
         if file.exists():
             log.info("manifold: found in %s", file)
-            return Prepared(extractor, IncrementalPCA.load(file, metadata), file)
+            return Prepared(extractor, type(empty).load(file, metadata), file)
         n_images = len(self.data.catalog.names)
         if empty.n_components > n_images:
             raise UserError(
@@ -138,6 +154,33 @@ class Preparation:
         _save_tensors(file, {"codes": codes})
         return codes
 
+    def some_features(
+        self, extractor: FeatureExtractor, positions: np.ndarray, view: PictureView | None = None
+    ) -> Iterator[tuple[Tensor, list[int]]]:
+        """Features of some pictures of the catalog, or of what is made of them, in batches.
+
+        Those of the pictures themselves are read from the store if it is complete. Pictures that do not decode are
+        left out.
+
+        Yields:
+            Features ``(B, D)`` and the positions of their pictures.
+        """
+        store = self._open_store(extractor)
+        if view is None and self.keep_features and store.complete:
+            for batch in np.array_split(positions, -(-len(positions) // self.fit_batch_size)):
+                yield store.read_some(batch.tolist())
+        else:
+            yield from self.features_of(extractor, self.data.some_dataloader(positions.tolist(), view))
+
+    def features_of(self, extractor: FeatureExtractor, loader: DataLoader) -> Iterator[tuple[Tensor, list[int]]]:
+        """Features of the pictures that a loader serves, in its batches; see ``some_features``."""
+        collected = FeatureCollector()
+        self.trainer(callbacks=[collected]).predict(
+            ManifoldModule(extractor, IncrementalPCA()), loader, return_predictions=False
+        )
+        _warn_of(collected.broken)
+        yield from collected.batches
+
     def _given_manifold(self, path: Path) -> Prepared:
         scales = IncrementalPCA.load_extra(path, SCALE_PREFIX)
         extractor = FeatureExtractor(self.backbone, self.layers, scales)
@@ -163,14 +206,17 @@ class Preparation:
             _save_tensors(file, measure_scales(self.backbone, batches, self.normalization))
         return _load_tensors(file)
 
-    def _store(self, extractor: FeatureExtractor) -> FeatureStore:
-        n_images, size = len(self.data.catalog.names), self.data.image_size
+    def _open_store(self, extractor: FeatureExtractor) -> FeatureStore:
+        size = self.data.image_size
         folder = self.cache / "features" / _key(self._metadata(extractor))
-        store = FeatureStore(folder, n_images, extractor.layout(size, size).size)
+        return FeatureStore(folder, len(self.data.catalog.names), extractor.layout(size, size).size)
+
+    def _store(self, extractor: FeatureExtractor) -> FeatureStore:
+        store = self._open_store(extractor)
         if store.complete:
-            log.info("features: %d x %d found in %s", n_images, store.size, folder)
+            log.info("features: %d x %d found in %s", store.n_images, store.size, store.folder)
             return store
-        log.info("features: computing %d x %d, to %s", n_images - store.n_done, store.size, folder)
+        log.info("features: computing %d x %d, to %s", store.n_images - store.n_done, store.size, store.folder)
         writer = StoreWriter(store, self.data.batch_size)
         trainer = self.trainer(callbacks=[writer])
         module = ManifoldModule(extractor, IncrementalPCA())
@@ -185,11 +231,16 @@ class Preparation:
         }
 
 
+def _kind(empty: PCA) -> dict[str, str]:
+    """What tells a manifold's file from those of the streaming PCA, which came first and bear no name."""
+    return {} if isinstance(empty, IncrementalPCA) else {"manifold": type(empty).__name__}
+
+
 def _key(parts: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(dict(sorted(parts.items()))).encode()).hexdigest()[:16]
 
 
-def _file_key(manifold: IncrementalPCA) -> str:
+def _file_key(manifold: PCA) -> str:
     sample = manifold.components.flatten()[:: max(1, manifold.components.numel() // 4096)]
     return hashlib.sha256(sample.cpu().numpy().tobytes() + manifold.mean.cpu().numpy().tobytes()).hexdigest()[:16]
 

@@ -84,6 +84,28 @@ class TotalVariation:
         return self.weight * total_variation(images, self.exponent, self.epsilon)
 
 
+@dataclass(frozen=True)
+class Sparsity:
+    """``weight * sum_p (sqrt(||x_p - x_s,p||^2 + epsilon^2) - epsilon)`` over pixels p: most pixels stay as they are.
+
+    Ours: the length of each pixel's change in colour, not its square (a group lasso), so that a faint change of the
+    whole picture costs more than a strong change of the part that matters.
+
+    Args:
+        weight: for pixels in [0, 1].
+        epsilon: the change below which the penalty is round.
+        layers: none are read.
+    """
+
+    weight: float = 1.0
+    epsilon: float = 2e-3
+    layers: Sequence[str] = ()
+
+    def __call__(self, view: View, reference: View) -> Tensor:
+        squares = (view.images - reference.images).square().sum(dim=1)
+        return self.weight * ((squares + self.epsilon**2).sqrt() - self.epsilon).sum(dim=(1, 2))
+
+
 def total_variation(images: Tensor, exponent: float = 2.0, epsilon: float = 0.0) -> Tensor:
     """``sum (dx^2 + dy^2)^(exponent / 2)`` per image, ``(B, C, H, W) -> (B,)``; differences past the border are 0.
 

@@ -39,3 +39,18 @@ class Witness:
         if self.weighting == "sum":
             return to_source.sum(dim=1) - to_target.sum(dim=1)
         return to_source.mean(dim=1) - to_target.mean(dim=1)
+
+    def at_target(self) -> Tensor:
+        """Witness values ``(m,)`` at the target's own points, each left out of its own value.
+
+        Raises:
+            UserError: the target has fewer than two points.
+        """
+        n_target = len(self.target)
+        if n_target < 2:
+            raise UserError("the target has one point; what is typical of it needs at least two")
+        to_source, among = self.kernel(self.target, self.source), self.kernel(self.target, self.target)
+        others = among.sum(dim=1) - among.diagonal()
+        if self.weighting == "sum":
+            return to_source.sum(dim=1) - others
+        return to_source.mean(dim=1) - others / (n_target - 1)

@@ -3,7 +3,8 @@
 from dmt.data.catalogs import LFW, Catalog, Digits, Folder
 from dmt.data.images import ImageError, read_image, to_pixels
 from dmt.data.module import AttributeSplits, ImageBatch
-from dmt.data.tasks import AttributeTask, ClassTask, Task
+from dmt.data.selection import Confident, Matched, Nearest, Pool, Selection, Sets
+from dmt.data.tasks import AttributeTask, ClassTask, ColorizeTask, PersonTask, PictureView, Task
 
 __all__ = [
     "LFW",
@@ -11,10 +12,19 @@ __all__ = [
     "AttributeTask",
     "Catalog",
     "ClassTask",
+    "ColorizeTask",
+    "Confident",
     "Digits",
     "Folder",
     "ImageBatch",
     "ImageError",
+    "Matched",
+    "Nearest",
+    "PersonTask",
+    "PictureView",
+    "Pool",
+    "Selection",
+    "Sets",
     "Task",
     "read_image",
     "to_pixels",

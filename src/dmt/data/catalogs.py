@@ -28,6 +28,8 @@ class Catalog(Protocol):
     """A unique name per picture."""
     groups: Sequence[str]
     """Pictures of one group (one person, say) are held out together."""
+    labels: Sequence[str]
+    """What ``scores`` knows."""
     fingerprint: str
     """Changes when a picture is added, removed or replaced."""
 
@@ -119,6 +121,7 @@ class Folder(FileCatalog):
             groups = files
         else:
             files, groups, self._scores = _read_labels(Path(labels).expanduser(), root)
+        self.labels = list(self._scores)
         if not files:
             raise UserError(f"there are no images in {root} (looked for a subfolder per class)")
         super().__init__(root, files, files, groups)
@@ -167,6 +170,7 @@ class LFW(FileCatalog):
         if len(files) < len(people):
             log.warning("%d of the %d pictures in %s are missing", len(people) - len(files), len(people), attributes)
         self._scores = {name: values[kept] for name, values in self._scores.items()}
+        self.labels = list(self._scores)
         names, people = [Path(file).stem for file in files], [Path(file).parts[0] for file in files]
         super().__init__(root, files, names, people)
 
@@ -201,6 +205,7 @@ class Digits:
         self.digits = digits.target
         self.names = [f"digit_{i:04d}" for i in range(len(self.digits))]
         self.groups = self.names
+        self.labels = [str(digit) for digit in range(10)]
         self.fingerprint = hashlib.sha256(self.pixels.tobytes()).hexdigest()[:16]
 
     def read(self, index: int, size: int) -> Tensor:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from skimage.color import rgb2lab
 from torch import Tensor
 
 from dmt.errors import UserError
@@ -63,3 +64,15 @@ def _white(mode: str, largest: float) -> float:
 def to_pixels(image: Tensor) -> np.ndarray:
     """``(3, H, W)`` in [0, 1] -> ``(H, W, 3)`` of uint8, rounded."""
     return (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def desaturated(image: Tensor) -> Tensor:
+    """``(3, H, W)`` in [0, 1] -> the same picture in grey: every channel is the luma of ITU-R BT.601."""
+    luma = image.new_tensor([0.299, 0.587, 0.114])
+    return (luma[:, None, None] * image).sum(dim=0, keepdim=True).expand(3, -1, -1).clone()
+
+
+def chroma(image: Tensor) -> float:
+    """Mean distance from grey of ``(3, H, W)`` in [0, 1]: the length of (a, b) in CIE Lab, 0 for a grey picture."""
+    lab = rgb2lab(image.permute(1, 2, 0).numpy())
+    return float(np.hypot(lab[..., 1], lab[..., 2]).mean())

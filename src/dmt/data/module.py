@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError
-from dmt.data.tasks import Task, choose_inputs, in_groups, most_confident_sets
+from dmt.data.selection import Pool, Sets, choose_inputs, in_groups, most_confident_sets
+from dmt.data.tasks import PictureView, Task
 from dmt.errors import UserError, require_whole_number
 
 
@@ -104,8 +105,12 @@ class AttributeSplits(LightningDataModule):
                 self.catalog.read_named(str(name), self.image_size)
         self.inputs = [str(name) for name in images]
         excluded = in_groups(groups, {group for name in self.inputs if (group := self.catalog.group(name))})
+        excluded |= (source_scores > 0) & (target_scores > 0)
         strata = task.strata(self.catalog)
-        self.source, self.target = most_confident_sets(source_scores, target_scores, strata, set_size, excluded)
+        source, target = most_confident_sets(source_scores, target_scores, strata, set_size, excluded)
+        self.source, self.target = source[: task.source_size], target[: task.target_size]
+        sides = np.where(excluded, -1, source_scores), np.where(excluded, -1, target_scores)
+        self.pool = Pool(self.catalog, sides, Sets(self.source, self.target), task.labels())
         for side, members in (("source", self.source), ("target", self.target)):
             if len(members) < 2:
                 raise UserError(f"the {side} of {task} has {len(members)} pictures; at least 2 are needed")
@@ -128,9 +133,14 @@ class AttributeSplits(LightningDataModule):
         sample = np.sort(np.random.default_rng(seed).permutation(n)[:count])
         return self._loader(_CatalogImages(self.catalog, self.image_size), sample.tolist(), self.batch_size)
 
+    def some_dataloader(self, positions: Sequence[int], view: PictureView | None = None) -> DataLoader:
+        """Some pictures of the catalog, in order, each made into something else first if asked for."""
+        return self._loader(_CatalogImages(self.catalog, self.image_size, view), positions, self.batch_size)
+
     def predict_dataloader(self) -> DataLoader:
         """The pictures to edit; one that does not decode is an error."""
-        dataset = _NamedImages(self.catalog, self.inputs, self.image_size)
+        view = self.task.source_view if self.task is not None else None
+        dataset = _NamedImages(self.catalog, self.inputs, self.image_size, view)
         return self._loader(dataset, range(len(dataset)), self.edit_batch_size)
 
     def _loader(self, dataset: Dataset, positions: Sequence[int], batch_size: int) -> DataLoader:
@@ -144,28 +154,32 @@ class AttributeSplits(LightningDataModule):
 
 
 class _CatalogImages(Dataset):
-    def __init__(self, catalog: Catalog, size: int):
-        self.catalog, self.size = catalog, size
+    def __init__(self, catalog: Catalog, size: int, view: PictureView | None = None):
+        self.catalog, self.size, self.view = catalog, size, view or _unchanged
 
     def __len__(self) -> int:
         return len(self.catalog.names)
 
     def __getitem__(self, index: int) -> tuple[int, str, Tensor | ImageError]:
         try:
-            return index, self.catalog.names[index], self.catalog.read(index, self.size)
+            return index, self.catalog.names[index], self.view(self.catalog.read(index, self.size))
         except ImageError as error:
             return index, self.catalog.names[index], error
 
 
 class _NamedImages(Dataset):
-    def __init__(self, catalog: Catalog, names: Sequence[str], size: int):
-        self.catalog, self.names, self.size = catalog, names, size
+    def __init__(self, catalog: Catalog, names: Sequence[str], size: int, view: PictureView | None = None):
+        self.catalog, self.names, self.size, self.view = catalog, names, size, view or _unchanged
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[int, str, Tensor]:
-        return index, self.names[index], self.catalog.read_named(self.names[index], self.size)
+        return index, self.names[index], self.view(self.catalog.read_named(self.names[index], self.size))
+
+
+def _unchanged(image: Tensor) -> Tensor:
+    return image
 
 
 def _collate(items: list[tuple[int, str, Tensor | ImageError]]) -> ImageBatch:

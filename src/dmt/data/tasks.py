@@ -1,17 +1,31 @@
-"""A task says which labels make the source and which the target; selection turns them into two sets of pictures."""
+"""A task says which pictures of a catalog make the source and which the target."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from dmt.data.catalogs import Catalog
-from dmt.errors import UserError
+from dmt.data.images import ImageError, chroma, desaturated
+from dmt.errors import UserError, nearest_name, require_whole_number
+
+SMALL = 32  # pixels: enough to tell colour from grey
+
+PictureView = Callable[[Tensor], Tensor]
+"""A picture ``(3, H, W)`` in [0, 1] -> what is made of it."""
 
 
 class Task(Protocol):
     """Which way to walk."""
+
+    source_view: PictureView | None
+    """What source pictures and inputs are made into before anything else; ``None``: they stay as they are."""
+    source_size: int | None
+    """The most source pictures; ``None``: as many as a set may have."""
+    target_size: int | None
+    """The same for the target."""
 
     @property
     def title(self) -> str:
@@ -20,8 +34,11 @@ class Task(Protocol):
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         """How surely each picture belongs to the source and to the target, each ``(n,)``, above 0 if it does."""
 
-    def strata(self, catalog: Catalog) -> np.ndarray:
-        """The stratum of each picture, ``(n,)``: source and target get the same number of pictures from each."""
+    def strata(self, catalog: Catalog) -> np.ndarray | None:
+        """The stratum of each picture, ``(n,)``: both sides get equally many from each; ``None``: they need not."""
+
+    def labels(self) -> Sequence[str]:
+        """The labels of the catalog that the edit is about."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,10 @@ class AttributeTask:
     Raises:
         UserError: another direction.
     """
+
+    source_view: ClassVar[None] = None
+    source_size: ClassVar[None] = None
+    target_size: ClassVar[None] = None
 
     attribute: str
     direction: str = "more"
@@ -57,9 +78,14 @@ class AttributeTask:
         source = -target if self.source is None else catalog.scores(self.source)
         return source, target
 
-    def strata(self, catalog: Catalog) -> np.ndarray:
+    def strata(self, catalog: Catalog) -> np.ndarray | None:
+        if not self.balance:
+            return None
         has_label = [catalog.scores(label) > 0 for label in self.balance]
         return sum((has << bit for bit, has in enumerate(has_label)), np.zeros(len(catalog.names), dtype=int))
+
+    def labels(self) -> Sequence[str]:
+        return [self.attribute] if self.source is None else [self.attribute, self.source]
 
 
 @dataclass(frozen=True)
@@ -70,6 +96,10 @@ class ClassTask:
         source: a label of the catalog.
         target: another one.
     """
+
+    source_view: ClassVar[None] = None
+    source_size: ClassVar[None] = None
+    target_size: ClassVar[None] = None
 
     source: str
     target: str
@@ -83,62 +113,115 @@ class ClassTask:
             raise UserError(f"task.source and task.target are both {self.source!r}; they must differ")
         return catalog.scores(str(self.source)), catalog.scores(str(self.target))
 
+    def strata(self, catalog: Catalog) -> None:
+        return None
+
+    def labels(self) -> Sequence[str]:
+        return [str(self.source), str(self.target)]
+
+
+@dataclass(frozen=True)
+class PersonTask:
+    """From anybody to one person: the source is an equal number of pictures of others, at random (the paper, figure 4).
+
+    Args:
+        person: a group of the catalog, with spaces or underscores.
+        least: the fewest pictures of the person that will do.
+        seed: of the choice of the others.
+    """
+
+    source_view: ClassVar[None] = None
+    source_size: ClassVar[None] = None
+    target_size: ClassVar[None] = None
+
+    person: str
+    least: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.person:
+            raise UserError('task=person needs a name: person="George W Bush"')
+
+    @property
+    def title(self) -> str:
+        return f"towards {self.person}"
+
+    def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
+        groups = np.array(catalog.groups)
+        is_person = groups == self._group(catalog)
+        if is_person.sum() < self.least:
+            raise UserError(
+                f"there are {is_person.sum()} pictures of {self.person}, fewer than the {self.least} asked for; choose "
+                "another person, or set task.least lower"
+            )
+        drawn = np.random.default_rng(self.seed).uniform(0.1, 1, len(groups))
+        return np.where(is_person, -1.0, drawn), np.where(is_person, 1.0, -1.0)
+
     def strata(self, catalog: Catalog) -> np.ndarray:
         return np.zeros(len(catalog.names), dtype=int)
 
+    def labels(self) -> Sequence[str]:
+        return []
 
-def most_confident(scores: np.ndarray, most: int, excluded: np.ndarray) -> np.ndarray:
-    """Indices of the at most ``most`` highest scores above 0 among those not ``excluded``, highest first."""
-    usable = np.flatnonzero((scores > 0) & ~excluded)
-    return usable[np.argsort(-scores[usable], kind="stable")][:most]
+    def _group(self, catalog: Catalog) -> str:
+        known = {group.replace("_", " ").casefold(): group for group in catalog.groups}
+        wanted = str(self.person).replace("_", " ")
+        if wanted.casefold() not in known:
+            spelled = (group.replace("_", " ") for group in known.values())
+            raise UserError(f"there are no pictures of {self.person!r}{nearest_name(wanted, spelled)}")
+        return known[wanted.casefold()]
 
 
-def most_confident_sets(
-    source_scores: np.ndarray, target_scores: np.ndarray, strata: np.ndarray, most: int, excluded: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The most confidently labelled pictures of either side, equally many per stratum where there are several strata.
+@dataclass(frozen=True)
+class ColorizeTask:
+    """From grey to colour: the source is desaturated copies of some pictures, the target others in colour (figure 5).
 
     Args:
-        source_scores: ``(n,)``, above 0 if the picture belongs to the source.
-        target_scores: the same for the target; a picture of both sides is used for neither.
-        strata: ``(n,)``, whole numbers.
-        most: pictures per side.
-        excluded: ``(n,)`` of bool.
+        source_size: desaturated pictures; 200 in the paper.
+        least_chroma: the mean distance from grey that makes a picture one in colour, as ``data.images.chroma``.
+        spare: pictures looked at beyond those needed, some of which may be inputs or grey.
+        target_size: pictures in colour.
+        seed: which pictures.
     """
-    excluded = excluded | ((source_scores > 0) & (target_scores > 0))
-    sides = (source_scores, target_scores)
-    present = np.unique(strata)
-    if len(present) == 1:
-        source, target = (most_confident(scores, most, excluded) for scores in sides)
+
+    source_view: ClassVar[PictureView] = staticmethod(desaturated)
+
+    source_size: int = 200
+    target_size: int = 2000
+    least_chroma: float = 4.0
+    spare: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_whole_number("task.source_size", self.source_size, "a whole number above 1", least=2)
+        require_whole_number("task.target_size", self.target_size, "a whole number above 1", least=2)
+
+    @property
+    def title(self) -> str:
+        return "grey to colour"
+
+    def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
+        order = np.random.default_rng(self.seed).permutation(len(catalog.names))
+        n_source = min(self.source_size + self.spare, len(order) // 2)
+        source, target = np.full(len(order), -1.0), np.full(len(order), -1.0)
+        for scores, positions in (
+            (source, order[:n_source]),
+            (target, order[n_source : n_source + self.target_size + self.spare]),
+        ):
+            in_colour = [i for i in positions if _mean_chroma(catalog, i) >= self.least_chroma]
+            scores[in_colour] = np.linspace(1, 0.5, len(in_colour))
         return source, target
-    pools = [[most_confident(scores, len(scores), excluded | (strata != s)) for scores in sides] for s in present]
-    sizes = np.array([min(len(source), len(target)) for source, target in pools])
-    quotas = _quotas(sizes, most)
-    source, target = (
-        np.concatenate([pool[side][:quota] for pool, quota in zip(pools, quotas, strict=True)]) for side in (0, 1)
-    )
-    return source, target
+
+    def strata(self, catalog: Catalog) -> None:
+        return None
+
+    def labels(self) -> Sequence[str]:
+        return []
 
 
-def _quotas(sizes: np.ndarray, most: int) -> np.ndarray:
-    """Shares of ``most`` in proportion to ``sizes``, by largest remainders; ``sizes`` where they add up to less."""
-    if sizes.sum() <= most:
-        return sizes
-    exact = sizes * (most / sizes.sum())
-    quotas = np.floor(exact).astype(int)
-    quotas[np.argsort(quotas - exact, kind="stable")[: most - quotas.sum()]] += 1
-    return quotas
-
-
-def in_groups(groups: Sequence[str], held_out: Collection[str]) -> np.ndarray:
-    """Which pictures belong to one of the groups held out, ``(n,)`` of bool."""
-    held_out = set(held_out)
-    return np.array([group in held_out for group in groups], dtype=bool)
-
-
-def choose_inputs(scores: np.ndarray, groups: Sequence[str], among: int, count: int, seed: int) -> np.ndarray:
-    """Pick pictures to edit: at random among the ``among`` highest scores above 0, no two of one group."""
-    candidates = most_confident(scores, among, np.zeros(len(scores), dtype=bool))
-    shuffled = np.random.default_rng(seed).permutation(candidates)
-    _, first = np.unique(np.array(groups)[shuffled], return_index=True)
-    return shuffled[np.sort(first)][:count]
+def _mean_chroma(catalog: Catalog, index: int) -> float:
+    """Of a small copy; 0 for a broken picture."""
+    try:
+        return chroma(catalog.read(index, SMALL))
+    except ImageError:
+        return 0.0

@@ -1,28 +1,23 @@
 """Principal component analysis fitted in one pass over batches of feature vectors."""
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from dmt.errors import UserError, is_number
+from dmt.manifolds.linear import PCA
 
 BLOCK = 16384  # columns per block of a matrix product: small enough for float64 sums, large enough for speed
 
 
-class IncrementalPCA(nn.Module):
-    """A linear manifold ``z = U (f - mean)`` whose orthonormal rows U follow the data's largest variances.
+class IncrementalPCA(PCA):
+    """PCA in memory O((components + batch) x features), whatever the number of images.
 
     Streaming: a batch is merged into the running decomposition (Ross et al., IJCV 2008; scikit-learn's
     ``IncrementalPCA`` does the same by an SVD). Ours decomposes the small Gram matrix of the stacked rows instead,
-    summed in float64 over blocks of columns, since there are far fewer rows than features. Memory is
-    O((components + batch) x features), whatever the number of images. Components past the rank of the data are
-    dropped, not filled with noise.
+    summed in float64 over blocks of columns, since there are far fewer rows than features. What a batch had beyond
+    the components kept is lost to later batches. Components past the rank of the data are dropped, not filled with
+    noise.
 
     Args:
         n_components: how many components to keep, or a share of the variance in (0, 1).
@@ -32,38 +27,13 @@ class IncrementalPCA(nn.Module):
         UserError: ``n_components`` is neither a positive whole number nor a share.
     """
 
-    mean: Tensor
-    components: Tensor
-
     def __init__(self, n_components: int | float = 512, most: int = 1024):
-        super().__init__()
-        is_share = is_number(n_components) and 0 < n_components < 1
-        if not is_share and not (is_number(n_components) and n_components >= 1 and float(n_components).is_integer()):
-            raise UserError(
-                f"n_components must be a positive whole number or a share of variance in (0, 1), got {n_components}"
-            )
-        self.n_components = n_components
-        self.capacity = int(most if is_share else n_components)
-        self.n_images = 0
-        self.register_buffer("mean", torch.zeros(0))
-        self.register_buffer("components", torch.zeros(0, 0))
-        self.singular_values = torch.zeros(0, dtype=torch.float64)  # no buffer: not every device has doubles
-        self._squares = 0.0
+        super().__init__(n_components)
+        self.capacity = int(most if n_components < 1 else n_components)
 
     @property
-    def explained_variance(self) -> Tensor:
-        """Variance along each component, ``(K,)`` in float64, with the divisor n - 1."""
-        return self.singular_values.square() / max(self.n_images - 1, 1)
-
-    @property
-    def total_variance(self) -> float:
-        """Variance over all feature dimensions, kept or not."""
-        return self._squares / max(self.n_images - 1, 1)
-
-    @property
-    def explained_variance_ratio(self) -> Tensor:
-        """Share of the total variance along each component, ``(K,)``."""
-        return self.explained_variance / max(self.total_variance, torch.finfo(torch.float64).tiny)
+    def wanted(self) -> str:
+        return str(self.n_components) if self.n_components >= 1 else f"{self.n_components} of {self.capacity}"
 
     def partial_fit(self, features: Tensor) -> Self:
         """Merge a batch ``(B, D)``, B of any size, into the decomposition."""
@@ -109,97 +79,11 @@ class IncrementalPCA(nn.Module):
         Raises:
             UserError: fewer images than components.
         """
-        if self.n_images < max(self.n_components, 1):
-            raise UserError(
-                f"{self.n_images} images are fewer than the {self.n_components} components asked for; "
-                f"set manifold.n_components={max(self.n_images - 1, 1)} or less, or give more images"
-            )
-        blocks = [self.components[:, columns] for columns in _column_blocks(self.components.shape[1])]
-        gram = torch.stack([(block @ block.T).cpu().double() for block in blocks]).sum(dim=0)
-        lower = torch.linalg.cholesky(gram)
-        self.components = torch.linalg.inv(lower).to(self.components.dtype).to(self.components.device) @ self.components
-        if self.n_components < 1:
-            reached = self.explained_variance_ratio.cumsum(0)
-            enough = int((reached < self.n_components).sum()) + 1
-            self.components = self.components[:enough].clone()
-            self.singular_values = self.singular_values[:enough].clone()
+        self._check_enough(self.n_images)
+        self._orthonormalise()
+        self._keep_wanted()
+        self.components = self.components[: len(self.singular_values)].clone()
         return self
-
-    def encode(self, features: Tensor) -> Tensor:
-        """``(B, D)`` -> coordinates on the manifold ``(B, K)``."""
-        return (features - self.mean) @ self.components.T
-
-    def decode(self, coordinates: Tensor) -> Tensor:
-        """Coordinates or displacements ``(B, K)`` -> ``(B, D)``, *without* the mean."""
-        return coordinates.to(self.components.dtype) @ self.components
-
-    def save(self, path: Path, metadata: Mapping[str, str], extra: Mapping[str, Tensor] | None = None) -> None:
-        """Write plain tensors to a ``.safetensors`` file that appears only when complete.
-
-        Args:
-            path: the file; its folder is made.
-            metadata: what the manifold was fitted with.
-            extra: further tensors kept beside it, read back by ``load_extra``.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        tensors = {**self.state_dict(), "singular_values": self.singular_values, **(extra or {})}
-        tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
-        fit = {"n_images": self.n_images, "squares": self._squares, "n_components": self.n_components}
-        try:
-            save_file(tensors, partial, {"fit": json.dumps(fit), **metadata})
-            partial.replace(path)
-        except SafetensorError as error:
-            partial.unlink(missing_ok=True)
-            raise OSError(f"could not write {path}: {error}") from error
-
-    @classmethod
-    def load(cls, path: Path, expected: Mapping[str, str]) -> Self:
-        """Read a manifold back.
-
-        Args:
-            path: a file that ``save`` wrote.
-            expected: the metadata it must have; keys that are not expected are not compared.
-
-        Raises:
-            UserError: the file is missing or damaged, or was fitted on something else; both sides are named.
-        """
-        metadata, tensors = _read(path)
-        for key, value in expected.items():
-            if metadata.get(key) != value:
-                raise UserError(
-                    f"{path} belongs to another {key}: it was fitted with {metadata.get(key)!r}, this run has "
-                    f"{value!r}; fit one for this run with python train.py, or leave manifold_path unset"
-                )
-        fit = json.loads(metadata["fit"])
-        manifold = cls(fit["n_components"])
-        manifold.n_images, manifold._squares = fit["n_images"], fit["squares"]
-        manifold.mean, manifold.components = tensors["mean"], tensors["components"]
-        manifold.singular_values = tensors["singular_values"]
-        return manifold
-
-    @staticmethod
-    def load_extra(path: Path, prefix: str) -> dict[str, Tensor]:
-        """Read the further tensors whose names begin with ``prefix``; errors as in ``load``."""
-        _, tensors = _read(path)
-        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path} could not be read as a manifold ({error}); delete it and fit it again: python train.py"
-        ) from error
-    if "fit" not in metadata:
-        raise UserError(f"{path} holds no manifold; fit one: python train.py")
-    return metadata, tensors
 
 
 def _column_blocks(n_columns: int) -> list[slice]:

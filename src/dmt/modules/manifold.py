@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from dmt.data import ImageBatch
 from dmt.feature_store import FeatureStore
 from dmt.features import FeatureExtractor
-from dmt.manifolds import IncrementalPCA
+from dmt.manifolds import Manifold
 
 
 class ManifoldModule(LightningModule):
@@ -26,7 +26,7 @@ class ManifoldModule(LightningModule):
         manifold: what is fitted.
     """
 
-    def __init__(self, extractor: FeatureExtractor, manifold: IncrementalPCA):
+    def __init__(self, extractor: FeatureExtractor, manifold: Manifold):
         super().__init__()
         self.automatic_optimization = False
         self.extractor = extractor
@@ -74,6 +74,21 @@ class StoreWriter(Callback):
         self.broken += batch.broken
 
 
+class FeatureCollector(Callback):
+    """Keeps every predicted batch of feature vectors, with the positions of its images."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Tensor, list[int]]] = []
+        self.broken: list[str] = []
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        if len(batch.indices):
+            self.batches.append((outputs.cpu(), batch.indices))
+        self.broken += batch.broken
+
+
 class BrokenImages(Callback):
     """Collects what went wrong with the images of a fit that did not decode."""
 
@@ -94,7 +109,7 @@ class CodeWriter(Callback):
         codes: ``(n, K)``, filled in place; rows of broken images are left as they are.
     """
 
-    def __init__(self, manifold: IncrementalPCA, codes: Tensor):
+    def __init__(self, manifold: Manifold, codes: Tensor):
         self.manifold = manifold
         self.codes = codes
 

@@ -1,124 +1,81 @@
 """Images to edit -> edited images: features, the witness minimised on the manifold, pixels."""
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from dmt.data import ImageBatch
-from dmt.errors import UserError
-from dmt.features import FeatureExtractor, FeatureLayout
+from dmt.errors import UserError, require_whole_number
+from dmt.features import FeatureLayout
 from dmt.inversion import Inversion, invert
-from dmt.kernels import Kernel
-from dmt.manifolds import IncrementalPCA
-from dmt.regularizers import Regularizer
-from dmt.solvers import LBFGS, Progress
-from dmt.traversal import Traversal, traverse
+from dmt.modules.edit import EditModule, EditTools
+from dmt.traversal import Traversal, Walk, traverse
 from dmt.witness import Witness
 
 
-@dataclass(frozen=True)
-class EditedBatch:
-    """A batch of inputs with what became of them.
+class TraversalModule(EditModule):
+    """Walks on the manifold and inverts the features it arrives at; see ``EditModule``.
 
     Args:
-        batch: the inputs.
-        traversal: their way on the manifold.
-        inversion: the pictures.
-        seconds: for the whole batch.
-    """
-
-    batch: ImageBatch
-    traversal: Traversal
-    inversion: Inversion
-    seconds: float
-
-    def to(self, device: torch.device) -> "EditedBatch":
-        """The same with its pictures on another device; the trainer collects predictions on the processor."""
-        moved = replace(
-            self.inversion,
-            images=self.inversion.images.to(device),
-            terms={name: value.to(device) for name, value in self.inversion.terms.items()},
-        )
-        return replace(self, batch=self.batch.to(device), inversion=moved)
-
-
-class TraversalModule(LightningModule):
-    """Edits images; run by ``Trainer(inference_mode=False).predict``.
-
-    Args:
-        extractor: Omega.
-        manifold: fitted on features of the same extractor.
-        source: manifold coordinates of the source set, ``(n, K)``.
-        target: of the target set, ``(m, K)``.
-        kernel: of the witness; its bandwidth rule looks at source and target.
-        budget: lambda', dimensionless.
-        regularizers: name -> penalty on the picture.
-        z_solver: minimises the witness.
-        pixel_solver: inverts features to pixels.
+        tools: what the edit works with.
+        walk: moves coordinates.
         target_features: ``residual``: Omega(x_s) + U (z_t - z_s), the default, because it keeps what the manifold
             cannot represent of the input; or ``projected``: U z_t + mean (the paper, section 4).
-        weighting: of the witness, ``mean`` or ``sum``.
-        on_progress: told about the inversion after every iteration.
+        frames: pictures between input and result, each the start of the next: the way that the result takes as lambda
+            falls from infinity.
 
     Raises:
-        UserError: unknown ``target_features``.
+        UserError: unknown ``target_features``, or ``frames`` is no whole number.
     """
 
-    def __init__(
-        self,
-        extractor: FeatureExtractor,
-        manifold: IncrementalPCA,
-        source: Tensor,
-        target: Tensor,
-        kernel: Kernel,
-        budget: float,
-        regularizers: Mapping[str, Regularizer],
-        z_solver: LBFGS,
-        pixel_solver: LBFGS,
-        target_features: str = "residual",
-        weighting: str = "mean",
-        on_progress: Callable[[ImageBatch, Progress], None] | None = None,
-    ):
-        super().__init__()
+    def __init__(self, tools: EditTools, walk: Walk, target_features: str = "residual", frames: int = 0):
+        super().__init__(tools)
         if target_features not in ("residual", "projected"):
             raise UserError(f"target_features must be residual or projected, got {target_features!r}")
-        self.extractor = extractor
-        self.manifold = manifold
-        self.witness = Witness(kernel, source.double(), target.double(), weighting)
-        self.budget = budget
-        self.regularizers = regularizers
-        self.z_solver = z_solver
-        self.pixel_solver = pixel_solver
+        require_whole_number("output.frames", frames, "a whole number, 0 or more", least=0)
+        self.walk = walk
         self.target_features = target_features
-        self.on_progress = on_progress
+        self.frames = frames
 
-    def predict_step(self, batch: ImageBatch, batch_idx: int) -> EditedBatch:
-        began = time.perf_counter()
+    def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion, Tensor]:
         with torch.no_grad():
             activations = self.extractor(batch.images)
             layout = FeatureLayout.of(activations)
             features = layout.pack(activations)
-            # in double precision, on the processor: a few thousand points, and not every device has doubles
             z0 = self.manifold.encode(features).cpu().double()
-            traversal = traverse(z0, self.witness, self.budget, self.z_solver)
-            targets = self._targets(features, traversal)
-        report = self.on_progress
-        inversion = invert(
+            witnesses = [contrast.witness for contrast in self.tools.contrasts(batch.names, z0)]
+            budget = self.tools.budgets(batch.indices, z0, witnesses, self.walk)
+            traversal = traverse(z0, witnesses, budget, self.walk)
+        inversion = self._inversion(batch, layout, self._targets(features, traversal), batch.images)
+        return traversal, inversion, self._way(batch, layout, features, witnesses, traversal, inversion.images)
+
+    def _way(
+        self,
+        batch: ImageBatch,
+        layout: FeatureLayout,
+        features: Tensor,
+        witnesses: list[Witness],
+        end: Traversal,
+        images: Tensor,
+    ) -> Tensor:
+        """The frames ``(F, B, 3, H, W)``, computed backwards from the result, each from the one after it."""
+        frames: list[Tensor] = []
+        for i in range(self.frames, 0, -1):
+            part = traverse(end.z0, witnesses, end.budget * (self.frames + 1) / i, self.walk)
+            images = self._inversion(batch, layout, self._targets(features, part), images).images
+            frames.insert(0, images)
+        return torch.stack(frames) if frames else batch.images.new_zeros(0, *batch.images.shape)
+
+    def _inversion(self, batch: ImageBatch, layout: FeatureLayout, targets: Tensor, start: Tensor) -> Inversion:
+        report = self.tools.on_progress
+        return invert(
             self.extractor,
             layout.unpack(targets),
             batch.images,
-            self.regularizers,
-            self.pixel_solver,
+            self.tools.regularizers,
+            self.tools.pixel_solver,
             None if report is None else lambda progress: report(batch, progress),
+            start,
         )
-        return EditedBatch(batch, traversal, inversion, time.perf_counter() - began)
-
-    def configure_optimizers(self) -> None:
-        return None
 
     def _targets(self, features: Tensor, traversal: Traversal) -> Tensor:
         if self.target_features == "projected":

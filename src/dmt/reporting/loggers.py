@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from dmt.data import to_pixels
-from dmt.reporting.results import EditedImage, mean_record, result_grid
+from dmt.reporting.results import Report, mean_record
 
 log = logging.getLogger(__name__)
 
@@ -41,24 +40,28 @@ def wandb_logger(
     return WandbLogger(experiment=run)
 
 
-def log_images(logger: Logger | None, images: Sequence[EditedImage], title: str, settings: dict) -> None:
-    """Log the grid, every image beside its input, the table of records, the means and the settings.
+def log_report(logger: Logger | None, report: Report, settings: dict) -> None:
+    """Log the pictures, every image beside its input, the tables, the means and the settings.
 
     Pictures go as uint8: wandb does not rescale floats, so that images in [0, 1] would come out black.
     """
     if logger is None:
         return
-    grid = np.asarray(result_grid(images, title))
     logger.log_hyperparams(settings)
-    logger.log_metrics(mean_record(images))
+    logger.log_metrics(mean_record(report.images))
     if isinstance(logger, WandbLogger):
-        pairs = [np.concatenate([to_pixels(image.before), to_pixels(image.after)], axis=1) for image in images]
-        logger.log_image("grid", [grid], caption=[title])
-        logger.log_image("edits", pairs, caption=[image.name for image in images])
-        columns = list(images[0].record)
-        logger.log_table("results", columns, [[image.record[column] for column in columns] for image in images])
+        for name, picture in report.pictures.items():
+            logger.log_image(name, [np.asarray(picture)], caption=[report.title])
+        pairs = [np.concatenate([to_pixels(image.before), to_pixels(image.after)], axis=1) for image in report.images]
+        if pairs:
+            logger.log_image("edits", pairs, caption=[image.name for image in report.images])
+        tables = {"results": [image.record for image in report.images], **report.tables}
+        for name, rows in tables.items():
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            logger.log_table(name, columns, [[row.get(column) for column in columns] for row in rows])
     elif isinstance(logger, TensorBoardLogger):
-        logger.experiment.add_image("grid", grid, dataformats="HWC")
+        for name, picture in report.pictures.items():
+            logger.experiment.add_image(name, np.asarray(picture), dataformats="HWC")
     logger.save()
 
 

@@ -3,8 +3,9 @@
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from dmt.data import to_pixels
-from dmt.metrics import mean_absolute_change, psnr, ssim
-from dmt.modules.traversal import EditedBatch
+from dmt.judges import Judge
+from dmt.metrics import mean_absolute_change, psnr, split_change, ssim
+from dmt.modules import EditedBatch
+from dmt.reporting.animation import write_animation
 from dmt.reporting.grids import labelled_grid
 
 Record = dict[str, str | float | int | bool]
@@ -29,12 +32,18 @@ class EditedImage:
         before: ``(3, H, W)`` in [0, 1].
         after: the result.
         record: what is known about the edit, one number or word per column.
+        frames: pictures between the two.
     """
 
     name: str
     before: Tensor
     after: Tensor
     record: Record
+    frames: Sequence[Tensor] = ()
+
+    def with_columns(self, **columns: str | float | int | bool) -> "EditedImage":
+        """The same with more in its record."""
+        return replace(self, record={**self.record, **columns})
 
 
 def edited_images(batches: Sequence[EditedBatch]) -> list[EditedImage]:
@@ -45,9 +54,10 @@ def edited_images(batches: Sequence[EditedBatch]) -> list[EditedImage]:
 def _edited_image(edited: EditedBatch, row: int) -> EditedImage:
     walk, picture = edited.traversal, edited.inversion
     before, after = edited.batch.images[row].cpu(), picture.images[row].cpu()
+    center, outside = split_change(after, before)
     record: Record = {
         "image": edited.batch.names[row],
-        "lambda": walk.budget,
+        "lambda": float(walk.budget[row]),
         "witness_before": float(walk.witness_before[row]),
         "witness_after": float(walk.witness_after[row]),
         "delta": float(walk.length[row]),
@@ -55,6 +65,8 @@ def _edited_image(edited: EditedBatch, row: int) -> EditedImage:
         "psnr": psnr(after, before),
         "ssim": ssim(after, before),
         "change": mean_absolute_change(after, before),
+        "change_center": center,
+        "change_outside": outside,
         "objective": float(picture.solution.objective[row]),
         **{f"objective_{name}": float(values[row]) for name, values in picture.terms.items()},
         "traversal_iterations": int(walk.solution.iterations[row]),
@@ -65,28 +77,96 @@ def _edited_image(edited: EditedBatch, row: int) -> EditedImage:
         "stopped": picture.solution.reasons[row],
         "seconds": edited.seconds / len(edited.batch.names),
     }
-    return EditedImage(edited.batch.names[row], before, after, record)
+    return EditedImage(edited.batch.names[row], before, after, record, [frame[row].cpu() for frame in edited.frames])
 
 
-def write_results(folder: Path, images: Sequence[EditedImage], title: str, settings: Mapping) -> None:
-    """Write a PNG per image, ``grid.png``, ``results.csv`` and ``results.json``.
+def judged(images: Sequence[EditedImage], judges: Mapping[str, Judge]) -> list[EditedImage]:
+    """The same images with what the judges say of them in their records."""
+    before, after = [image.before for image in images], [image.after for image in images]
+    columns = {
+        column: values
+        for name, judge in judges.items()
+        for column, values in judge.columns(name, before, after).items()
+    }
+    return [
+        image.with_columns(**{column: float(values[row]) for column, values in columns.items()})
+        for row, image in enumerate(images)
+    ]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run shows and tells.
+
+    Args:
+        title: what was done.
+        images: every input with its result; a column ``edit`` tells several edits of one input apart.
+        pictures: file name without suffix -> a picture of the whole: a grid, a plot.
+        tables: file name without suffix -> rows that are not about one image each.
+    """
+
+    title: str
+    images: Sequence[EditedImage]
+    pictures: Mapping[str, Image.Image]
+    tables: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+
+    @classmethod
+    def of_edit(cls, title: str, images: Sequence[EditedImage]) -> "Report":
+        """The report of one edit: its grid."""
+        return cls(title, images, {"grid": result_grid(images, title)})
+
+
+def write_report(folder: Path, report: Report, settings: Mapping, animation: str = "none") -> None:
+    """Write a PNG per image, ``inputs/``, the report's pictures and tables, ``results.csv`` and ``results.json``.
 
     Args:
         folder: an existing folder.
-        images: the edits; all of one size.
-        title: what the edit was, for the grid.
+        report: what to write.
         settings: the resolved configuration, kept in ``results.json``.
+        animation: ``none``, or ``gif`` or ``mp4``: a film per image of its way, beside its PNG.
     """
-    for name, image in zip(file_names(images), images, strict=True):
+    names = file_names(report.images, taken=report.pictures)
+    inputs = {image.name: image for image in report.images}
+    input_files = dict(zip(inputs, input_names(list(inputs)), strict=True))
+    (folder / "inputs").mkdir(exist_ok=True)
+    for name, image in inputs.items():
+        Image.fromarray(to_pixels(image.before)).save(folder / input_files[name])
+    for name, image in zip(names, report.images, strict=True):
         Image.fromarray(to_pixels(image.after)).save(folder / f"{name}.png")
-    result_grid(images, title).save(folder / "grid.png")
-    records = [image.record for image in images]
-    with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, records[0])
-        writer.writeheader()
-        writer.writerows(records)
-    document = _json_value({"title": title, "images": records, "settings": settings})
+        if animation != "none":
+            way = [to_pixels(picture) for picture in (image.before, *image.frames, image.after)]
+            write_animation(way, folder / f"{name}.{animation}")
+    for name, picture in report.pictures.items():
+        picture.save(folder / f"{name}.png")
+    records = [
+        {**image.record, "input_file": input_files[image.name], "file": f"{name}.png"}
+        for name, image in zip(names, report.images, strict=True)
+    ]
+    for name, rows in {"results": records, **report.tables}.items():
+        write_table(folder / f"{name}.csv", rows)
+    document = _json_value({"title": report.title, "images": records, **report.tables, "settings": settings})
     (folder / "results.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def write_table(path: Path, rows: Sequence[Record]) -> None:
+    """Write rows as CSV; a column that a row lacks stays empty."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def text_table(rows: Sequence[Record]) -> str:
+    """Rows as aligned text, numbers to four digits."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [columns, *([_in_words(row.get(column, "")) for column in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def _in_words(value: str | float) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def result_grid(images: Sequence[EditedImage], title: str, per_row: int = 8) -> Image.Image:
@@ -99,23 +179,39 @@ def result_grid(images: Sequence[EditedImage], title: str, per_row: int = 8) -> 
     return labelled_grid(rows, row_labels, [image.name for image in images[:per_row]] if len(images) <= per_row else [])
 
 
-def file_names(images: Sequence[EditedImage]) -> list[str]:
-    """A distinct file name, without suffix, per image."""
-    names: list[str] = []
+def file_names(images: Sequence[EditedImage], taken: Collection[str] = ()) -> list[str]:
+    """A distinct file name, without suffix, per image, none of them ``taken``; the column ``edit`` is part of it."""
+    stems = []
     for image in images:
-        stem = Path(image.name).stem or "image"
+        words = [Path(image.name).stem or "image", str(image.record.get("edit", ""))]
+        stems.append("_".join(re.sub(r"[^\w.+-]+", "_", word).strip("_") for word in words if word))
+    return _distinct(stems, taken)
+
+
+def input_names(names: Sequence[str]) -> list[str]:
+    """Where the inputs of these names are kept below the folder of a run, all different."""
+    return [f"inputs/{stem}.png" for stem in _distinct([Path(name).stem or "image" for name in names])]
+
+
+def _distinct(stems: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    names: list[str] = []
+    for stem in stems:
         choices = chain([stem], (f"{stem}-{number}" for number in count(2)))
-        names.append(next(name for name in choices if name not in [*names, "grid"]))
+        names.append(next(name for name in choices if name not in [*names, *taken]))
     return names
 
 
 def mean_record(images: Sequence[EditedImage]) -> dict[str, float]:
     """The mean of every numeric column over the images where it is finite."""
+    return mean_of_records([image.record for image in images])
+
+
+def mean_of_records(records: Sequence[Record]) -> dict[str, float]:
+    """The mean of every numeric column over the records where it is finite."""
     means = {}
-    for key, first in images[0].record.items():
-        if isinstance(first, str):
-            continue
-        values = [float(image.record[key]) for image in images if math.isfinite(float(image.record[key]))]
+    for key in dict.fromkeys(key for record in records for key in record):
+        column = [record[key] for record in records if key in record]
+        values = [float(value) for value in column if not isinstance(value, str) and math.isfinite(value)]
         if values:
             means[key] = sum(values) / len(values)
     return means
@@ -125,6 +221,6 @@ def _json_value(value: Any) -> Any:
     """JSON has no infinity: such numbers become words."""
     if isinstance(value, Mapping):
         return {key: _json_value(part) for key, part in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_json_value(part) for part in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

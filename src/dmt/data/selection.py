@@ -1,0 +1,212 @@
+"""Scores for source and target -> the sets of pictures that an edit compares: one pair for all inputs, or one each."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dmt.data.catalogs import Catalog
+from dmt.errors import UserError
+
+VOTERS = 10  # nearest pictures whose labels stand in for those of a picture that has none (ours)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The pictures of both sides, by their positions in the catalog, each ``(n,)``."""
+
+    source: np.ndarray
+    target: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What may be chosen from.
+
+    Args:
+        catalog: the pictures.
+        sides: the scores for source and target, each ``(n,)``, above 0 if a picture may be chosen for that side.
+        confident: the most confidently labelled pictures of both sides.
+        own_labels: the labels that the edit is about, which pictures cannot be matched by.
+    """
+
+    catalog: Catalog
+    sides: tuple[np.ndarray, np.ndarray]
+    confident: Sets
+    own_labels: Sequence[str]
+
+
+class Selection(Protocol):
+    """A way to choose the sets for each input."""
+
+    def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
+        """Choose the sets of each input; inputs that share theirs get the same object.
+
+        Args:
+            pool: what may be chosen.
+            points: manifold coordinates of the catalog as source and as target, each ``(n, K)``; NaN where a picture
+                is broken.
+            names: of the B inputs.
+            z0: their coordinates, ``(B, K)``.
+
+        Raises:
+            UserError: a side has fewer pictures than asked for.
+        """
+
+
+@dataclass(frozen=True)
+class Confident:
+    """The most confidently labelled pictures, the same for every input (the paper, section 5)."""
+
+    def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
+        return [pool.confident] * len(names)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """For each input the pictures most like it by their other labels (Upchurch et al., CVPR 2017, section 3).
+
+    Pictures must agree with the input in some labels; among those the ones that differ in the fewest of the others
+    (Hamming distance) are taken, and among equals the nearest in z. An input without labels is given those that most of
+    its nearest pictures have.
+
+    Args:
+        set_size: pictures per side.
+        same: labels that must agree.
+    """
+
+    set_size: int = 100
+    same: Sequence[str] = ("Male",)
+
+    def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
+        own_labels = {label.lower() for label in pool.own_labels}
+        labels = [label for label in pool.catalog.labels if label.lower() not in own_labels]
+        columns = {label.lower(): column for column, label in enumerate(labels)}
+        unknown = [label for label in self.same if label.lower() not in columns]
+        if unknown:
+            raise UserError(
+                f"selection.same names {sorted(unknown)}: there are no such labels, or the task changes them"
+            )
+        has = np.stack([pool.catalog.scores(label) > 0 for label in labels], axis=1)
+        must_agree = [columns[label.lower()] for label in self.same]
+        return [self._sets(pool, points, name, z, has, must_agree) for name, z in zip(names, z0, strict=True)]
+
+    def _sets(
+        self,
+        pool: Pool,
+        points: tuple[Tensor, Tensor],
+        name: str,
+        z: Tensor,
+        has: np.ndarray,
+        must_agree: list[int],
+    ) -> Sets:
+        distances = [_distances(side, z) for side in points]
+        index = pool.catalog.index(name)
+        own = has[index] if index is not None else has[_nearest(distances[1], VOTERS)].mean(axis=0) > 0.5
+        differing = (has != own).sum(axis=1)
+        agrees = (has[:, must_agree] == own[must_agree]).all(axis=1)
+        chosen = []
+        for side, scores, distance in zip(("source", "target"), pool.sides, distances, strict=True):
+            candidates = np.flatnonzero((scores > 0) & agrees & np.isfinite(distance))
+            what = f"agree with {name} in {', '.join(self.same)}" if self.same else "are left"
+            _require_enough(self.set_size, len(candidates), side, what)
+            order = np.lexsort((distance[candidates], differing[candidates]))
+            chosen.append(candidates[order[: self.set_size]])
+        return Sets(*chosen)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """For each input the pictures of either side that are nearest in z (ours).
+
+    Args:
+        set_size: pictures per side.
+    """
+
+    set_size: int = 100
+
+    def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
+        return [self._sets(pool, points, z) for z in z0]
+
+    def _sets(self, pool: Pool, points: tuple[Tensor, Tensor], z: Tensor) -> Sets:
+        chosen = []
+        for side, scores, codes in zip(("source", "target"), pool.sides, points, strict=True):
+            distance = np.where(scores > 0, _distances(codes, z), np.inf)
+            _require_enough(self.set_size, int(np.isfinite(distance).sum()), side, "are left")
+            chosen.append(_nearest(distance, self.set_size))
+        return Sets(*chosen)
+
+
+def _distances(points: Tensor, z: Tensor) -> np.ndarray:
+    """Distances ``(n,)`` of points ``(n, K)`` from ``z (K,)``, infinite for a broken picture."""
+    return torch.linalg.vector_norm(points - z.to(points), dim=1).nan_to_num(torch.inf).numpy()
+
+
+def _nearest(distances: np.ndarray, most: int) -> np.ndarray:
+    """Positions of the at most ``most`` smallest distances that are finite."""
+    order = np.argsort(distances, kind="stable")[:most]
+    return order[np.isfinite(distances[order])]
+
+
+def _require_enough(wanted: int, found: int, side: str, what: str) -> None:
+    if found < wanted:
+        raise UserError(f"selection.set_size is {wanted}, but only {found} pictures of the {side} {what}; set it lower")
+
+
+def most_confident(scores: np.ndarray, most: int, excluded: np.ndarray) -> np.ndarray:
+    """Indices of the at most ``most`` highest scores above 0 among those not ``excluded``, highest first."""
+    usable = np.flatnonzero((scores > 0) & ~excluded)
+    return usable[np.argsort(-scores[usable], kind="stable")][:most]
+
+
+def most_confident_sets(
+    source_scores: np.ndarray, target_scores: np.ndarray, strata: np.ndarray | None, most: int, excluded: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most confidently labelled pictures of either side, equally many per stratum if there are strata.
+
+    Args:
+        source_scores: ``(n,)``, above 0 if the picture belongs to the source.
+        target_scores: the same for the target.
+        strata: ``(n,)``, whole numbers; ``None``: the sides need not be equal.
+        most: pictures per side.
+        excluded: ``(n,)`` of bool.
+    """
+    sides = (source_scores, target_scores)
+    if strata is None:
+        source, target = (most_confident(scores, most, excluded) for scores in sides)
+        return source, target
+    present = np.unique(strata)
+    pools = [[most_confident(scores, len(scores), excluded | (strata != s)) for scores in sides] for s in present]
+    sizes = np.array([min(len(source), len(target)) for source, target in pools])
+    quotas = _quotas(sizes, most)
+    source, target = (
+        np.concatenate([pool[side][:quota] for pool, quota in zip(pools, quotas, strict=True)]) for side in (0, 1)
+    )
+    return source, target
+
+
+def _quotas(sizes: np.ndarray, most: int) -> np.ndarray:
+    """Shares of ``most`` in proportion to ``sizes``, by largest remainders; ``sizes`` where they add up to less."""
+    if sizes.sum() <= most:
+        return sizes
+    exact = sizes * (most / sizes.sum())
+    quotas = np.floor(exact).astype(int)
+    quotas[np.argsort(quotas - exact, kind="stable")[: most - quotas.sum()]] += 1
+    return quotas
+
+
+def in_groups(groups: Sequence[str], held_out: Collection[str]) -> np.ndarray:
+    """Which pictures belong to one of the groups held out, ``(n,)`` of bool."""
+    held_out = set(held_out)
+    return np.array([group in held_out for group in groups], dtype=bool)
+
+
+def choose_inputs(scores: np.ndarray, groups: Sequence[str], among: int, count: int, seed: int) -> np.ndarray:
+    """Pick pictures to edit: at random among the ``among`` highest scores above 0, no two of one group."""
+    candidates = most_confident(scores, among, np.zeros(len(scores), dtype=bool))
+    shuffled = np.random.default_rng(seed).permutation(candidates)
+    _, first = np.unique(np.array(groups)[shuffled], return_index=True)
+    return shuffled[np.sort(first)][:count]

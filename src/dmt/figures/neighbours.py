@@ -1,0 +1,155 @@
+"""Figure 7 of the paper: the path of an edit among the pictures of both classes, and who its neighbours are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from PIL import Image
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from dmt.data import Task, to_pixels
+from dmt.editing import Edit, Editor, FixedBudget
+from dmt.errors import UserError, require_whole_number
+from dmt.figures.figure import drawn, labelled
+from dmt.reporting.grids import labelled_grid
+from dmt.reporting.results import Record, Report
+from dmt.traversal import check_budget
+
+
+@dataclass(frozen=True)
+class _Crowd:
+    """Pictures of both classes in z.
+
+    Args:
+        points: ``(n, K)``.
+        of_target: ``(n,)`` of bool.
+    """
+
+    points: np.ndarray
+    of_target: np.ndarray
+
+    def share_of_target(self, z: Tensor, k: int) -> np.ndarray:
+        """The share of target pictures among the k nearest of each point ``(B, K)``."""
+        found = NearestNeighbors(n_neighbors=k).fit(self.points).kneighbors(z.numpy(), return_distance=False)
+        return self.of_target[found].mean(axis=1)
+
+
+@dataclass(frozen=True)
+class NeighboursAlongThePath:
+    """t-SNE of pictures of both classes with the path of one edit, and the neighbours along the paths of all.
+
+    Args:
+        budgets: lambda' of the points along the path, falling.
+        each: pictures of each class in the picture; 50 in the paper.
+        k: neighbours that are counted.
+        crowd: pictures of each class among which they are counted, once among those that the witness was made from and
+            once among others.
+        seed: of the choice of pictures and of t-SNE.
+    """
+
+    budgets: Sequence[float] = (1.0, 0.5, 0.3, 0.2)
+    each: int = 50
+    k: int = 10
+    crowd: int = 500
+    seed: int = 0
+
+    def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+        require_whole_number("figure.k", self.k, f"a whole number from 1 to {2 * self.crowd}", 1, 2 * self.crowd)
+        edits: dict[str, Edit] = {}
+        for budget in map(check_budget, self.budgets):
+            choice = FixedBudget(budget)
+            edits[choice.title] = replace(editor, budget=choice).edit(task, images, n_images)
+        last = list(edits.values())[-1]
+        path = {"input": last.z0, **{name: edit.z for name, edit in edits.items()}}
+        crowds = {"used": self._crowd(last, used=True), "others": self._crowd(last, used=False)}
+        table = self._table(path, crowds)
+        rows = [[to_pixels(image.before) for image in last.images]]
+        rows += [[to_pixels(image.after) for image in edit.images] for edit in edits.values()]
+        grid = labelled_grid(rows, list(path), last.data.inputs)
+        everyone = [image for name, edit in edits.items() for image in labelled(edit.images, name)]
+        pictures = {"figure": self._picture(path, crowds["others"], task.title), "path": grid}
+        rises = [self._rise(path, crowd) for crowd in crowds.values()]
+        per_image = [
+            {"image": name, **_prefixed(dict(zip(crowds, of_image, strict=True)))}
+            for name, of_image in zip(last.data.inputs, zip(*rises, strict=True), strict=True)
+        ]
+        return Report(f"{task.title}\nneighbours", everyone, pictures, {"neighbours": table, "per_image": per_image})
+
+    def _crowd(self, edit: Edit, used: bool) -> _Crowd:
+        """As many pictures of either class: of the sets of the edit, or of those in neither."""
+        rng = np.random.default_rng(self.seed)
+        codes = edit.ground.target_points
+        present = ~codes.isnan().any(dim=1).numpy()
+        classes = []
+        for members, scores in zip((edit.data.source, edit.data.target), edit.data.pool.sides, strict=True):
+            candidates = members if used else np.setdiff1d(np.flatnonzero(scores > 0), members)
+            classes.append(candidates[present[candidates]])
+        size = min(self.crowd, *map(len, classes))
+        if 2 * size < self.k or size < self.each:
+            place = "in" if used else "outside"
+            raise UserError(
+                f"only {size} pictures of a class are {place} the sets, too few for figure.k={self.k} "
+                f"and figure.each={self.each}; set data.set_size{' higher' if used else ' lower'}"
+            )
+        chosen = np.concatenate([rng.permutation(candidates)[:size] for candidates in classes])
+        return _Crowd(codes[chosen].double().numpy(), np.repeat([False, True], size))
+
+    def _table(self, path: Mapping[str, Tensor], crowds: Mapping[str, _Crowd]) -> list[Record]:
+        rows: list[Record] = []
+        for name, z in path.items():
+            shares = {kind: float(crowd.share_of_target(z, self.k).mean()) for kind, crowd in crowds.items()}
+            rows.append({"point": name, **{f"target_share_{kind}": share for kind, share in shares.items()}})
+        return rows
+
+    def _rise(self, path: Mapping[str, Tensor], crowd: _Crowd) -> list[Record]:
+        """For each image the share of target neighbours at both ends of its path, and how it changes."""
+        shares = np.stack([crowd.share_of_target(z, self.k) for z in path.values()])
+        return [
+            {
+                "first": float(shares[0, i]),
+                "last": float(shares[-1, i]),
+                "rises": bool(shares[-1, i] > shares[0, i]),
+                "never_falls": bool((np.diff(shares[:, i]) >= 0).all()),
+            }
+            for i in range(shares.shape[1])
+        ]
+
+    def _picture(self, path: Mapping[str, Tensor], crowd: _Crowd, title: str) -> Image.Image:
+        """The whole and an enlarged part, with the way of the first input."""
+        half = len(crowd.points) // 2
+        shown = np.r_[: self.each, half : half + self.each]
+        way = torch.stack([z[0] for z in path.values()]).numpy()
+        placed = TSNE(perplexity=min(30, self.each / 2), init="pca", random_state=self.seed).fit_transform(
+            np.concatenate([crowd.points[shown], way])
+        )
+        points, way = placed[: len(shown)], placed[len(shown) :]
+        canvas = Canvas(figsize=(12, 5.5))
+        whole, part = canvas.subplots(1, 2)
+        for axes in (whole, part):
+            _draw_path(axes, points, crowd.of_target[shown], way, list(path))
+        center, reach = way.mean(axis=0), 1.5 * max(np.ptp(way, axis=0).max(), 1e-3)
+        part.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach))
+        whole.legend(fontsize=8)
+        whole.set_title(f"t-SNE in z: {title}")
+        part.set_title("enlarged")
+        return drawn(canvas)
+
+
+def _prefixed(groups: Mapping[str, Record]) -> Record:
+    return {f"{name}_{key}": value for name, group in groups.items() for key, value in group.items()}
+
+
+def _draw_path(axes: Axes, points: np.ndarray, of_target: np.ndarray, way: np.ndarray, labels: Sequence[str]) -> None:
+    axes.scatter(points[~of_target, 0], points[~of_target, 1], s=20, color="tab:blue", label="source")
+    axes.scatter(points[of_target, 0], points[of_target, 1], s=20, color="tab:red", marker="^", label="target")
+    for begin, end in pairwise(way):
+        axes.annotate("", end, begin, arrowprops={"arrowstyle": "->", "color": "black", "lw": 1.5})
+    for place, label in zip(way, labels, strict=True):
+        axes.annotate(label, place, fontsize=8, xytext=(4, 4), textcoords="offset points", annotation_clip=True)
+    axes.set(xticks=[], yticks=[])

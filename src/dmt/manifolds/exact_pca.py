@@ -1,0 +1,63 @@
+"""Principal component analysis of all feature vectors at once, from their Gram matrix."""
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from dmt.manifolds.linear import PCA
+from dmt.manifolds.rows import Decomposition, Rows
+
+
+class ExactPCA(PCA):
+    """PCA without the loss of ``IncrementalPCA``, in memory O(images x (images + features)).
+
+    With the centred rows F ``(n, D)`` and the Gram matrix ``F F^T = V S^2 V^T``, the components are ``S^-1 V^T F``
+    (Turk and Pentland, J. Cogn. Neurosci. 1991, do so for faces). The rows wait in main memory, as float16 where that
+    is exact, until ``finish`` frees them; rows given later begin another fit. Components past the rank of the data
+    are dropped.
+
+    Args:
+        n_components: how many components to keep, or a share of the variance in (0, 1).
+
+    Raises:
+        UserError: ``n_components`` is neither a positive whole number nor a share.
+    """
+
+    def __init__(self, n_components: int | float = 512):
+        super().__init__(n_components)
+        self._rows = Rows()
+
+    def partial_fit(self, features: Tensor) -> Self:
+        """Take in a batch ``(B, D)``, B of any size."""
+        if len(features) == 0:
+            return self
+        if len(self._rows) == 0:
+            precision = torch.promote_types(features.dtype, torch.float32)
+            self.mean = features.new_zeros(features.shape[1], dtype=precision)
+        self._rows = self._rows.plus(features)
+        return self
+
+    def finish(self) -> Self:
+        """Compute the components.
+
+        Raises:
+            UserError: fewer images than components.
+        """
+        self._check_enough(len(self._rows))
+        self.n_images = len(self._rows)
+        mixing = self._decomposed().mixing[: len(self.singular_values)]
+        self.components = self._rows.combined(mixing, self.mean.dtype).to(self.mean.device)
+        self._orthonormalise()
+        self._rows = Rows()
+        return self
+
+    def _decomposed(self) -> Decomposition:
+        """Set the mean and the variances."""
+        mean = self._rows.mean()
+        self.mean = mean.to(self.mean)
+        most = self.n_images if self.n_components < 1 else int(self.n_components)
+        found = self._rows.decomposed(mean, torch.ones_like(mean), most, self.mean.dtype)
+        self.singular_values, self._squares = found.singular_values, found.squares
+        self._keep_wanted()
+        return found

@@ -1,0 +1,102 @@
+"""The folders of a sweep -> one grid and one table of all its runs."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dmt.reporting.grids import labelled_grid
+from dmt.reporting.results import Record, mean_of_records, text_table, write_table
+
+
+@dataclass(frozen=True)
+class SweepSummary:
+    """All runs of a sweep together.
+
+    Args:
+        grid: inputs above, then a row per run.
+        rows: per run what set it apart, then the means of its numbers.
+    """
+
+    grid: Image.Image
+    rows: Sequence[Record]
+
+    def __str__(self) -> str:
+        return text_table(self.rows)
+
+
+@dataclass(frozen=True)
+class _Run:
+    folder: Path
+    options: list[str]
+    records: list[Record]
+
+    def picture(self, key: tuple[str, str], column: str) -> np.ndarray | None:
+        """The picture that a column of the record names, ``None`` if the run has no such record."""
+        files = {_key(record): str(record[column]) for record in self.records}
+        return np.asarray(Image.open(self.folder / files[key]).convert("RGB")) if key in files else None
+
+
+def summarize_sweep(folder: Path) -> SweepSummary | None:
+    """Read what the runs below a folder left, and write ``sweep.png`` and ``sweep.csv`` into it.
+
+    Returns:
+        ``None`` if there are fewer than two runs with results.
+    """
+    files = sorted(folder.rglob("results.json"), key=lambda file: file.stat().st_mtime)
+    runs = [_read(file, folder) for file in files]
+    if len(runs) < 2:
+        return None
+    common = set(runs[0].options).intersection(*(run.options for run in runs))
+    labels = [[option for option in run.options if option not in common] for run in runs]
+    rows: list[Record] = [
+        {**asked, **mean_of_records(run.records), **asked}
+        for asked, run in zip((dict(map(_pair, options)) for options in labels), runs, strict=True)
+    ]
+    summary = SweepSummary(_grid(runs, ["\n".join(options) for options in labels]), rows)
+    summary.grid.save(folder / "sweep.png")
+    write_table(folder / "sweep.csv", rows)
+    return summary
+
+
+def _read(file: Path, folder: Path) -> _Run:
+    records: list[Record] = json.loads(file.read_text(encoding="utf-8"))["images"]
+    return _Run(file.parent, _options(file.parent.relative_to(folder).as_posix()), records)
+
+
+def _options(name: str) -> list[str]:
+    """The options that a run's folder is named by: ``a=1,b=[2,3]`` -> ``["a=1", "b=[2,3]"]``."""
+    return re.split(r",(?=[^,=\[\]]+=)", name)
+
+
+def _pair(option: str) -> tuple[str, str]:
+    name, _, value = option.partition("=")
+    return name, value
+
+
+def _key(record: Record) -> tuple[str, str]:
+    return str(record["image"]), str(record.get("edit", ""))
+
+
+def _grid(runs: Sequence[_Run], labels: Sequence[str]) -> Image.Image:
+    keys = list(dict.fromkeys(_key(record) for run in runs for record in run.records))
+    rows = [[next(filter(_is_there, (run.picture(key, "input_file") for run in runs))) for key in keys]]
+    rows += [[run.picture(key, "file") for key in keys] for run in runs]
+    side = max(picture.shape[0] for row in rows for picture in row if picture is not None)
+    tiles = [[_tile(picture, side) for picture in row] for row in rows]
+    names = [" ".join(part for part in key if part) for key in keys]
+    return labelled_grid(tiles, ["input", *labels], names)
+
+
+def _is_there(picture: np.ndarray | None) -> bool:
+    return picture is not None
+
+
+def _tile(picture: np.ndarray | None, side: int) -> np.ndarray:
+    if picture is None:
+        return np.full((side, side, 3), 255, dtype=np.uint8)
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.NEAREST))

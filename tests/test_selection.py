@@ -1,0 +1,261 @@
+"""Which pictures each input is compared with, against plain loops over the catalog."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmt.data import Confident, Matched, Nearest, Pool, Sets
+from dmt.errors import UserError
+
+laws = settings(deadline=None, max_examples=40, derandomize=True)
+
+
+class Labelled:
+    """A catalog that knows names and labels, each label a list of 0 and 1."""
+
+    def __init__(self, **labels):
+        self._has = {label: np.array(has) for label, has in labels.items()}
+        self.labels = list(labels)
+        self.names = [f"face_{i}" for i in range(len(next(iter(labels.values()))))]
+
+    def scores(self, label):
+        by_lower_case = {name.lower(): has for name, has in self._has.items()}
+        return np.where(by_lower_case[label.lower()] > 0, 0.7, -0.3)
+
+    def index(self, name):
+        return self.names.index(name) if name in self.names else None
+
+
+def pool_of(catalog: Labelled, source, target, own_labels=()) -> Pool:
+    """A pool in which the pictures at ``source`` and ``target`` may be chosen."""
+    sides = [np.where(np.isin(np.arange(len(catalog.names)), side), 1.0, -1.0) for side in (source, target)]
+    return Pool(catalog, tuple(sides), Sets(np.array(source), np.array(target)), own_labels)
+
+
+def line(*values: float) -> torch.Tensor:
+    """Points on a line."""
+    return torch.tensor(values, dtype=torch.float32)[:, None]
+
+
+def chosen(sets: Sets) -> tuple[list[int], list[int]]:
+    return sets.source.tolist(), sets.target.tolist()
+
+
+# Matched
+
+# The input is face_0: a man who is young, with a hat and no beard; he smiles, which the task changes.
+PEOPLE = {
+    #           0  1  2  3  4  5  6  7  8
+    "Smiling": [1, 1, 1, 1, 1, 0, 0, 0, 0],
+    "Male": [1, 1, 1, 1, 0, 1, 1, 0, 1],
+    "Young": [1, 0, 1, 0, 1, 1, 0, 1, 1],
+    "Hat": [1, 1, 1, 0, 1, 0, 0, 1, 1],
+    "Beard": [0, 0, 0, 1, 0, 0, 0, 0, 0],
+}
+SMILES, GRAVE = [1, 2, 3, 4], [5, 6, 7, 8]
+
+
+def matched(set_size, same=("Male",), points=None, name="face_0", own_labels=("Smiling",)):
+    pool = pool_of(Labelled(**PEOPLE), SMILES, GRAVE, own_labels)
+    points = torch.zeros(9, 1) if points is None else points
+    return chosen(Matched(set_size, same)(pool, (points, points), [name], torch.zeros(1, 1))[0])
+
+
+def test_the_most_alike_by_their_other_labels_come_first_and_all_agree_in_the_given_ones():
+    # differing from face_0: 2 in nothing, 1 in Young, 3 in three; 8 in nothing, 5 in Hat, 6 in two; 4 and 7 are women
+    assert matched(3) == ([2, 1, 3], [8, 5, 6])
+    assert matched(2) == ([2, 1], [8, 5])
+
+
+def test_without_labels_that_must_agree_women_may_be_chosen_too():
+    source, target = matched(4, same=())
+    assert sorted(source) == SMILES
+    assert sorted(target) == GRAVE
+    assert source[0] == 2
+    assert target[0] == 8
+
+
+def test_several_labels_must_all_agree():
+    assert matched(1, same=("Male", "Young")) == ([2], [8])
+    with pytest.raises(UserError, match="only 1 pictures of the source"):
+        matched(2, same=("Male", "Young"))
+
+
+def test_pictures_that_differ_alike_are_ordered_by_their_distance():
+    catalog = Labelled(Male=[1] * 6, Old=[0, 0, 0, 0, 0, 1])
+    points = line(0, 5, -1, 3, 2, 0)
+    sets = Matched(4, ["Male"])(pool_of(catalog, [1, 2, 3, 5], [1, 2, 3, 4]), (points, points), ["face_0"], line(0))
+    assert chosen(sets[0]) == ([2, 3, 1, 5], [2, 4, 3, 1])
+
+
+@pytest.mark.parametrize("own", ["Youth", "youth"])
+def test_the_labels_that_the_edit_is_about_play_no_part(own):
+    catalog = Labelled(Male=[1] * 4, Old=[0] * 4, Youth=[1, 0, 0, 1])
+    points = line(0, 1, 2, 3)
+    for own_labels, expected in ((["Old"], [3, 1]), (["Old", own], [1, 2])):
+        pool = pool_of(catalog, [1, 2, 3], [1, 2, 3], own_labels)
+        assert chosen(Matched(2)(pool, (points, points), ["face_0"], line(0))[0])[0] == expected
+
+
+def test_labels_are_told_apart_from_none_by_the_sign_of_their_score():
+    class Doubtful(Labelled):
+        def scores(self, label):
+            return {"Male": np.array([0.1, 9, 0.01, -5]), "Hat": np.array([-3, 0, -0.1, 1])}[label]
+
+    pool = pool_of(Doubtful(Male=[1] * 4, Hat=[0] * 4), [1, 2, 3], [1, 2])
+    points = line(0, 2, 1, 0)
+    sets = Matched(2)(pool, (points, points), ["face_0"], line(0))
+    assert chosen(sets[0]) == ([2, 1], [2, 1])  # 9 and .01 both mean yes, 0 and -.1 both no
+
+
+def test_an_input_without_labels_has_those_of_most_of_its_ten_nearest():
+    n = 40
+    has_hat, is_man = np.arange(n) % 2, np.arange(n) < 20
+    has_hat[[1, 3]] = 0  # of the ten nearest to 4.6 three are left with a hat
+    catalog = Labelled(Male=is_man, Hat=has_hat)
+    points = line(*range(n))
+    pool = pool_of(catalog, range(0, n, 2), range(1, n, 2))
+    (near,) = Matched(2)(pool, (points, points), ["a stranger"], line(4.6))
+    assert chosen(near) == ([4, 6], [3, 1])  # men without a hat
+    (far,) = Matched(2)(pool, (points, points), ["a stranger"], line(30.6))
+    assert chosen(far) == ([30, 32], [31, 29])  # women; of 26 ... 35 five have a hat, which is not most
+
+
+def test_what_is_broken_has_no_vote():
+    catalog = Labelled(Male=[1, 1, 1, 0, 0, 0, 0, 0])
+    points = line(0, 1, 2, *[math.nan] * 5)
+    pool = pool_of(catalog, [0, 1], [1, 2])
+    sets = Matched(1)(pool, (points, points), ["a stranger"], line(0))
+    assert chosen(sets[0]) == ([0], [1])
+
+
+def test_broken_pictures_are_never_chosen():
+    points = torch.zeros(9, 1)
+    points[[2, 8]] = math.nan
+    assert matched(2, points=points) == ([1, 3], [5, 6])
+    with pytest.raises(UserError, match="only 2 pictures"):
+        matched(3, points=points)
+
+
+def test_a_picture_broken_on_one_side_may_be_chosen_for_the_other():
+    catalog = Labelled(Male=[1] * 3)
+    good, broken = line(0, 1, 2), line(0, math.nan, 2)
+    sets = Matched(1)(pool_of(catalog, [1, 2], [1, 2]), (broken, good), ["face_0"], line(0))
+    assert chosen(sets[0]) == ([2], [1])
+
+
+def test_too_few_pictures_are_an_error_of_one_line_that_names_the_side_and_the_setting():
+    with pytest.raises(UserError) as caught:
+        matched(4)
+    message = str(caught.value)
+    assert "selection.set_size is 4" in message
+    assert "only 3 pictures of the source" in message
+    assert "face_0 in Male" in message
+    assert "lower" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("label", ["Femlae", "Smiling"])
+def test_a_label_that_is_unknown_or_changed_by_the_task_cannot_be_matched(label):
+    with pytest.raises(UserError, match=rf"selection\.same names \['{label}'\]") as caught:
+        matched(1, same=("Male", label))
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_to_match_may_be_written_in_any_case_like_those_of_a_task():
+    assert matched(2, same=("male",)) == matched(2)
+
+
+def looped(size, same, labels, sides, points, own, z):
+    """What ``Matched`` promises, one picture at a time."""
+    sets = []
+    for may, side in zip(sides, points, strict=True):
+        found = []
+        for i in range(len(may)):
+            distance = math.dist(side[i], z)
+            if may[i] <= 0 or math.isnan(distance) or any(labels[label][i] != own[label] for label in same):
+                continue
+            found.append((sum(labels[label][i] != own[label] for label in labels), distance, i))
+        sets.append([i for _, _, i in sorted(found)][:size])
+    return tuple(sets)
+
+
+@laws
+@given(seed=st.integers(0, 10_000))
+def test_matched_is_the_loop_over_all_pictures(seed):
+    random = np.random.default_rng(seed)
+    n, names = 60, ["Male", "Young", "Hat", "Pale"]
+    labels = {name: random.integers(0, 2, n) for name in names}
+    points = [random.normal(size=(n, 3)).round(1) for _ in range(2)]
+    points[0][random.integers(0, n, 5)] = math.nan
+    sides = tuple(random.choice([-1.0, 1.0], n) for _ in range(2))
+    catalog = Labelled(**labels, Smiling=random.integers(0, 2, n))
+    pool = Pool(catalog, sides, Sets(np.arange(2), np.arange(2)), ["Smiling"])
+    z0 = random.normal(size=(2, 3)).round(1)
+    tensors = tuple(torch.from_numpy(side) for side in points)
+    sets = Matched(4, ["Male"])(pool, tensors, ["face_7", "face_8"], torch.from_numpy(z0))
+    for position, z, found in zip((7, 8), z0, sets, strict=True):
+        own = {name: labels[name][position] for name in names}
+        assert chosen(found) == looped(4, ["Male"], labels, sides, points, own, z)
+
+
+# Nearest
+
+
+def nearest_pool(random, n=50):
+    return pool_of(Labelled(Male=[1] * n), random.permutation(n)[:25], random.permutation(n)[:20])
+
+
+@laws
+@given(seed=st.integers(0, 10_000), size=st.integers(1, 12))
+def test_nearest_is_what_numpy_sorts_to_the_front(seed, size):
+    random = np.random.default_rng(seed)
+    pool = nearest_pool(random)
+    points = tuple(random.normal(size=(50, 4)) for _ in range(2))
+    z0 = random.normal(size=(3, 4))
+    points[1][pool.confident.target[:3]] = np.nan
+    tensors = tuple(torch.from_numpy(side) for side in points)
+    found = Nearest(size)(pool, tensors, ["a", "b", "c"], torch.from_numpy(z0))
+    for z, sets in zip(z0, found, strict=True):
+        for side, members, result in zip(points, pool.sides, chosen(sets), strict=True):
+            usable = np.flatnonzero((members > 0) & ~np.isnan(side[:, 0]))
+            squares = ((side[usable] - z) ** 2).sum(axis=1)
+            assert result == usable[np.argsort(squares)][:size].tolist()
+
+
+def test_what_may_not_be_chosen_is_not_even_where_it_is_nearest():
+    points = line(0, 0.1, 0.2, 0.3, 5, 6)
+    pool = pool_of(Labelled(Male=[1] * 6), [4, 5], [3, 4])
+    sets = Nearest(2)(pool, (points, points), ["x"], line(0))
+    assert chosen(sets[0]) == ([4, 5], [3, 4])
+
+
+def test_too_few_near_pictures_are_an_error_that_names_the_side_and_the_setting():
+    points = line(0, 1, 2, math.nan, 4)
+    pool = pool_of(Labelled(Male=[1] * 5), [0, 1, 2], [2, 3, 4])
+    with pytest.raises(UserError, match=r"selection\.set_size is 3, but only 2 pictures of the target .*lower"):
+        Nearest(3)(pool, (points, points), ["x"], line(0))
+
+
+def test_coordinates_may_have_another_precision_than_the_input():
+    points = line(0, 1, 2)
+    pool = pool_of(Labelled(Male=[1] * 3), [0, 1], [1, 2])
+    sets = Nearest(1)(pool, (points, points.double()), ["x"], line(1.9).double())
+    assert chosen(sets[0]) == ([1], [2])
+
+
+# Confident
+
+
+def test_the_most_confident_pictures_are_one_and_the_same_object_for_all():
+    pool = pool_of(Labelled(Male=[1] * 3), [0], [1, 2])
+    pool = replace(pool, confident=Sets(np.array([0]), np.array([2])))
+    points = torch.full((3, 1), math.nan)
+    found = Confident()(pool, (points, points), ["a", "b", "c"], torch.zeros(3, 1))
+    assert len(found) == 3
+    assert all(sets is pool.confident for sets in found)
