@@ -17,11 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from dmt.data import Digits, read_image
 from dmt.data.catalogs import LFW
-from dmt.judges import OnnxJudge
 
 ROOT = Path(__file__).resolve().parent.parent
 K40_SECONDS = 114  # the paper, section 5: one 125 x 125 image on a Tesla K40
@@ -51,7 +49,7 @@ def fit(args: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory(dir=args.output) as cache:
             for run in ("first", "again"):
                 options = [f"backbone={backbone}", f"cache_dir={cache}", "logger=none"]
-                seconds, peak = _run("train.py", *options, f"hydra.run.dir={args.output}/fit-{backbone}-{run}")
+                seconds, peak = run("train.py", *options, f"hydra.run.dir={args.output}/fit-{backbone}-{run}")
                 print(f"| {backbone} | {run} | {seconds:.0f} | {peak:.1f} |", flush=True)
 
 
@@ -101,18 +99,15 @@ def edit(args: argparse.Namespace) -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for budget in args.budgets:
         folder = args.output / f"frowning-{budget}"
-        _traverse(folder, "task=frowning", f"lambda={budget}", f"n_images={args.images}", *args.options)
-        before, after, rows = _pictures(folder)
-        happy, identity = _happy(after), _identity(before, after)
-        age, male = _age_male(after)
-        age_before, male_before = _age_male(before)
+        traverse(folder, "task=frowning", f"lambda={budget}", f"n_images={args.images}", "judges=faces", *args.options)
+        rows = rows_of(folder)
         print(
-            f"| {budget} | {happy.mean():.2f} | {(happy < 0.5).mean():.2f} | {identity.mean():.3f} "
-            f"| {(age - age_before).mean():+.1f} | {((male > 0.5) != (male_before > 0.5)).mean():.2f} "
-            f"| {_mean(rows, 'psnr'):.1f} | {_mean(rows, 'evaluations'):.0f} | {_mean(rows, 'seconds'):.1f} |",
+            f"| {budget} | {mean(rows, 'happy_after'):.2f} | {flips(rows):.2f} | {mean(rows, 'identity'):.3f} "
+            f"| {age_shift(rows):+.1f} | {gender_flips(rows):.2f} | {mean(rows, 'psnr'):.1f} "
+            f"| {mean(rows, 'evaluations'):.0f} | {mean(rows, 'seconds'):.1f} |",
             flush=True,
         )
-    print(f"\nbefore the edit: P(happy) {_happy(before).mean():.2f}")
+    print(f"\nbefore the edit: P(happy) {mean(rows, 'happy_before'):.2f}")
 
 
 def senior(args: argparse.Namespace) -> None:
@@ -120,12 +115,12 @@ def senior(args: argparse.Namespace) -> None:
     print("| lambda' | judged age before | after | raised in | identity cosine |\n|---|---|---|---|---|")
     for budget in (0.3, 0.2):
         folder = args.output / f"senior-{budget}"
-        _traverse(folder, "task=senior", f"lambda={budget}", "n_images=8")
-        before, after, _ = _pictures(folder)
-        old, new = _age_male(before)[0], _age_male(after)[0]
-        identity = _identity(before, after).mean()
+        traverse(folder, "task=senior", f"lambda={budget}", "n_images=8", "judges=faces")
+        rows = rows_of(folder)
+        raised = np.mean([float(row["age_after"]) > float(row["age_before"]) for row in rows])
         print(
-            f"| {budget} | {old.mean():.1f} | {new.mean():.1f} | {(new > old).mean():.0%} | {identity:.3f} |",
+            f"| {budget} | {mean(rows, 'age_before'):.1f} | {mean(rows, 'age_after'):.1f} | {raised:.0%} "
+            f"| {mean(rows, 'identity'):.3f} |",
             flush=True,
         )
 
@@ -133,12 +128,12 @@ def senior(args: argparse.Namespace) -> None:
 def floor(args: argparse.Namespace) -> None:
     """``lambda=1e9`` returns the input."""
     folder = args.output / "floor"
-    _traverse(folder, "task=frowning", "lambda=1e9", "n_images=8")
-    _, _, rows = _pictures(folder)
+    traverse(folder, "task=frowning", "lambda=1e9", "n_images=8")
+    rows = rows_of(folder)
     print(f"lambda=1e9: PSNR {min(float(row['psnr']) for row in rows):.1f} dB at least")
-    _traverse(folder, "task=frowning", "lambda=1e9", "n_images=8", "regularizer=paper")
-    _, _, rows = _pictures(folder)
-    print(f"lambda=1e9 with the paper's regularizers: PSNR {_mean(rows, 'psnr'):.1f} dB on average")
+    traverse(folder, "task=frowning", "lambda=1e9", "n_images=8", "regularizer=paper")
+    rows = rows_of(folder)
+    print(f"lambda=1e9 with the paper's regularizers: PSNR {mean(rows, 'psnr'):.1f} dB on average")
 
 
 def digits(args: argparse.Namespace) -> None:
@@ -146,15 +141,15 @@ def digits(args: argparse.Namespace) -> None:
     from sklearn.svm import SVC
 
     folder = args.output / "digits"
-    _traverse(folder, "experiment=digits", "n_images=40")
-    rows = _rows(folder)
+    traverse(folder, "experiment=digits", "n_images=40")
+    rows = rows_of(folder)
     known = Digits()
     edited = {row["image"] for row in rows}
     kept = [i for i, name in enumerate(known.names) if name not in edited]
     judge = SVC(gamma=0.001, C=10).fit(known.pixels[kept].reshape(len(kept), -1) * 16, known.digits[kept])
     after = torch.stack([read_image(folder / f"{row['image']}.png", 8)[0] for row in rows])
     share = (judge.predict(after.reshape(len(rows), -1).numpy() * 16) == 8).mean()
-    print(f"3 -> 8: {share:.0%} of {len(rows)} results are called 8; PSNR to the input {_mean(rows, 'psnr'):.1f} dB")
+    print(f"3 -> 8: {share:.0%} of {len(rows)} results are called 8; PSNR to the input {mean(rows, 'psnr'):.1f} dB")
 
 
 def vgg19(args: argparse.Namespace) -> None:
@@ -169,9 +164,9 @@ def vgg19(args: argparse.Namespace) -> None:
     ]
     with tempfile.TemporaryDirectory() as small:
         data = _few_faces(Path(small))
-        _run("train.py", *options, *data, "logger=none", f"hydra.run.dir={folder}")
-        _traverse(folder, *options, *data, "task=frowning", "lambda=0.3")
-    (row,) = _rows(folder)
+        run("train.py", *options, *data, "logger=none", f"hydra.run.dir={folder}")
+        traverse(folder, *options, *data, "task=frowning", "lambda=0.3")
+    (row,) = rows_of(folder)
     print(
         f"VGG-19, conv3_1 + conv4_1 + conv5_1 of a 125 x 125 image: {float(row['seconds']):.1f} s, "
         f"{row['evaluations']} evaluations, {row['stopped']}; the paper: {K40_SECONDS} s on a K40"
@@ -189,7 +184,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
 }
 
 
-def _run(script: str, *options: str) -> tuple[float, float]:
+def run(script: str, *options: str) -> tuple[float, float]:
     """Run a command; its seconds and peak resident memory in GB."""
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, ROOT / script, "progress=false", *options], stdout=subprocess.DEVNULL)
@@ -199,20 +194,15 @@ def _run(script: str, *options: str) -> tuple[float, float]:
     return time.perf_counter() - began, usage.ru_maxrss / 1e6
 
 
-def _traverse(folder: Path, *options: str) -> None:
-    _run("traverse.py", "logger=none", f"hydra.run.dir={folder}", *options)
+def traverse(folder: Path, *options: str) -> None:
+    """Run traverse.py into a folder."""
+    run("traverse.py", "logger=none", f"hydra.run.dir={folder}", *options)
 
 
-def _rows(folder: Path) -> list[dict[str, str]]:
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    """What a run left in results.csv."""
     with (folder / "results.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _pictures(folder: Path) -> tuple[list[Tensor], list[Tensor], list[dict[str, str]]]:
-    rows, catalog = _rows(folder), _lfw()
-    before = [catalog.read_named(row["image"], 125) for row in rows]
-    after = [read_image(folder / f"{row['image']}.png", 125) for row in rows]
-    return before, after, rows
 
 
 def _lfw() -> LFW:
@@ -238,21 +228,23 @@ def _weights_dir() -> Path:
     return Path(os.environ.get("DMT_WEIGHTS", "~/.cache/dmt/weights")).expanduser()
 
 
-def _happy(images: list[Tensor]) -> np.ndarray:
-    return OnnxJudge(_weights_dir() / "judge_expression.onnx", crop=0.52)(images)["probabilities"][:, 1]
+def flips(rows: list[dict[str, str]]) -> float:
+    """The share of results that the judge does not call happy."""
+    return float(np.mean([float(row["happy_after"]) < 0.5 for row in rows]))
 
 
-def _age_male(images: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    outputs = OnnxJudge(_weights_dir() / "judge_age_gender.onnx", crop=0.52)(images)
-    return outputs["age_years"].reshape(-1), outputs["p_male"].reshape(-1)
+def age_shift(rows: list[dict[str, str]]) -> float:
+    """By how many years the judged age rises."""
+    return mean(rows, "age_after") - mean(rows, "age_before")
 
 
-def _identity(before: list[Tensor], after: list[Tensor]) -> np.ndarray:
-    judge = OnnxJudge(_weights_dir() / "judge_identity.onnx", crop=0.48)
-    return (judge(before)["embedding"] * judge(after)["embedding"]).sum(axis=1)
+def gender_flips(rows: list[dict[str, str]]) -> float:
+    """The share of people whose judged gender changes."""
+    return float(np.mean([(float(row["male_after"]) > 0.5) != (float(row["male_before"]) > 0.5) for row in rows]))
 
 
-def _mean(rows: list[dict[str, str]], column: str) -> float:
+def mean(rows: list[dict[str, str]], column: str) -> float:
+    """The mean of a column."""
     return float(np.mean([float(row[column]) for row in rows]))
 
 

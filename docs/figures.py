@@ -1,8 +1,10 @@
-"""Make the README's pictures: ``python docs/figures.py [digits] [astronaut]``; the second needs LFW."""
+"""Make the pictures of the documentation: ``python docs/figures.py [NAME ...]``; those of the astronaut need LFW."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +18,71 @@ IMAGES = ROOT / "docs" / "images"
 FACE = (113, 0, 333, 220)  # left, top, right, bottom: the portrait framed as LFW frames its faces
 
 
+DIGITS = ["experiment=digits", "progress=false"]
+
+
 def main() -> None:
-    """Make the pictures asked for, both by default."""
-    for name in sys.argv[1:] or ["digits", "astronaut"]:
-        {"digits": make_digits, "astronaut": make_astronaut}[name]()
+    """Make the pictures asked for, all by default."""
+    for name in sys.argv[1:] or PICTURES:
+        PICTURES[name]()
 
 
 def make_digits() -> None:
     """The grid of ``experiment=digits``."""
+    _keep("grid", "digits", *DIGITS)
+
+
+def make_digits_lambda() -> None:
+    """Figure 6 of the paper with digits."""
+    figure = "{_target_: dmt.figures.LambdaRows, budgets: [.inf, 2.0, 1.0, 0.5, 0.3]}"
+    _keep("figure", "digits_lambda", *DIGITS, f"figure={figure}")
+
+
+def make_digits_tsne() -> None:
+    """Figure 7 of the paper with digits."""
+    figure = "{_target_: dmt.figures.NeighboursAlongThePath, budgets: [2.0, 1.0, 0.5, 0.3], crowd: 30, each: 30}"
+    _keep("figure", "digits_tsne", *DIGITS, f"figure={figure}", "data.set_size=100")
+
+
+def make_digits_map() -> None:
+    """The map of figure 1 with digits."""
+    tasks = ", ".join(f"{word}: {_digit_task(digit)}" for word, digit in (("eight", 8), ("five", 5), ("nine", 9)))
+    figure = f"{{_target_: dmt.figures.Tour, tasks: {{{tasks}}}}}"
+    _keep("map", "digits_map", *DIGITS, f"figure={figure}", "n_images=5")
+
+
+def make_digits_sweep() -> None:
+    """The grid at the end of a sweep."""
     with tempfile.TemporaryDirectory() as folder:
-        _traverse("experiment=digits", f"hydra.run.dir={folder}")
-        Image.open(Path(folder) / "grid.png").save(IMAGES / "digits.png")
+        options = ["kernel=rbf,linear", "lambda=1,0.3", "n_images=6", f"hydra.sweep.dir={folder}"]
+        _traverse("--multirun", *DIGITS, *options)
+        Image.open(Path(folder) / "sweep.png").save(IMAGES / "digits_sweep.png")
+
+
+def make_digits_methods() -> None:
+    """A 3 becomes an 8 by each method."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["method=dmt,linear,pixel_mean,adversarial", "n_images=6", f"hydra.sweep.dir={folder}"]
+        _traverse("--multirun", *DIGITS, *options)
+        Image.open(Path(folder) / "sweep.png").save(IMAGES / "digits_methods.png")
+
+
+def make_digits_film() -> None:
+    """The way of one edit."""
+    with tempfile.TemporaryDirectory() as folder:
+        _traverse(*DIGITS, "images=[digit_0003]", "output.animation=gif", f"hydra.run.dir={folder}")
+        shutil.copy(Path(folder) / "digit_0003.gif", IMAGES / "digits_film.gif")
+
+
+def make_astronaut_colour() -> None:
+    """Figure 5 of the paper with the public-domain portrait."""
+    _keep("figure", "astronaut_colour", "experiment=fig5_colorize", f"images=[{_portrait()}]", "progress=false")
 
 
 def make_astronaut() -> None:
     """The public-domain portrait that scikit-image ships, towards three attributes."""
-    portrait = IMAGES / "astronaut_input.png"
-    Image.fromarray(astronaut()).crop(FACE).resize((125, 125), Image.Resampling.LANCZOS).save(portrait)
-    tasks, budgets = ("frowning", "senior", "younger"), (0.3, 0.2, 0.15)
+    portrait = _portrait()
+    tasks, budgets = ("frowning", "senior", "younger"), (0.2, 0.12, 0.08)
     rows = []
     for task in tasks:
         row = [np.asarray(Image.open(portrait))]
@@ -43,6 +92,36 @@ def make_astronaut() -> None:
                 row.append(np.asarray(Image.open(Path(folder) / f"{portrait.stem}.png")))
         rows.append(row)
     labelled_grid(rows, tasks, ["input", *(f"lambda' {budget}" for budget in budgets)]).save(IMAGES / "astronaut.png")
+
+
+PICTURES: dict[str, Callable[[], None]] = {
+    "digits": make_digits,
+    "digits_lambda": make_digits_lambda,
+    "digits_tsne": make_digits_tsne,
+    "digits_map": make_digits_map,
+    "digits_sweep": make_digits_sweep,
+    "digits_methods": make_digits_methods,
+    "digits_film": make_digits_film,
+    "astronaut": make_astronaut,
+    "astronaut_colour": make_astronaut_colour,
+}
+
+
+def _portrait() -> Path:
+    path = IMAGES / "astronaut_input.png"
+    Image.fromarray(astronaut()).crop(FACE).resize((125, 125), Image.Resampling.LANCZOS).save(path)
+    return path
+
+
+def _digit_task(target: int) -> str:
+    return f"{{_target_: dmt.data.ClassTask, source: '3', target: '{target}'}}"
+
+
+def _keep(picture: str, name: str, *options: str) -> None:
+    """Run traverse.py and keep one of its pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        _traverse(*options, f"hydra.run.dir={folder}")
+        Image.open(Path(folder) / f"{picture}.png").save(IMAGES / f"{name}.png")
 
 
 def _traverse(*options: str) -> None:

@@ -228,7 +228,7 @@ def test_backbones_without_weights_have_the_layers_their_options_name(backbone):
     layers = {"squeezenet1_1": "squeezenet"}.get(backbone, "conv345")
     cfg = composed("traverse", f"backbone={backbone}", f"layers={layers}")
     network = instantiate(cfg.backbone, weights=None)
-    assert set(cfg.layers) <= set(network.layer_names)
+    assert set(cfg.feature_layers) <= set(network.layer_names)
     assert not network.training
 
 
@@ -236,7 +236,7 @@ def test_backbones_without_weights_have_the_layers_their_options_name(backbone):
 def test_backbones_are_built_with_their_weights(backbone, weights_dir):
     layers = {"squeezenet1_1": "squeezenet", "vgg19_hybrid": "conv3345"}.get(backbone, "conv345")
     cfg = composed("traverse", f"backbone={backbone}", f"layers={layers}", f"weights_dir={weights_dir}")
-    assert set(cfg.layers) <= set(instantiate(cfg.backbone).layer_names)
+    assert set(cfg.feature_layers) <= set(instantiate(cfg.backbone).layer_names)
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +251,7 @@ def known_layers():
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("layers=")])
 def test_every_choice_of_layers_is_known_to_some_backbone(option, known_layers):
-    wanted = set(composed("traverse", option).layers)
+    wanted = set(composed("traverse", option).feature_layers)
     assert any(wanted <= names for names in known_layers)
 
 

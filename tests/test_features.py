@@ -186,3 +186,12 @@ def test_a_layer_that_never_responds_does_not_make_features_infinite():
     except UserError:
         return  # to refuse it by name is as good
     assert FeatureExtractor(network, ["out"], scales).vectors(images).isfinite().all()
+
+
+def test_the_columns_of_some_layers_are_where_pack_puts_them():
+    activations = {"a": torch.rand(2, 1, 2, 2), "b": torch.rand(2, 3, 1, 1), "c": torch.rand(2, 2, 1, 2)}
+    layout = FeatureLayout.of(activations)
+    packed = layout.pack(activations)
+    first, last = (packed[:, part] for part in layout.columns(["c", "a"]))
+    assert first.equal(activations["a"].flatten(1))
+    assert last.equal(activations["c"].flatten(1))

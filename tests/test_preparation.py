@@ -135,7 +135,6 @@ def changed_pictures(world, save_picture):
     "change",
     [
         lambda world, save: {"normalization": "channel"},
-        lambda world, save: {"layers": ["high"]},
         lambda world, save: {"size": 16},
         lambda world, save: {"backbone": world.network(seed=1)},
         changed_pictures,
@@ -344,3 +343,26 @@ def test_the_saved_manifold_holds_plain_tensors_and_the_scales_it_was_fitted_wit
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     assert header["__metadata__"]["layers"] == "low,high"
     assert header["__metadata__"]["image_size"] == str(SIZE)
+
+
+@pytest.mark.parametrize("layer", ["low", "high"])
+def test_features_of_some_layers_are_read_from_those_of_more(world, layer):
+    world.preparation().manifold(IncrementalPCA(3))
+    looked_at = world.looked_at
+    prepared = world.preparation(layers=[layer]).manifold(IncrementalPCA(3))
+    assert world.looked_at == looked_at
+    both = world.features()
+    n_low = both.shape[1] - FeatureExtractor(world.network(), ["high"]).layout(SIZE, SIZE).size
+    own = both[:, :n_low] if layer == "low" else both[:, n_low:]
+    reference = PCA(3).fit(own)
+    np.testing.assert_allclose(prepared.manifold.mean, reference.mean_, atol=2e-3)
+    np.testing.assert_allclose(prepared.manifold.explained_variance, reference.explained_variance_, rtol=5e-2)
+
+
+def test_features_of_some_layers_are_not_read_from_an_incomplete_store(world):
+    world.preparation().manifold(IncrementalPCA(3))
+    rows = world.rows_file
+    rows.write_bytes(rows.read_bytes()[: rows.stat().st_size // 2])
+    looked_at = world.looked_at
+    world.preparation(layers=["high"]).manifold(IncrementalPCA(3))
+    assert world.looked_at == looked_at + N_IMAGES

@@ -188,7 +188,7 @@ def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
     return Preparation(
         data,
         backbone,
-        list(cfg.layers),
+        list(cfg.feature_layers),
         cfg.normalization,
         cfg.cache_dir,
         _trainer(cfg),

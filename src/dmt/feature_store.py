@@ -19,12 +19,14 @@ class FeatureStore:
         folder: where the files are; made if missing.
         n_images: rows when complete.
         size: numbers per row.
+        columns: the parts of each row that are read; all of it by default.
     """
 
-    def __init__(self, folder: Path, n_images: int, size: int):
+    def __init__(self, folder: Path, n_images: int, size: int, columns: Sequence[slice] = (slice(None),)):
         self.folder = folder
         self.n_images = n_images
         self.size = size
+        self.columns = columns
         self._rows_path = folder / "features.f16"
         self._broken_path = folder / "broken.json"
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +69,8 @@ class FeatureStore:
         count = (stop - start) * self.size
         rows = np.fromfile(self._rows_path, np.float16, count, offset=start * self._row_bytes)
         kept = [index for index in range(start, stop) if index not in self.broken]
-        features = torch.from_numpy(rows.reshape(-1, self.size))
+        rows = rows.reshape(-1, self.size)
+        features = torch.from_numpy(np.concatenate([rows[:, part] for part in self.columns], axis=1))
         if len(kept) < stop - start:
             features = features[[index - start for index in kept]]
         return features.float(), kept
@@ -75,10 +78,8 @@ class FeatureStore:
     def read_some(self, positions: Sequence[int]) -> tuple[Tensor, list[int]]:
         """The rows at these positions that are not broken, in order; otherwise as ``read``."""
         kept = [index for index in positions if index not in self.broken]
-        features = torch.empty(len(kept), self.size)
-        for row, index in enumerate(kept):
-            features[row] = self.read(index, index + 1)[0][0]
-        return features, kept
+        rows = [self.read(index, index + 1)[0] for index in kept]
+        return torch.cat([self.read(0, 0)[0], *rows]), kept
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, list[int]]]:
         """All rows in order, ``batch_size`` at a time; see ``read``."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +34,15 @@ class FeatureLayout:
     def size(self) -> int:
         """The length D of a feature vector."""
         return sum(prod(shape) for shape in self.shapes.values())
+
+    def columns(self, layers: Collection[str]) -> list[slice]:
+        """Where some of the layers lie, in the order of the vector."""
+        ends = np.cumsum([prod(shape) for shape in self.shapes.values()]).tolist()
+        return [
+            slice(start, end)
+            for layer, start, end in zip(self.shapes, [0, *ends], ends, strict=False)
+            if layer in layers
+        ]
 
     def pack(self, activations: Mapping[str, Tensor]) -> Tensor:
         """``{layer: (B, C, h, w)}`` -> ``(B, D)``."""
@@ -62,7 +72,7 @@ class FeatureExtractor(nn.Module):
     def __init__(self, backbone: Backbone, layers: Sequence[str], scales: Mapping[str, Tensor] | None = None):
         super().__init__()
         if not layers:
-            raise UserError("layers must name at least one layer of the backbone")
+            raise UserError("feature_layers must name at least one layer of the backbone")
         require_layers(layers, backbone.layer_names)
         self.backbone = backbone
         self.layers = tuple(name for name in backbone.layer_names if name in layers)

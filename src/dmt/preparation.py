@@ -19,7 +19,7 @@ from dmt.backbones import Backbone, network_fingerprint
 from dmt.data import AttributeSplits, PictureView
 from dmt.errors import UserError
 from dmt.feature_store import FeatureStore
-from dmt.features import FeatureExtractor, measure_scales
+from dmt.features import FeatureExtractor, FeatureLayout, measure_scales
 from dmt.manifolds import PCA, IncrementalPCA
 from dmt.modules.manifold import (
     BrokenImages,
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SCALE_SAMPLE = 512  # images on which the layers' mean activation is measured
 SCALE_PREFIX = "scale."
+DESCRIPTION = "description.json"  # beside the features: what they are of
 
 
 @dataclass(frozen=True)
@@ -207,9 +208,27 @@ class Preparation:
         return _load_tensors(file)
 
     def _open_store(self, extractor: FeatureExtractor) -> FeatureStore:
-        size = self.data.image_size
-        folder = self.cache / "features" / _key(self._metadata(extractor))
-        return FeatureStore(folder, len(self.data.catalog.names), extractor.layout(size, size).size)
+        """The store of these features: its own, or part of a complete one that holds further layers."""
+        metadata = self._metadata(extractor)
+        layout = extractor.layout(self.data.image_size, self.data.image_size)
+        n_images = len(self.data.catalog.names)
+        store = FeatureStore(self.cache / "features" / _key(metadata), n_images, layout.size)
+        description = store.folder / DESCRIPTION
+        if not description.exists():
+            description.write_text(json.dumps({"metadata": metadata, "shapes": dict(layout.shapes)}))
+        if store.n_done:
+            return store
+        return next(self._wider_stores(metadata, n_images), store)
+
+    def _wider_stores(self, metadata: Mapping[str, str], n_images: int) -> Iterator[FeatureStore]:
+        layers = metadata["layers"].split(",")
+        for path in sorted((self.cache / "features").glob(f"*/{DESCRIPTION}")):
+            described = json.loads(path.read_text())
+            layout = FeatureLayout(described["shapes"])
+            if described["metadata"] | {"layers": metadata["layers"]} == metadata and set(layers) < set(layout.shapes):
+                store = FeatureStore(path.parent, n_images, layout.size, layout.columns(layers))
+                if store.complete:
+                    yield store
 
     def _store(self, extractor: FeatureExtractor) -> FeatureStore:
         store = self._open_store(extractor)

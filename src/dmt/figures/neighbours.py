@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Rectangle
 from PIL import Image
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
@@ -20,6 +21,8 @@ from dmt.figures.figure import drawn, labelled
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Record, Report
 from dmt.traversal import check_budget
+
+SHOWN_ENLARGED = 12  # pictures at least in the enlarged part
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class NeighboursAlongThePath:
         rows += [[to_pixels(image.after) for image in edit.images] for edit in edits.values()]
         grid = labelled_grid(rows, list(path), last.data.inputs)
         everyone = [image for name, edit in edits.items() for image in labelled(edit.images, name)]
-        pictures = {"figure": self._picture(path, crowds["others"], task.title), "path": grid}
+        pictures = {"figure": self._picture(path, crowds["used"], task.title), "path": grid}
         rises = [self._rise(path, crowd) for crowd in crowds.values()]
         per_image = [
             {"image": name, **_prefixed(dict(zip(crowds, of_image, strict=True)))}
@@ -132,9 +135,12 @@ class NeighboursAlongThePath:
         canvas = Canvas(figsize=(12, 5.5))
         whole, part = canvas.subplots(1, 2)
         for axes in (whole, part):
-            _draw_path(axes, points, crowd.of_target[shown], way, list(path))
-        center, reach = way.mean(axis=0), 1.5 * max(np.ptp(way, axis=0).max(), 1e-3)
-        part.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] - reach, center[1] + reach))
+            _draw_path(axes, points, crowd.of_target[shown], way)
+        for place, label in zip(way, path, strict=True):
+            part.annotate(label, place, fontsize=8, xytext=(5, 5), textcoords="offset points", annotation_clip=True)
+        corner, side = _square_around(way, points)
+        part.set(xlim=(corner[0], corner[0] + side), ylim=(corner[1], corner[1] + side))
+        whole.add_patch(Rectangle(corner, side, side, fill=False, linestyle=":"))
         whole.legend(fontsize=8)
         whole.set_title(f"t-SNE in z: {title}")
         part.set_title("enlarged")
@@ -145,11 +151,18 @@ def _prefixed(groups: Mapping[str, Record]) -> Record:
     return {f"{name}_{key}": value for name, group in groups.items() for key, value in group.items()}
 
 
-def _draw_path(axes: Axes, points: np.ndarray, of_target: np.ndarray, way: np.ndarray, labels: Sequence[str]) -> None:
+def _square_around(way: np.ndarray, points: np.ndarray) -> tuple[tuple[float, float], float]:
+    """Lower left corner and side of a square that holds the way and some of the points."""
+    center = way.mean(axis=0)
+    nearest = np.sort(np.abs(points - center).max(axis=1))[:SHOWN_ENLARGED]
+    reach = 1.1 * max(np.abs(way - center).max(), nearest[-1])
+    return (center[0] - reach, center[1] - reach), 2 * reach
+
+
+def _draw_path(axes: Axes, points: np.ndarray, of_target: np.ndarray, way: np.ndarray) -> None:
     axes.scatter(points[~of_target, 0], points[~of_target, 1], s=20, color="tab:blue", label="source")
     axes.scatter(points[of_target, 0], points[of_target, 1], s=20, color="tab:red", marker="^", label="target")
+    axes.plot(*way.T, color="black", marker=".", markersize=5, linewidth=1, label="path of an edit")
     for begin, end in pairwise(way):
-        axes.annotate("", end, begin, arrowprops={"arrowstyle": "->", "color": "black", "lw": 1.5})
-    for place, label in zip(way, labels, strict=True):
-        axes.annotate(label, place, fontsize=8, xytext=(4, 4), textcoords="offset points", annotation_clip=True)
+        axes.annotate("", end, begin, arrowprops={"arrowstyle": "->", "color": "black", "shrinkA": 0, "shrinkB": 0})
     axes.set(xticks=[], yticks=[])
