@@ -11,7 +11,7 @@ from dmt.backbones import LayeredNetwork
 from dmt.data import AttributeSplits, Folder, read_image
 from dmt.errors import UserError
 from dmt.features import FeatureExtractor
-from dmt.manifolds import IncrementalPCA
+from dmt.manifolds import ExactPCA, IncrementalPCA
 from dmt.preparation import Preparation
 
 N_IMAGES, SIZE = 23, 12
@@ -349,14 +349,14 @@ def test_the_saved_manifold_holds_plain_tensors_and_the_scales_it_was_fitted_wit
 def test_features_of_some_layers_are_read_from_those_of_more(world, layer):
     world.preparation().manifold(IncrementalPCA(3))
     looked_at = world.looked_at
-    prepared = world.preparation(layers=[layer]).manifold(IncrementalPCA(3))
+    prepared = world.preparation(layers=[layer]).manifold(ExactPCA(3))
     assert world.looked_at == looked_at
     both = world.features()
     n_low = both.shape[1] - FeatureExtractor(world.network(), ["high"]).layout(SIZE, SIZE).size
     own = both[:, :n_low] if layer == "low" else both[:, n_low:]
     reference = PCA(3).fit(own)
     np.testing.assert_allclose(prepared.manifold.mean, reference.mean_, atol=2e-3)
-    np.testing.assert_allclose(prepared.manifold.explained_variance, reference.explained_variance_, rtol=5e-2)
+    np.testing.assert_allclose(prepared.manifold.explained_variance, reference.explained_variance_, rtol=5e-3)
 
 
 def test_features_of_some_layers_are_not_read_from_an_incomplete_store(world):
