@@ -33,15 +33,19 @@ def faces(data_dir, tmp_path_factory):
 
 
 def edit(folder, options):
+    return report(folder, ["manifold.n_components=200", *options]).images
+
+
+def report(folder, options):
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose("traverse", overrides=["logger=none", "progress=false", "manifold.n_components=200", *options])
+        cfg = compose("traverse", overrides=["logger=none", "progress=false", *options])
     with open_dict(cfg):
         cfg.output_dir = str(folder)
-    return cli.traverse(cfg).images
+    return cli.traverse(cfg)
 
 
-@pytest.mark.parametrize(("backbone", "budget"), [("vgg19_distilled", 0.15), ("vgg19_hybrid", 0.25)])
+@pytest.mark.parametrize(("backbone", "budget"), [("vgg19_distilled", 0.1), ("vgg19_hybrid", 0.1)])
 def test_smiling_people_frown_and_stay_themselves(backbone, budget, faces, weights_dir, tmp_path):
     images = edit(tmp_path, [f"backbone={backbone}", "task=frowning", f"lambda={budget}", "n_images=4", *faces])
     expression = OnnxJudge(weights_dir / "judge_expression.onnx", crop=0.52)
@@ -91,3 +95,61 @@ def test_a_result_table_can_be_read_back(faces, tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
     assert {"witness_before", "witness_after", "delta", "shrinkage", "psnr", "ssim", "seconds"} <= set(rows[0])
+
+
+FEW = ["manifold.n_components=100", "n_images=2", "figure.budgets=[.inf,0.15]"]
+FIGURES = {
+    "fig1_tour": (["manifold.n_components=100", "images=[Harrison_Ford_0001]", "lambda=0.1"], {"figure", "map"}),
+    "fig3_regularization": (["manifold.n_components=100", "n_images=1"], {"figure"}),
+    "fig6_lambda": ([*FEW, "task=frowning"], {"figure"}),
+    "fig7_tsne": ([*FEW, "task=frowning", "data.set_size=80", "figure.each=20", "figure.crowd=40"], {"figure", "path"}),
+    "fig5_colorize": (
+        ["n_images=2", "task.source_size=40", "task.target_size=80", "task.spare=20", "figure.samples=20"],
+        {"figure"},
+    ),
+}
+
+
+@pytest.mark.parametrize("experiment", FIGURES)
+def test_every_figure_of_real_faces(experiment, faces, weights_dir, tmp_path):
+    options, pictures = FIGURES[experiment]
+    with_judges = ["backbone=vgg19_distilled", f"weights_dir={weights_dir}", "judges=faces"]
+    made = report(tmp_path, [f"experiment={experiment}", *with_judges, *faces, *options])
+    assert set(made.pictures) == pictures
+    assert all((tmp_path / f"{name}.png").exists() for name in pictures)
+    assert all((tmp_path / f"{name}.csv").exists() for name in ["results", *made.tables])
+    for image in made.images:
+        assert 0 <= image.record["happy_after"] <= 1
+        assert 0 < image.record["age_after"] < 100
+        assert -1 <= image.record["identity"] <= 1
+
+
+def test_people_towards_one_person(faces, tmp_path, data_dir):
+    file = Path(faces[1].removeprefix("data.catalog.attributes="))
+    groups = LFW(data_dir / "lfw", file).groups
+    person = max(set(groups), key=groups.count)
+    options = [
+        "experiment=fig4_person",
+        f"person={person.replace('_', ' ')}",
+        "task.least=2",
+        "manifold.n_components=100",
+    ]
+    made = report(tmp_path, ["backbone=vgg19_distilled", "n_images=2", *options, *faces])
+    assert len(made.images) == 2
+    for image in made.images:
+        assert image.record["witness_after"] < image.record["witness_before"]
+        assert not image.name.startswith(person)
+
+
+def test_lambda_by_the_judge_makes_people_stop_smiling(faces, weights_dir, tmp_path):
+    judge = [
+        "judges=faces",
+        f"weights_dir={weights_dir}",
+        "lambda=auto",
+        "auto=judge",
+        "auto.trials=5",
+        "auto.lowest=0.03",
+    ]
+    images = edit(tmp_path, ["backbone=vgg19_distilled", "task=frowning", "n_images=2", *judge, *faces])
+    assert all(image.record["happy_after"] < 0.5 for image in images)
+    assert all(image.record["inversions"] == 6 for image in images)
