@@ -17,7 +17,7 @@ FLOORS = [
     {"data", "judges", "metrics", "budget_rules"},
     {"modules", "transfer"},
     {"preparation", "reporting", "grounds"},
-    {"editing"},
+    {"editing", "budget_choices"},
     {"figures"},
     {"cli"},
 ]

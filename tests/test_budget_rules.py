@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -125,7 +126,9 @@ def test_for_a_classifier_on_a_straight_way_lambda_has_a_closed_form():
 
     difference = target.mean(0) - source.mean(0)
     gained = logits(z0 + difference) - logits(z0)
-    expected = gained / (2 * (np.median(logits(target)) - logits(z0)))
+    untrained = make_pipeline(StandardScaler(), regression)
+    held_out = cross_val_predict(untrained, points, [0] * 30 + [1] * 41, cv=5, method="decision_function")
+    expected = gained / (2 * (np.median(held_out[30:]) - logits(z0)))
     rule = TypicalOfTarget(of="classifier", lowest=0.01, highest=100, steps=40)
     budgets = found(rule, z0, [Witness(RBF(), source, target)] * 4, STRAIGHT)
     np.testing.assert_allclose(budgets, expected, rtol=1e-3)

@@ -196,7 +196,7 @@ def test_the_search_says_nothing_and_leaves_optunas_logging_and_torchs_generator
 def test_without_optuna_the_error_says_what_to_install(monkeypatch):
     for name in ("optuna", "optuna.distributions"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"pip install 'dmt\[auto\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[auto\]'"):
         bayesian_budgets(graded([0.4]), 1, LOW, HIGH)
 
 
@@ -210,7 +210,7 @@ def never(budgets):
     [(0, 1), (-1, 1), (1, 1), (2, 1), (0.1, math.inf), (math.nan, 1), ("0.1", 1), (0.1, None), (0.1, True)],
 )
 def test_an_interval_that_is_none_is_a_user_error(search, low, high):
-    with pytest.raises(UserError, match=f"0 < low < high, got low={low} and high={high}; for example"):
+    with pytest.raises(UserError, match=f"above 0, the first below the second, got {low} and {high}; for example"):
         search(never, 1, low, high)
 
 

@@ -12,8 +12,9 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from dmt import cli
+from dmt.budget_choices import FixedBudget
 from dmt.data import ClassTask, ColorizeTask, to_pixels
-from dmt.editing import Editor, FixedBudget
+from dmt.editing import Editor
 from dmt.errors import UserError
 from dmt.figures import (
     Colorization,
@@ -71,7 +72,7 @@ def test_lambda_rows_refuse_what_is_no_lambda(editor):
 def test_regularization_columns_say_what_each_term_costs(editor):
     choices = {"none": {}, "tv": {"tv": TotalVariation(5.0, of="image")}}
     report = RegularizationColumns(choices)(editor, THREE_TO_EIGHT, [], 2)
-    terms = report.tables["objective"]
+    terms = report.tables["objective_terms"]
     assert [row["edit"] for row in terms] == ["none", "none", "tv", "tv"]
     for row in terms:
         parts = [value for key, value in row.items() if key.startswith("objective_")]

@@ -1,6 +1,5 @@
 import csv
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from dmt.reporting.sweep import summarize_sweep
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
-def leave_run(folder: Path, records: list[dict], colours: dict[str, tuple], input_colour=BLUE, size=96, age=0) -> None:
+def leave_run(folder: Path, records: list[dict], colours: dict[str, tuple], input_colour=BLUE, size=96) -> None:
     (folder / "inputs").mkdir(parents=True)
     for record in records:
         Image.new("RGB", (size, size), colours[record["image"]]).save(folder / f"{record['image']}.png")
@@ -20,7 +19,6 @@ def leave_run(folder: Path, records: list[dict], colours: dict[str, tuple], inpu
         record |= {"file": f"{record['image']}.png", "input_file": f"inputs/{record['image']}.png"}
     file = folder / "results.json"
     file.write_text(json.dumps({"images": records, "settings": {}}))
-    os.utime(file, (age, age))
 
 
 def pixels(image: Image.Image) -> set[tuple]:
@@ -29,18 +27,17 @@ def pixels(image: Image.Image) -> set[tuple]:
 
 def test_a_sweep_becomes_one_grid_and_one_table(tmp_path):
     leave_run(
-        tmp_path / "a=1,b=x", [{"image": "p", "psnr": 10.0}, {"image": "q", "psnr": 20.0}], {"p": RED, "q": RED}, age=2
+        tmp_path / "1,a=1,b=x", [{"image": "p", "psnr": 10.0}, {"image": "q", "psnr": 20.0}], {"p": RED, "q": RED}
     )
     leave_run(
-        tmp_path / "a=2,b=x",
+        tmp_path / "0,a=2,b=x",
         [{"image": "p", "psnr": 30.0}, {"image": "q", "psnr": 50.0}],
         {"p": GREEN, "q": RED},
-        age=1,
     )
     summary = summarize_sweep(tmp_path)
     with (tmp_path / "sweep.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert rows == [{"a": "2", "psnr": "40.0"}, {"a": "1", "psnr": "15.0"}]  # in the order in which they ended
+    assert rows == [{"a": "2", "psnr": "40.0"}, {"a": "1", "psnr": "15.0"}]  # in the order of the runs
     assert {RED, GREEN, BLUE} <= pixels(summary.grid)
     grid = np.asarray(Image.open(tmp_path / "sweep.png"))
     np.testing.assert_array_equal(grid, np.asarray(summary.grid))
@@ -50,20 +47,20 @@ def test_a_sweep_becomes_one_grid_and_one_table(tmp_path):
 
 def test_lists_in_options_are_kept_whole(tmp_path):
     for value, colour in (("[x,y]", RED), ("[z]", GREEN)):
-        leave_run(tmp_path / f"images={value},lambda=0.5", [{"image": "p", "psnr": 1.0}], {"p": colour})
+        leave_run(tmp_path / f"{len(value)},images={value},lambda=0.5", [{"image": "p", "psnr": 1.0}], {"p": colour})
     assert {row["images"] for row in summarize_sweep(tmp_path).rows} == {"[x,y]", "[z]"}
 
 
 def test_runs_of_different_pictures_leave_gaps(tmp_path):
-    leave_run(tmp_path / "task=a", [{"image": "p", "psnr": 1.0}], {"p": RED})
-    leave_run(tmp_path / "task=b", [{"image": "q", "psnr": 1.0}], {"q": GREEN})
+    leave_run(tmp_path / "0,task=a", [{"image": "p", "psnr": 1.0}], {"p": RED})
+    leave_run(tmp_path / "1,task=b", [{"image": "q", "psnr": 1.0}], {"q": GREEN})
     grid = np.asarray(summarize_sweep(tmp_path).grid)
     assert [(grid == colour).all(axis=2).sum() for colour in (RED, GREEN, BLUE)] == [96 * 96, 96 * 96, 2 * 96 * 96]
 
 
 def test_runs_of_different_sizes_are_brought_to_one(tmp_path):
-    leave_run(tmp_path / "size=96", [{"image": "p", "psnr": 1.0}], {"p": RED}, size=96)
-    leave_run(tmp_path / "size=192", [{"image": "p", "psnr": 1.0}], {"p": GREEN}, size=192)
+    leave_run(tmp_path / "0,size=96", [{"image": "p", "psnr": 1.0}], {"p": RED}, size=96)
+    leave_run(tmp_path / "1,size=192", [{"image": "p", "psnr": 1.0}], {"p": GREEN}, size=192)
     grid = np.asarray(summarize_sweep(tmp_path).grid)
     assert [(grid == colour).all(axis=2).sum() for colour in (RED, GREEN)] == [192 * 192, 192 * 192]
 
@@ -71,6 +68,12 @@ def test_runs_of_different_sizes_are_brought_to_one(tmp_path):
 @pytest.mark.parametrize("runs", [0, 1])
 def test_fewer_than_two_runs_are_no_sweep(tmp_path, runs):
     for number in range(runs):
-        leave_run(tmp_path / f"a={number}", [{"image": "p", "psnr": 1.0}], {"p": RED})
+        leave_run(tmp_path / f"{number},a={number}", [{"image": "p", "psnr": 1.0}], {"p": RED})
     assert summarize_sweep(tmp_path) is None
     assert not (tmp_path / "sweep.png").exists()
+
+
+def test_runs_whose_options_are_left_out_of_their_names_are_told_apart_by_number(tmp_path):
+    for number, colour in enumerate((RED, GREEN)):
+        leave_run(tmp_path / f"{number},", [{"image": "p", "psnr": float(number)}], {"p": colour})
+    assert [(row["run"], row["psnr"]) for row in summarize_sweep(tmp_path).rows] == [("0", 0.0), ("1", 1.0)]

@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dmt.budgets import largest_crossing_budgets
-from dmt.errors import UserError
-from dmt.probe import fit_probe
+from dmt.budgets import largest_crossing_budgets, require_range
+from dmt.errors import UserError, require_whole_number
+from dmt.probe import fit_probe, held_out_logits
 from dmt.traversal import Walk, traverse
 from dmt.witness import Witness
 
@@ -65,6 +65,8 @@ class TypicalOfTarget:
     def __post_init__(self) -> None:
         if self.of not in ("witness", "classifier"):
             raise UserError(f"auto.of must be witness or classifier, got {self.of!r}")
+        require_range("auto.lowest", self.lowest, "auto.highest", self.highest)
+        require_whole_number("auto.steps", self.steps, "a whole number above 0", least=1)
 
     def __call__(self, indices: Sequence[int], z0: Tensor, witnesses: Sequence[Witness], walk: Walk) -> Tensor:
         distinct = {id(witness): witness for witness in witnesses}
@@ -88,5 +90,5 @@ class TypicalOfTarget:
             typical = witness.at_target().median()
             return lambda z: typical - witness(z)
         probe = fit_probe(witness.source, witness.target)
-        median = probe(witness.target).median()
+        median = held_out_logits(witness.source, witness.target)[len(witness.source) :].median()
         return lambda z: probe(z) - median

@@ -71,13 +71,15 @@ def largest_crossing_budgets(
     Raises:
         UserError: not 0 < low < high < infinity, or ``steps`` is no whole number above 0.
     """
-    _check_interval(low, high)
+    require_range("low", low, "high", high)
     require_whole_number("steps", steps, "a whole number above 0, for example 12", least=1)
     budgets = torch.full((n_images,), float(low), dtype=torch.float64)
     too_high = torch.full_like(budgets, float(high))
     found = torch.zeros(n_images, dtype=torch.bool)
     evaluations = 0
-    for scanned in torch.logspace(math.log10(high), math.log10(low), scan + 1, dtype=torch.float64).clamp(low, high):
+    scan_points = torch.logspace(math.log10(high), math.log10(low), scan + 1, dtype=torch.float64)
+    scan_points[0], scan_points[-1] = high, low  # without rounding
+    for scanned in scan_points:
         hit = reached(scanned.expand(n_images)).cpu() & ~found
         found |= hit
         budgets = torch.where(hit, scanned, budgets)
@@ -131,12 +133,12 @@ def bayesian_budgets(
     Raises:
         UserError: not 0 < low < high < infinity, ``trials`` is no whole number above 0, or Optuna is not installed.
     """
-    _check_interval(low, high)
+    require_range("low", low, "high", high)
     require_whole_number("trials", trials, "a whole number above 0, for example 8", least=1)
     try:
         from optuna.distributions import BaseDistribution, FloatDistribution
     except ImportError as error:
-        raise UserError("a Bayesian search for lambda needs Optuna: pip install 'dmt[auto]'") from error
+        raise UserError("a Bayesian search for lambda needs Optuna: pip install -e '.[auto]'") from error
     space: dict[str, BaseDistribution] = {"budget": FloatDistribution(low, high, log=True)}
     starts = [float(low), math.sqrt(low) * math.sqrt(high), float(high)]
     history: list[list[Trial]] = [[] for _ in range(n_images)]
@@ -187,9 +189,10 @@ def _violation_then_cost(trial: Trial) -> tuple[float, float]:
     return max(trial.violation, 0.0), trial.cost
 
 
-def _check_interval(low: object, high: object) -> None:
+def require_range(low_name: str, low: object, high_name: str, high: object) -> None:
+    """Raise a ``UserError`` unless ``0 < low < high``, both finite numbers; the names are those of the settings."""
     if not (is_number(low) and is_number(high) and 0 < low < high < math.inf):
         raise UserError(
-            f"low and high must be numbers with 0 < low < high, got low={low} and high={high}; "
-            "for example low=0.03 and high=3"
+            f"{low_name} and {high_name} must be numbers above 0, the first below the second, got {low} and {high}; "
+            f"for example {low_name}=0.03 {high_name}=3"
         )

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 import sys
 import time
 import warnings
@@ -21,13 +22,15 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from dmt.budget_choices import BudgetChoice, FixedBudget
 from dmt.data import AttributeSplits
-from dmt.editing import BudgetChoice, Editor, FixedBudget
+from dmt.editing import Editor
 from dmt.errors import UserError, require_whole_number
 from dmt.grounds import CatalogGrounds, Grounds, SetGrounds
 from dmt.manifolds import Span
 from dmt.modules import TraversalModule
 from dmt.preparation import Preparation, Prepared
+from dmt.reporting.animation import require_writer
 from dmt.reporting.loggers import finish, log_report
 from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, mean_record, text_table, write_report
@@ -132,12 +135,6 @@ def _budget(cfg: DictConfig) -> BudgetChoice:
 def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
     splits = partial(instantiate(cfg.data, _partial_=True), seed=cfg.seed)
     method = instantiate(cfg.method)
-    if cfg.output.animation not in ("none", "gif", "mp4"):
-        raise UserError(f"output.animation must be none, gif or mp4, got {cfg.output.animation}")
-    if cfg.output.animation != "none":
-        if not issubclass(method.func, TraversalModule):
-            raise UserError(f"output.animation={cfg.output.animation} needs a walk: method=dmt or method=linear")
-        method = partial(method, frames=cfg.output.frames)
     return Editor(
         splits,
         _grounds(cfg, _preparation(cfg, splits(task=None))),
@@ -151,19 +148,39 @@ def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
         _trainer(cfg),
         instantiate(cfg.judges, _convert_="all"),
         bar if cfg.progress else None,
+        _frames(cfg, method),
     )
+
+
+def _frames(cfg: DictConfig, method: Any) -> int:
+    kind, count = cfg.output.animation, cfg.output.frames
+    if kind == "none":
+        return 0
+    if kind not in ("gif", "mp4"):
+        raise UserError(f"output.animation must be none, gif or mp4, got {kind}")
+    if not issubclass(method.func, TraversalModule):
+        raise UserError(f"output.animation={kind} needs a walk: method=dmt or method=linear")
+    if OmegaConf.select(cfg, "method.walk.alpha") is not None:
+        raise UserError(f"output.animation={kind} shows the way as lambda falls; leave method.walk.alpha=null")
+    require_whole_number("output.frames", count, "a whole number, 0 or more", least=0)
+    require_writer(kind)
+    return count
 
 
 def _grounds(cfg: DictConfig, preparation: Preparation) -> Grounds:
     empty = instantiate(cfg.manifold)
     if isinstance(empty, Span):
+        if cfg.manifold_path is not None:
+            raise UserError("manifold=span is fitted anew for every edit; leave manifold_path=null")
         return SetGrounds(preparation, empty.z_score)
     return CatalogGrounds(preparation, empty, cfg.manifold_path)
 
 
 def _begin(cfg: DictConfig) -> Path:
     """Seed, quieten what talks too much, make the output folder and put the resolved configuration there."""
-    if cfg.seed is not None:
+    if cfg.seed is None:
+        cfg.seed = random.randrange(2**32)
+    else:
         require_whole_number("seed", cfg.seed, "null or a whole number from 0 to 4294967295", 0, 2**32 - 1)
     if cfg.threads is not None:
         require_whole_number("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
@@ -226,9 +243,10 @@ def _say(report: Report, folder: Path) -> None:
     log.info("%-28s %s  converged", "image", " ".join(f"{column:>14}" for column in columns))
     for image in report.images:
         numbers = " ".join(f"{float(image.record[column]):14.4g}" for column in columns)
-        log.info("%-28s %s  %s", Path(image.name).stem[:28], numbers, image.record["stopped"])
-    means = mean_record(report.images)
-    log.info("%-28s %s", "mean", " ".join(f"{means.get(column, float('inf')):14.4g}" for column in columns))
+        log.info("%-28s %s  %s %s", Path(image.name).stem[:28], numbers, image.record["stopped"], image.edit)
+    if not report.is_of_many_edits:
+        means = mean_record(report.images)
+        log.info("%-28s %s", "mean", " ".join(f"{means.get(column, float('inf')):14.4g}" for column in columns))
     for name, rows in report.tables.items():
         log.info("\n%s\n%s", name, text_table(rows))
     shown = ", ".join(f"{name}.png" for name in report.pictures)

@@ -2,17 +2,17 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, cast
+from dataclasses import dataclass, replace
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from dmt.budget_rules import BudgetRule, GivenBudgets, TypicalOfTarget
-from dmt.budgets import bayesian_budgets
+from dmt.budget_choices import BudgetChoice
+from dmt.budget_rules import GivenBudgets
 from dmt.data import AttributeSplits, ImageBatch, Selection, Sets, Task
-from dmt.errors import UserError, nearest_name
 from dmt.grounds import Ground, Grounds
 from dmt.judges import Judge
 from dmt.kernels import Kernel
@@ -24,106 +24,6 @@ from dmt.solvers import LBFGS, Progress
 from dmt.witness import Witness
 
 log = logging.getLogger(__name__)
-
-
-class BudgetChoice(Protocol):
-    """A way to choose lambda'."""
-
-    @property
-    def title(self) -> str:
-        """The choice in a few words."""
-
-    def rule(self, n_images: int, try_out: Callable[[Tensor], list[EditedImage]]) -> tuple[BudgetRule, int]:
-        """The rule for n inputs, given what edits them with budgets ``(n,)``; and how many edits that took."""
-
-
-@dataclass(frozen=True)
-class FixedBudget:
-    """One lambda' for every image.
-
-    Args:
-        value: above 0, or infinite: then the input comes back.
-    """
-
-    value: float
-
-    @property
-    def title(self) -> str:
-        return f"lambda' {self.value:g}"
-
-    def rule(self, n_images: int, try_out: Callable[[Tensor], list[EditedImage]]) -> tuple[BudgetRule, int]:
-        return GivenBudgets(torch.full((n_images,), self.value, dtype=torch.float64)), 0
-
-
-@dataclass(frozen=True)
-class TypicalBudget(TypicalOfTarget):
-    """The largest lambda' that takes an image to the target's typical value in z; see ``TypicalOfTarget``."""
-
-    @property
-    def title(self) -> str:
-        return f"lambda' by the {self.of}"
-
-    def rule(self, n_images: int, try_out: Callable[[Tensor], list[EditedImage]]) -> tuple[BudgetRule, int]:
-        return self, 0
-
-
-@dataclass(frozen=True)
-class JudgedBudget:
-    """For each image the lambda' of the least change that convinces a judge, by constrained Bayesian optimisation.
-
-    Gardner et al., ICML 2014; Gelbart et al., UAI 2014; the paper, footnote 1. Every trial edits all inputs.
-
-    Args:
-        judge: the name of a judge.
-        threshold: what the judge says of a result must lie beyond it.
-        beyond: ``above`` or ``below`` the threshold.
-        lowest: the smallest lambda' that is tried.
-        highest: the largest.
-        trials: edits.
-        seed: of the search.
-
-    Raises:
-        UserError: ``beyond`` is neither.
-    """
-
-    judge: str
-    threshold: float = 0.5
-    beyond: str = "above"
-    lowest: float = 0.1
-    highest: float = 1.0
-    trials: int = 8
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.beyond not in ("above", "below"):
-            raise UserError(f"auto.beyond must be above or below, got {self.beyond!r}")
-
-    @property
-    def title(self) -> str:
-        return f"lambda' by the judge of {self.judge}"
-
-    def rule(self, n_images: int, try_out: Callable[[Tensor], list[EditedImage]]) -> tuple[BudgetRule, int]:
-        sign = 1 if self.beyond == "above" else -1
-
-        def evaluate(budgets: list[float]) -> list[tuple[float, float]]:
-            images = try_out(torch.tensor(budgets, dtype=torch.float64))
-            column = f"{self.judge}_after"
-            if column not in images[0].record:
-                known = [name.removesuffix("_after") for name in images[0].record if name.endswith("_after")]
-                raise UserError(
-                    f"auto=judge needs a judge {self.judge!r} that gives a number{nearest_name(self.judge, known)}; "
-                    "add judges=faces, or choose auto=witness"
-                )
-            return [
-                (float(image.record["change"]), sign * (self.threshold - float(image.record[column])))
-                for image in images
-            ]
-
-        search = bayesian_budgets(evaluate, n_images, self.lowest, self.highest, self.trials, self.seed)
-        unconvinced = search.reached.count(False)
-        if unconvinced:
-            log.warning("lambda=auto: %d of %d images convinced the judge at no lambda tried", unconvinced, n_images)
-        return GivenBudgets(search.budgets), search.evaluations
 
 
 @dataclass(frozen=True)
@@ -172,6 +72,7 @@ class Editor:
         trainer: makes a trainer.
         judges: name -> judge of the results.
         on_progress: told about the inversion after every iteration.
+        frames: pictures between input and result.
     """
 
     splits: Callable[..., AttributeSplits]
@@ -186,6 +87,7 @@ class Editor:
     trainer: Callable[..., pl.Trainer]
     judges: Mapping[str, Judge]
     on_progress: Callable[[ImageBatch, Progress], None] | None = None
+    frames: int = 0
 
     def edit(self, task: Task, images: Sequence[str] = (), n_images: int = 8) -> Edit:
         """Edit some pictures.
@@ -198,25 +100,29 @@ class Editor:
         Raises:
             UserError: whatever a user asked for that cannot be.
         """
+        self.budget.require(self.judges)
         data = self.splits(task=task, images=list(images), n_images=n_images)
         ground = self.grounds(data)
-        title = f"{task.title}\n{self.budget.title}"
         log.info("%s: %d source and %d target images; editing %d", task.title, *_sizes(data), len(data.inputs))
 
         self._require_memory(data, ground)
 
-        def run(rule: BudgetRule) -> list[EditedBatch]:
-            module = self.method(self._tools(data, ground, rule))
+        tools = self._tools(data, ground)
+
+        def run(module: EditModule) -> list[EditedBatch]:
             trainer = self.trainer(inference_mode=False, enable_progress_bar=False)
             return cast(list[EditedBatch], trainer.predict(module, data.predict_dataloader()))
 
-        def results(batches: list[EditedBatch]) -> list[EditedImage]:
+        def try_out(budgets: Tensor) -> list[EditedImage]:
+            batches = run(self.method(replace(tools, budgets=GivenBudgets(budgets), frames=0)))
             return judged(edited_images(batches), self.judges)
 
-        rule, n_tried = self.budget.rule(len(data.inputs), lambda budgets: results(run(GivenBudgets(budgets))))
-        batches = run(rule)
-        edited = [image.with_columns(inversions=n_tried + 1) for image in results(batches)]
-        return Edit(title, edited, data, ground, batches)
+        rule, n_tried = self.budget.rule(len(data.inputs), try_out)
+        module = self.method(replace(tools, budgets=rule))
+        batches = run(module)
+        images_made = judged(edited_images(batches), self.judges)
+        edited = [image.with_columns(inversions=n_tried + 1) for image in images_made]
+        return Edit(f"{task.title}\n{module.how(self.budget.title)}", edited, data, ground, batches)
 
     def _require_memory(self, data: AttributeSplits, ground: Ground) -> None:
         penalized = [layer for penalty in self.regularizers.values() for layer in penalty.layers]
@@ -226,7 +132,7 @@ class Editor:
         remedy = f"set data.edit_batch_size below {batch_size}" if batch_size > 1 else "set data.image_size lower"
         require_memory(needed, self.trainer().strategy.root_device, remedy)
 
-    def _tools(self, data: AttributeSplits, ground: Ground, rule: BudgetRule) -> EditTools:
+    def _tools(self, data: AttributeSplits, ground: Ground) -> EditTools:
         assert data.task is not None
         view = data.task.source_view
         made: dict[int, Contrast] = {}
@@ -239,20 +145,24 @@ class Editor:
                     made[id(sets)] = Contrast(sets, self._witness(sets, ground))
             return [made[id(sets)] for sets in chosen]
 
+        means: dict[int, tuple[Tensor, Tensor]] = {}
+
         def mean_pictures(sets: Sets) -> tuple[Tensor, Tensor]:
-            loaders = data.some_dataloader(sets.source.tolist(), view), data.some_dataloader(sets.target.tolist())
-            source, target = (torch.cat([batch.images for batch in loader]).mean(dim=0) for loader in loaders)
-            return source, target
+            if id(sets) not in means:
+                source = _mean_picture(data.some_dataloader(sets.source.tolist(), view))
+                means[id(sets)] = source, _mean_picture(data.some_dataloader(sets.target.tolist()))
+            return means[id(sets)]
 
         return EditTools(
             ground.extractor,
             ground.manifold,
             contrasts,
             mean_pictures,
-            rule,
+            GivenBudgets(torch.zeros(0)),
             self.regularizers,
             self.pixel_solver,
             self.on_progress,
+            self.frames,
         )
 
     def _witness(self, sets: Sets, ground: Ground) -> Witness:
@@ -265,6 +175,12 @@ class Editor:
 
 def _sizes(data: AttributeSplits) -> tuple[int, int]:
     return len(data.source), len(data.target)
+
+
+def _mean_picture(loader: DataLoader) -> Tensor:
+    """``(3, H, W)``, over the pictures that decode."""
+    sums = [(batch.images.sum(dim=0), len(batch.images)) for batch in loader if len(batch.images)]
+    return sum((total for total, _ in sums), torch.zeros(())) / sum(count for _, count in sums)
 
 
 def _present(points: Tensor) -> Tensor:

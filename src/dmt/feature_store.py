@@ -70,7 +70,8 @@ class FeatureStore:
         rows = np.fromfile(self._rows_path, np.float16, count, offset=start * self._row_bytes)
         kept = [index for index in range(start, stop) if index not in self.broken]
         rows = rows.reshape(-1, self.size)
-        features = torch.from_numpy(np.concatenate([rows[:, part] for part in self.columns], axis=1))
+        wanted = [rows[:, part] for part in self.columns]
+        features = torch.from_numpy(wanted[0] if len(wanted) == 1 else np.concatenate(wanted, axis=1))
         if len(kept) < stop - start:
             features = features[[index - start for index in kept]]
         return features.float(), kept

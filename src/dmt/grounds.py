@@ -66,14 +66,19 @@ class CatalogGrounds:
         source_points = self._codes
         if data.task is not None and data.task.source_view is not None:
             source_points = torch.full_like(self._codes, torch.nan)
-            made = self.preparation.some_features(self.prepared.extractor, data.source, data.task.source_view)
-            for features, positions in made:
+
+            def place(features: Tensor, positions: list[int]) -> None:
                 source_points[positions] = self.prepared.manifold.encode(features).cpu()
+
+            self.preparation.some_features(self.prepared.extractor, data.source, place, data.task.source_view)
         return Ground(self.prepared.extractor, self.prepared.manifold, source_points, self._codes)
 
 
 class SetGrounds:
     """For each edit the span of its own two sets and inputs (the paper's third version, March 2016).
+
+    Only the pictures of the most confident sets have coordinates, so that other selections choose among these. The last
+    ground is kept, for edits that differ in nothing that it depends on.
 
     Args:
         preparation: computes features and finds those that are kept.
@@ -83,23 +88,34 @@ class SetGrounds:
     def __init__(self, preparation: Preparation, z_score: bool = False):
         self.preparation = preparation
         self.z_score = z_score
+        self._last: tuple[str, Ground] | None = None
 
     def __call__(self, data: AttributeSplits) -> Ground:
+        key = repr((data.source.tolist(), data.target.tolist(), data.inputs, data.task))
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._fitted(data)
+        return self._last[1]
+
+    def _fitted(self, data: AttributeSplits) -> Ground:
         extractor = self.preparation.extractor()
-        view = data.task.source_view if data.task is not None else None
         span = Span(self.z_score)
-        sides: list[list[int]] = []
-        for side, made in ((data.source, view), (data.target, None)):
-            sides.append([])
-            for features, positions in self.preparation.some_features(extractor, side, made):
-                span.partial_fit(features)
-                sides[-1] += positions
-        for features, _ in self.preparation.features_of(extractor, data.predict_dataloader()):
+        rows: list[int] = []
+
+        def take(features: Tensor, positions: list[int]) -> None:
             span.partial_fit(features)
+            rows.extend(positions)
+
+        view = data.task.source_view if data.task is not None else None
+        self.preparation.some_features(extractor, data.source, take, view)
+        n_source = len(rows)
+        self.preparation.some_features(extractor, data.target, take)
+        n_sets = len(rows)
+        self.preparation.features_of(extractor, data.predict_dataloader(), take)
         span.finish()
         codes = span.codes.float()
-        parts = codes.split([len(sides[0]), len(sides[1]), len(codes) - len(sides[0]) - len(sides[1])])
-        points = [torch.full((len(data.catalog.names), codes.shape[1]), torch.nan) for _ in sides]
-        for coordinates, positions, part in zip(points, sides, parts, strict=False):
-            coordinates[positions] = part
+        points = []
+        for part in (slice(n_source), slice(n_source, n_sets)):
+            coordinates = torch.full((len(data.catalog.names), codes.shape[1]), torch.nan)
+            coordinates[rows[part]] = codes[part]
+            points.append(coordinates)
         return Ground(extractor, span, *points)

@@ -88,9 +88,10 @@ class OnnxJudge:
         try:
             import onnxruntime
         except ImportError as error:
-            raise UserError("judges need onnxruntime: pip install 'dmt[judges]'") from error
-        if not Path(path).is_file():
-            raise UserError(f"there is no judge {path}")
+            raise UserError("judges need onnxruntime: pip install -e '.[judges]'") from error
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise UserError(f"there is no judge {path}; put one there, or choose another folder: weights_dir=FOLDER")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         try:

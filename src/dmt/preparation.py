@@ -24,7 +24,7 @@ from dmt.manifolds import PCA, IncrementalPCA
 from dmt.modules.manifold import (
     BrokenImages,
     CodeWriter,
-    FeatureCollector,
+    FeatureHandler,
     ManifoldModule,
     StoredFeatures,
     StoreWriter,
@@ -156,31 +156,37 @@ class Preparation:
         return codes
 
     def some_features(
-        self, extractor: FeatureExtractor, positions: np.ndarray, view: PictureView | None = None
-    ) -> Iterator[tuple[Tensor, list[int]]]:
-        """Features of some pictures of the catalog, or of what is made of them, in batches.
+        self,
+        extractor: FeatureExtractor,
+        positions: np.ndarray,
+        consume: Callable[[Tensor, list[int]], None],
+        view: PictureView | None = None,
+    ) -> None:
+        """Hand on the features of some pictures of the catalog, or of what is made of them.
 
         Those of the pictures themselves are read from the store if it is complete. Pictures that do not decode are
         left out.
 
-        Yields:
-            Features ``(B, D)`` and the positions of their pictures.
+        Args:
+            extractor: the network.
+            positions: of the pictures.
+            consume: takes features ``(B, D)`` and the positions of their pictures, batch after batch.
+            view: what the pictures are made into first.
         """
-        store = self._open_store(extractor)
-        if view is None and self.keep_features and store.complete:
+        if view is None and self.keep_features and (store := self._open_store(extractor)).complete:
             for batch in np.array_split(positions, -(-len(positions) // self.fit_batch_size)):
-                yield store.read_some(batch.tolist())
+                consume(*store.read_some(batch.tolist()))
         else:
-            yield from self.features_of(extractor, self.data.some_dataloader(positions.tolist(), view))
+            self.features_of(extractor, self.data.some_dataloader(positions.tolist(), view), consume)
 
-    def features_of(self, extractor: FeatureExtractor, loader: DataLoader) -> Iterator[tuple[Tensor, list[int]]]:
-        """Features of the pictures that a loader serves, in its batches; see ``some_features``."""
-        collected = FeatureCollector()
-        self.trainer(callbacks=[collected]).predict(
-            ManifoldModule(extractor, IncrementalPCA()), loader, return_predictions=False
-        )
-        _warn_of(collected.broken)
-        yield from collected.batches
+    def features_of(
+        self, extractor: FeatureExtractor, loader: DataLoader, consume: Callable[[Tensor, list[int]], None]
+    ) -> None:
+        """Hand on the features of the pictures that a loader serves, rounded as the store rounds them."""
+        handler = FeatureHandler(lambda features, positions: consume(features.half().float(), positions))
+        module = ManifoldModule(extractor, IncrementalPCA())
+        self.trainer(callbacks=[handler]).predict(module, loader, return_predictions=False)
+        _warn_of(handler.broken)
 
     def _given_manifold(self, path: Path) -> Prepared:
         scales = IncrementalPCA.load_extra(path, SCALE_PREFIX)
@@ -215,7 +221,9 @@ class Preparation:
         store = FeatureStore(self.cache / "features" / _key(metadata), n_images, layout.size)
         description = store.folder / DESCRIPTION
         if not description.exists():
-            description.write_text(json.dumps({"metadata": metadata, "shapes": dict(layout.shapes)}))
+            partial = description.with_suffix(".partial")
+            partial.write_text(json.dumps({"metadata": metadata, "shapes": dict(layout.shapes)}))
+            partial.replace(description)
         if store.n_done:
             return store
         return next(self._wider_stores(metadata, n_images), store)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
@@ -25,6 +27,23 @@ class LinearProbe:
         return z @ self.weights.to(z) + self.offset
 
 
+def held_out_logits(source: Tensor, target: Tensor, strength: float = 0.01, folds: int = 5) -> Tensor:
+    """Logits ``(n + m,)`` of the points, source first, each by a probe that was fitted without it; see ``fit_probe``.
+
+    Args:
+        source: ``(n, K)``.
+        target: ``(m, K)``.
+        strength: see ``fit_probe``.
+        folds: of the cross-validation; fewer where a side has fewer points.
+    """
+    points = torch.cat([source, target]).double().numpy()
+    labels = [0] * len(source) + [1] * len(target)
+    folds = min(folds, len(source), len(target))
+    return torch.from_numpy(
+        cross_val_predict(_pipeline(strength), points, labels, cv=folds, method="decision_function")
+    )
+
+
 def fit_probe(source: Tensor, target: Tensor, strength: float = 0.01) -> LinearProbe:
     """Logistic regression on standardised coordinates (scikit-learn's, both classes weighted alike).
 
@@ -35,9 +54,11 @@ def fit_probe(source: Tensor, target: Tensor, strength: float = 0.01) -> LinearP
             hundreds and the points a few thousand at most.
     """
     points = torch.cat([source, target]).double().numpy()
-    scaler = StandardScaler().fit(points)
-    labels = [0] * len(source) + [1] * len(target)
-    regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
-    regression.fit(scaler.transform(points), labels)
+    scaler, regression = _pipeline(strength).fit(points, [0] * len(source) + [1] * len(target))
     weights = regression.coef_[0] / scaler.scale_
     return LinearProbe(torch.from_numpy(weights), float(regression.intercept_[0] - weights @ scaler.mean_))
+
+
+def _pipeline(strength: float) -> Pipeline:
+    regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
+    return make_pipeline(StandardScaler(), regression)

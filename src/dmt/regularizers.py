@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from dmt.errors import UserError
+from dmt.errors import UserError, is_number
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,20 @@ class Sparsity:
 
     Args:
         weight: for pixels in [0, 1].
-        epsilon: the change below which the penalty is round.
+        epsilon: the change below which the penalty is round, above 0.
         layers: none are read.
+
+    Raises:
+        UserError: ``epsilon`` is not above 0.
     """
 
     weight: float = 1.0
     epsilon: float = 2e-3
     layers: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.epsilon) and self.epsilon > 0):
+            raise UserError(f"the epsilon of a sparsity must be above 0, such as 0.002, got {self.epsilon}")
 
     def __call__(self, view: View, reference: View) -> Tensor:
         squares = (view.images - reference.images).square().sum(dim=1)

@@ -69,6 +69,9 @@ class Walk(Protocol):
     def __call__(self, z0: Tensor, witness: Witness, budget: Tensor) -> Traversal:
         """Move ``z0 (B, K)``; ``budget (B,)`` is lambda', infinite for a point that stays."""
 
+    def how(self, budget: str) -> str:
+        """How far it goes, in a few words, given those for lambda."""
+
 
 @dataclass(frozen=True)
 class WitnessDescent:
@@ -95,6 +98,9 @@ class WitnessDescent:
         solution = self.solver.minimise(objective, torch.zeros_like(z0))
         return _traversal(z0, solution, witness, budget)
 
+    def how(self, budget: str) -> str:
+        return budget
+
 
 @dataclass(frozen=True)
 class LinearInterpolation:
@@ -111,6 +117,9 @@ class LinearInterpolation:
         alpha = interpolation_length(self.alpha, budget)
         delta = alpha[:, None] * (witness.target.mean(dim=0) - witness.source.mean(dim=0))
         return _traversal(z0, Solution.at_rest(delta, witness(z0 + delta)), witness, budget)
+
+    def how(self, budget: str) -> str:
+        return budget if self.alpha is None else f"alpha {self.alpha}"
 
 
 def interpolation_length(alpha: float | None, budget: Tensor) -> Tensor:

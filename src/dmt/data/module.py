@@ -113,7 +113,10 @@ class AttributeSplits(LightningDataModule):
         self.pool = Pool(self.catalog, sides, Sets(self.source, self.target), task.labels())
         for side, members in (("source", self.source), ("target", self.target)):
             if len(members) < 2:
-                raise UserError(f"the {side} of {task} has {len(members)} pictures; at least 2 are needed")
+                raise UserError(
+                    f"the {side} of {task.title!r} has {len(members)} pictures beside the inputs' own people; "
+                    "at least 2 are needed"
+                )
 
     def _decodes(self, index: int) -> bool:
         try:

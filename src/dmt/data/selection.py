@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dmt.data.catalogs import Catalog
-from dmt.errors import UserError
+from dmt.errors import UserError, require_whole_number
 
 VOTERS = 10  # nearest pictures whose labels stand in for those of a picture that has none (ours)
 
@@ -81,6 +81,9 @@ class Matched:
     set_size: int = 100
     same: Sequence[str] = ("Male",)
 
+    def __post_init__(self) -> None:
+        require_whole_number("selection.set_size", self.set_size, "a whole number above 0", least=1)
+
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         own_labels = {label.lower() for label in pool.own_labels}
         labels = [label for label in pool.catalog.labels if label.lower() not in own_labels]
@@ -127,6 +130,9 @@ class Nearest:
     """
 
     set_size: int = 100
+
+    def __post_init__(self) -> None:
+        require_whole_number("selection.set_size", self.set_size, "a whole number above 0", least=1)
 
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         return [self._sets(pool, points, z) for z in z0]

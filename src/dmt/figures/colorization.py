@@ -1,5 +1,6 @@
 """Figure 5 of the paper: grey pictures are given their colours back, and compared with the true ones."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from dmt.data import Task, to_pixels
 from dmt.editing import Edit, Editor
-from dmt.errors import UserError
+from dmt.errors import UserError, require_whole_number
 from dmt.metrics import central_square, psnr
 from dmt.reporting.grids import labelled_grid
-from dmt.reporting.results import EditedImage, Record, Report
+from dmt.reporting.results import EditedImage, Record, Report, mean_of_records
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Colorization:
     def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
         if task.source_view is None:
             raise UserError("this figure needs a task that makes its inputs from pictures: task=colorize")
+        require_whole_number("figure.samples", self.samples, "a whole number above 0", least=1)
         edit = editor.edit(task, images, n_images)
         catalog, size = edit.data.catalog, edit.data.image_size
         truths = [catalog.read_named(name, size) for name in edit.data.inputs]
@@ -47,8 +49,8 @@ class Colorization:
         grid = labelled_grid(
             [[to_pixels(picture) for picture in row] for row in answers.values()], list(answers), edit.data.inputs
         )
-        compared = [
-            {"answer": name, **_mean_of([_comparison(*pair) for pair in zip(pictures, truths, strict=True)])}
+        compared: list[Record] = [
+            {"answer": name, **mean_of_records([_comparison(*pair) for pair in zip(pictures, truths, strict=True)])}
             for name, pictures in answers.items()
         ]
         judged = [_with_comparison(*pair) for pair in zip(edit.images, truths, strict=True)]
@@ -65,8 +67,11 @@ def _with_comparison(image: EditedImage, truth: Tensor) -> EditedImage:
     return replace(image, record={**image.record, **columns})
 
 
-def _comparison(picture: Tensor, truth: Tensor) -> dict[str, float]:
-    """PSNR in dB; mean distance in (a, b) of CIE Lab; and the mean chroma at the centre and outside, as shares."""
+def _comparison(picture: Tensor, truth: Tensor) -> Record:
+    """PSNR in dB; mean distance in (a, b) of CIE Lab; and the mean chroma at the centre and outside, as shares.
+
+    A share of no chroma at all is NaN.
+    """
     error = _chroma(_lab(picture)[..., 1:] - _lab(truth)[..., 1:])
     center = central_square(*error.shape)
     found, true = (_chroma(_lab(image)[..., 1:]) for image in (picture, truth))
@@ -74,13 +79,13 @@ def _comparison(picture: Tensor, truth: Tensor) -> dict[str, float]:
         "psnr": psnr(picture, truth),
         "chroma_error": float(error.mean()),
         "chroma_error_center": float(error[center].mean()),
-        "chroma_share_center": float(found[center].mean() / true[center].mean()),
-        "chroma_share_outside": float(found[~center].mean() / true[~center].mean()),
+        "chroma_share_center": _share(found[center], true[center]),
+        "chroma_share_outside": _share(found[~center], true[~center]),
     }
 
 
-def _mean_of(rows: Sequence[dict[str, float]]) -> Record:
-    return {column: float(np.mean([min(row[column], 1e9) for row in rows])) for column in rows[0]}
+def _share(part: np.ndarray, whole: np.ndarray) -> float:
+    return float(part.mean() / whole.mean()) if whole.any() else math.nan
 
 
 def _with_colour(picture: Tensor, colour: np.ndarray) -> Tensor:

@@ -4,15 +4,28 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
-from dmt.data import Task
+from dmt.data import Confident, Task
 from dmt.editing import Editor
+from dmt.errors import UserError
+from dmt.grounds import CatalogGrounds
 from dmt.reporting.results import EditedImage, Record, Report, mean_record
+from dmt.traversal import check_budget
 
 DOTS_PER_INCH = 110
+SHOWN = (
+    "delta",
+    "shrinkage",
+    "psnr",
+    "ssim",
+    "change_center",
+    "change_outside",
+    "identity",
+    "evaluations",
+    "seconds",
+)
 
 
 class Figure(Protocol):
@@ -51,19 +64,21 @@ def mean_table(edits: Mapping[str, Sequence[EditedImage]]) -> list[Record]:
     return rows
 
 
-SHOWN = (
-    "delta",
-    "shrinkage",
-    "psnr",
-    "ssim",
-    "change_center",
-    "change_outside",
-    "identity",
-    "evaluations",
-    "seconds",
-)
+def require_budgets(budgets: Sequence[float]) -> None:
+    """Make sure that there are some, each a lambda; raises ``UserError``."""
+    if not budgets:
+        raise UserError("figure.budgets is empty; give some lambda, such as figure.budgets=[.inf,0.3,0.15]")
+    for budget in budgets:
+        check_budget(budget)
 
 
-def share(flags: np.ndarray) -> float:
-    """How many of them are true, 0 ... 1."""
-    return float(np.mean(flags))
+def require_one_map(editor: Editor) -> None:
+    """Make sure that all edits lie on one manifold, between the same two sets for all inputs.
+
+    Raises:
+        UserError: they do not.
+    """
+    if not (isinstance(editor.grounds, CatalogGrounds) and isinstance(editor.selection, Confident)):
+        raise UserError(
+            "this figure shows one manifold and two sets: it needs manifold=pca or exact, selection=confident"
+        )

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dmt.budget_choices import FixedBudget
 from dmt.data import Task, to_pixels
-from dmt.editing import Editor, FixedBudget
-from dmt.figures.figure import labelled, mean_table
+from dmt.editing import Editor
+from dmt.figures.figure import labelled, mean_table, require_budgets
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Report
 from dmt.traversal import check_budget
@@ -24,11 +25,13 @@ class LambdaRows:
     people: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+        require_budgets(self.budgets)
         images = images or self.people.get(task.title, ())
         edits = {}
         for budget in map(check_budget, self.budgets):
             choice = FixedBudget(budget)
-            edits[choice.title] = replace(editor, budget=choice).edit(task, images, n_images).images
+            edit = replace(editor, budget=choice).edit(task, images, n_images)
+            edits[choice.title], images = edit.images, edit.data.inputs
         shown = [[to_pixels(image.after) for image in row] for row in edits.values()]
         names = [image.name for image in next(iter(edits.values()))]
         grid = labelled_grid(shown, list(edits), names)

@@ -14,10 +14,11 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from dmt.budget_choices import FixedBudget
 from dmt.data import Task, to_pixels
-from dmt.editing import Edit, Editor, FixedBudget
+from dmt.editing import Edit, Editor
 from dmt.errors import UserError, require_whole_number
-from dmt.figures.figure import drawn, labelled
+from dmt.figures.figure import drawn, labelled, require_budgets, require_one_map
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Record, Report
 from dmt.traversal import check_budget
@@ -63,11 +64,16 @@ class NeighboursAlongThePath:
     seed: int = 0
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+        require_one_map(editor)
+        require_whole_number("figure.each", self.each, "a whole number from 3 on", least=3)
+        require_whole_number("figure.crowd", self.crowd, "a whole number above 0", least=1)
+        require_budgets(self.budgets)
         require_whole_number("figure.k", self.k, f"a whole number from 1 to {2 * self.crowd}", 1, 2 * self.crowd)
         edits: dict[str, Edit] = {}
         for budget in map(check_budget, self.budgets):
             choice = FixedBudget(budget)
-            edits[choice.title] = replace(editor, budget=choice).edit(task, images, n_images)
+            edit = replace(editor, budget=choice).edit(task, images, n_images)
+            edits[choice.title], images = edit, edit.data.inputs
         last = list(edits.values())[-1]
         path = {"input": last.z0, **{name: edit.z for name, edit in edits.items()}}
         crowds = {"used": self._crowd(last, used=True), "others": self._crowd(last, used=False)}
@@ -87,12 +93,13 @@ class NeighboursAlongThePath:
     def _crowd(self, edit: Edit, used: bool) -> _Crowd:
         """As many pictures of either class: of the sets of the edit, or of those in neither."""
         rng = np.random.default_rng(self.seed)
-        codes = edit.ground.target_points
-        present = ~codes.isnan().any(dim=1).numpy()
+        sets = (edit.data.source, edit.data.target)
+        points = (edit.ground.source_points, edit.ground.target_points)
         classes = []
-        for members, scores in zip((edit.data.source, edit.data.target), edit.data.pool.sides, strict=True):
+        for members, scores, codes in zip(sets, edit.data.pool.sides, points, strict=True):
             candidates = members if used else np.setdiff1d(np.flatnonzero(scores > 0), members)
-            classes.append(candidates[present[candidates]])
+            there = codes[candidates].double().numpy()
+            classes.append(there[~np.isnan(there).any(axis=1)])
         size = min(self.crowd, *map(len, classes))
         if 2 * size < self.k or size < self.each:
             place = "in" if used else "outside"
@@ -100,8 +107,8 @@ class NeighboursAlongThePath:
                 f"only {size} pictures of a class are {place} the sets, too few for figure.k={self.k} "
                 f"and figure.each={self.each}; set data.set_size{' higher' if used else ' lower'}"
             )
-        chosen = np.concatenate([rng.permutation(candidates)[:size] for candidates in classes])
-        return _Crowd(codes[chosen].double().numpy(), np.repeat([False, True], size))
+        chosen = [there[rng.permutation(len(there))[:size]] for there in classes]
+        return _Crowd(np.concatenate(chosen), np.repeat([False, True], size))
 
     def _table(self, path: Mapping[str, Tensor], crowds: Mapping[str, _Crowd]) -> list[Record]:
         rows: list[Record] = []

@@ -24,7 +24,8 @@ class RegularizationColumns:
     def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
         edits = {}
         for name, regularizers in self.choices.items():
-            edits[name] = replace(editor, regularizers=regularizers or {}).edit(task, images, n_images).images
+            edit = replace(editor, regularizers=regularizers or {}).edit(task, images, n_images)
+            edits[name], images = edit.images, edit.data.inputs
         inputs = next(iter(edits.values()))
         rows = [
             [to_pixels(start.before), *(to_pixels(images[i].after) for images in edits.values())]
@@ -37,4 +38,4 @@ class RegularizationColumns:
             for image in everyone
         ]
         title = f"{task.title}\n{editor.budget.title}"
-        return Report(title, everyone, {"figure": grid}, {"regularizers": mean_table(edits), "objective": terms})
+        return Report(title, everyone, {"figure": grid}, {"regularizers": mean_table(edits), "objective_terms": terms})

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dmt.data import Task, to_pixels
 from dmt.editing import Edit, Editor
-from dmt.figures.figure import drawn, labelled, mean_table
+from dmt.figures.figure import drawn, labelled, mean_table, require_one_map
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Report
 
@@ -36,6 +36,7 @@ class Tour:
     dots: int = 1500
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+        require_one_map(editor)
         edits: dict[str, Edit] = {}
         for name, one in self.tasks.items():
             edits[name] = editor.edit(one, images, n_images)
@@ -92,5 +93,5 @@ def _mean_difference(edit: Edit) -> Tensor:
 
 def _plane(directions: Sequence[Tensor]) -> Tensor:
     """Two orthonormal directions ``(K, 2)`` that hold most of those given."""
-    _, _, right = torch.linalg.svd(torch.stack([*directions, *directions[:1]]), full_matrices=False)
+    _, _, right = torch.linalg.svd(torch.stack([*directions]), full_matrices=len(directions) == 1)
     return right[:2].T

@@ -13,20 +13,25 @@ from dmt.solvers import LBFGS, Solution
 from dmt.traversal import LinearInterpolation, Traversal, interpolation_length
 from dmt.witness import Witness
 
+ENOUGH = 0.99  # of the margin
+
 
 class PixelMeanModule(EditModule):
     """``x + alpha (mean target picture - mean source picture)``: what no network is needed for.
 
     Args:
         tools: what the edit works with.
-        alpha: how far; ``None``: as ``dmt.traversal.LinearInterpolation``.
+        alpha: how far; ``None``: as ``dmt.traversal.LinearInterpolation``, whose walk lambda=auto looks at, too.
     """
 
     def __init__(self, tools: EditTools, alpha: float | None = None):
         super().__init__(tools)
         self.alpha = alpha
 
-    def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion, Tensor]:
+    def how(self, budget: str) -> str:
+        return LinearInterpolation(self.alpha).how(budget)
+
+    def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
         z0 = self.coordinates(batch.images)
         contrasts = self.tools.contrasts(batch.names, z0)
         witnesses = [contrast.witness for contrast in contrasts]
@@ -38,15 +43,15 @@ class PixelMeanModule(EditModule):
         images = (batch.images + alpha[:, None, None, None] * shifts.to(batch.images)).clamp(0, 1)
         solution = Solution.at_rest(images, torch.zeros(len(images)))
         traversal = _observed(z0, self.coordinates(images), witnesses, budget)
-        return traversal, Inversion(images, {}, solution), images.new_zeros(0, *images.shape)
+        return traversal, Inversion(images, {}, solution)
 
 
 class AdversarialModule(EditModule):
     """The smallest change of pixels for which a classifier on the same features sees the target (Szegedy et al., 2013).
 
     ``argmin_r c ||r||^2 + log(1 + exp(-2 (logit(x + r) - margin)))`` within [0, 1], for the largest c at which the
-    logit reaches the margin, found by bisection. The classifier is a logistic regression on the manifold coordinates of
-    both sets. lambda is not used: the change is as small as it can be.
+    logit reaches the margin (99 % of it, since it is approached from below), found by bisection. The classifier is a
+    logistic regression on the manifold coordinates of both sets. lambda is not used: the change is as small as can be.
 
     Args:
         tools: what the edit works with.
@@ -66,12 +71,16 @@ class AdversarialModule(EditModule):
         self.largest = largest
         self.steps = steps
 
-    def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion, Tensor]:
+    def how(self, budget: str) -> str:
+        return "the least change"
+
+    def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
         z0 = self.coordinates(batch.images)
         witnesses = [contrast.witness for contrast in self.tools.contrasts(batch.names, z0)]
         directions, offsets = self._classifiers(witnesses, batch.images)
         best = batch.images.clone()
         least = torch.full((len(best),), torch.inf).to(best)
+        objective = least.clone()
         found: list[Solution] = []
 
         def reached(weights: Tensor) -> Tensor:
@@ -79,18 +88,18 @@ class AdversarialModule(EditModule):
             found.append(solution)
             images = solution.value.reshape(best.shape)
             with torch.no_grad():
-                done = (self.extractor.vectors(images) * directions).sum(dim=1) + offsets >= 0.99 * self.margin
+                done = (self.extractor.vectors(images) * directions).sum(dim=1) + offsets >= ENOUGH * self.margin
             change = (images - batch.images).square().sum(dim=(1, 2, 3))
             better = done & (change < least)
-            best[better], least[better] = images[better], change[better]
+            best[better], least[better], objective[better] = images[better], change[better], solution.objective[better]
             return done.cpu()
 
         search = largest_crossing_budgets(reached, len(best), self.largest / 1e6, self.largest, self.steps)
         counts = [sum(getattr(solution, name) for solution in found) for name in ("iterations", "evaluations")]
         reasons = ["converged" if done else "the classifier was not convinced" for done in search.reached]
-        solution = Solution(best.flatten(1), found[-1].objective, counts[0], counts[1], reasons)
+        solution = Solution(best.flatten(1), objective, counts[0], counts[1], reasons)
         traversal = _observed(z0, self.coordinates(best), witnesses, torch.full((len(best),), torch.nan).double())
-        return traversal, Inversion(best, {"squared_change": least}, solution), best.new_zeros(0, *best.shape)
+        return traversal, Inversion(best, {"squared_change": least}, solution)
 
     def _classifiers(self, witnesses: list[Witness], images: Tensor) -> tuple[Tensor, Tensor]:
         """Each image's classifier as a direction ``(B, D)`` in feature space and an offset ``(B,)``."""

@@ -42,7 +42,7 @@ class EditedBatch:
         traversal: their way on the manifold.
         inversion: the pictures.
         frames: ``(F, B, 3, H, W)`` in [0, 1], the way from the inputs to the results, both left out; F may be 0.
-        seconds: for the whole batch.
+        seconds: for the whole batch, without the frames.
     """
 
     batch: ImageBatch
@@ -74,6 +74,7 @@ class EditTools:
         regularizers: name -> penalty on the picture.
         pixel_solver: inverts features to pixels.
         on_progress: told about the inversion after every iteration.
+        frames: pictures between input and result, for methods that walk.
     """
 
     extractor: FeatureExtractor
@@ -84,6 +85,7 @@ class EditTools:
     regularizers: Mapping[str, Regularizer]
     pixel_solver: LBFGS
     on_progress: Callable[[ImageBatch, Progress], None] | None = None
+    frames: int = 0
 
 
 class EditModule(LightningModule):
@@ -99,13 +101,22 @@ class EditModule(LightningModule):
         self.extractor, self.manifold = tools.extractor, tools.manifold  # modules, so that they follow the device
 
     @abstractmethod
-    def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion, Tensor]:
-        """A batch's traversal, inversion and frames."""
+    def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
+        """What becomes of a batch."""
+
+    def way(self, batch: ImageBatch, traversal: Traversal, inversion: Inversion) -> Tensor:
+        """Pictures between the inputs and the results, ``(F, B, 3, H, W)``."""
+        return batch.images.new_zeros(0, *batch.images.shape)
+
+    def how(self, budget: str) -> str:
+        """The strength of the edit in a few words, given those for lambda."""
+        return budget
 
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> EditedBatch:
         began = time.perf_counter()
-        traversal, inversion, frames = self.edited(batch)
-        return EditedBatch(batch, traversal, inversion, frames, time.perf_counter() - began)
+        traversal, inversion = self.edited(batch)
+        seconds = time.perf_counter() - began
+        return EditedBatch(batch, traversal, inversion, self.way(batch, traversal, inversion), seconds)
 
     def configure_optimizers(self) -> None:
         return None

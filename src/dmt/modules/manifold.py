@@ -1,6 +1,6 @@
 """Image batches -> feature vectors -> a fitted manifold, on the trainer's device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -74,18 +74,22 @@ class StoreWriter(Callback):
         self.broken += batch.broken
 
 
-class FeatureCollector(Callback):
-    """Keeps every predicted batch of feature vectors, with the positions of its images."""
+class FeatureHandler(Callback):
+    """Hands every predicted batch of feature vectors on, with the positions of its images.
 
-    def __init__(self) -> None:
-        self.batches: list[tuple[Tensor, list[int]]] = []
+    Args:
+        consume: takes ``(B, D)`` on the processor and B positions.
+    """
+
+    def __init__(self, consume: Callable[[Tensor, list[int]], None]):
+        self.consume = consume
         self.broken: list[str] = []
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         if len(batch.indices):
-            self.batches.append((outputs.cpu(), batch.indices))
+            self.consume(outputs.cpu(), batch.indices)
         self.broken += batch.broken
 
 

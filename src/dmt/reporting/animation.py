@@ -1,5 +1,6 @@
 """Pictures along an edit -> a looping GIF or an MP4 that runs forward and back."""
 
+import importlib.util
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +46,12 @@ def write_animation(frames: Sequence[np.ndarray], path: Path, frames_per_second:
     WRITERS[path.suffix.lower()]([_enlarged(frame) for frame in frames], path, frames_per_second, hold)
 
 
+def require_writer(kind: str) -> None:
+    """Make sure, before any work, that a film of this kind can be written; raises ``UserError``."""
+    if kind == "mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise UserError("an MP4 needs imageio-ffmpeg: pip install -e '.[animation]', or take output.animation=gif")
+
+
 def there_and_back(frames: Sequence[Frame], hold: int) -> list[Frame]:
     """Return one period of the loop: the first frame ``hold`` times, those between, the last likewise, and back.
 
@@ -83,7 +90,7 @@ def _write_mp4(frames: list[np.ndarray], path: Path, frames_per_second: float, h
         import imageio.v2 as imageio
         import imageio_ffmpeg  # noqa: F401
     except ImportError as error:
-        raise UserError("an MP4 needs imageio-ffmpeg: pip install 'dmt[animation]', or write a .gif") from error
+        raise UserError("an MP4 needs imageio-ffmpeg: pip install -e '.[animation]', or write a .gif") from error
     imageio.mimwrite(
         path,
         there_and_back([_even(frame) for frame in frames], hold),

@@ -48,7 +48,8 @@ def log_report(logger: Logger | None, report: Report, settings: dict) -> None:
     if logger is None:
         return
     logger.log_hyperparams(settings)
-    logger.log_metrics(mean_record(report.images))
+    if not report.is_of_many_edits:
+        logger.log_metrics(mean_record(report.images))
     if isinstance(logger, WandbLogger):
         for name, picture in report.pictures.items():
             logger.log_image(name, [np.asarray(picture)], caption=[report.title])

@@ -41,6 +41,11 @@ class EditedImage:
     record: Record
     frames: Sequence[Tensor] = ()
 
+    @property
+    def edit(self) -> str:
+        """Which of several edits of its input it is; empty if there is only one."""
+        return str(self.record.get("edit", ""))
+
     def with_columns(self, **columns: str | float | int | bool) -> "EditedImage":
         """The same with more in its record."""
         return replace(self, record={**self.record, **columns})
@@ -110,6 +115,11 @@ class Report:
     pictures: Mapping[str, Image.Image]
     tables: Mapping[str, Sequence[Record]] = field(default_factory=dict)
 
+    @property
+    def is_of_many_edits(self) -> bool:
+        """Whether the images are of several edits, so that a mean over all of them means nothing."""
+        return any(image.edit for image in self.images)
+
     @classmethod
     def of_edit(cls, title: str, images: Sequence[EditedImage]) -> "Report":
         """The report of one edit: its grid."""
@@ -133,9 +143,6 @@ def write_report(folder: Path, report: Report, settings: Mapping, animation: str
         Image.fromarray(to_pixels(image.before)).save(folder / input_files[name])
     for name, image in zip(names, report.images, strict=True):
         Image.fromarray(to_pixels(image.after)).save(folder / f"{name}.png")
-        if animation != "none":
-            way = [to_pixels(picture) for picture in (image.before, *image.frames, image.after)]
-            write_animation(way, folder / f"{name}.{animation}")
     for name, picture in report.pictures.items():
         picture.save(folder / f"{name}.png")
     records = [
@@ -146,6 +153,10 @@ def write_report(folder: Path, report: Report, settings: Mapping, animation: str
         write_table(folder / f"{name}.csv", rows)
     document = _json_value({"title": report.title, "images": records, **report.tables, "settings": settings})
     (folder / "results.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    if animation != "none":
+        for name, image in zip(names, report.images, strict=True):
+            way = [to_pixels(picture) for picture in (image.before, *image.frames, image.after)]
+            write_animation(way, folder / f"{name}.{animation}")
 
 
 def write_table(path: Path, rows: Sequence[Record]) -> None:
@@ -183,7 +194,7 @@ def file_names(images: Sequence[EditedImage], taken: Collection[str] = ()) -> li
     """A distinct file name, without suffix, per image, none of them ``taken``; the column ``edit`` is part of it."""
     stems = []
     for image in images:
-        words = [Path(image.name).stem or "image", str(image.record.get("edit", ""))]
+        words = [Path(image.name).stem or "image", image.edit]
         stems.append("_".join(re.sub(r"[^\w.+-]+", "_", word).strip("_") for word in words if word))
     return _distinct(stems, taken)
 

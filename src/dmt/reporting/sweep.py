@@ -32,6 +32,7 @@ class SweepSummary:
 @dataclass(frozen=True)
 class _Run:
     folder: Path
+    number: int
     options: list[str]
     records: list[Record]
 
@@ -47,12 +48,11 @@ def summarize_sweep(folder: Path) -> SweepSummary | None:
     Returns:
         ``None`` if there are fewer than two runs with results.
     """
-    files = sorted(folder.rglob("results.json"), key=lambda file: file.stat().st_mtime)
-    runs = [_read(file, folder) for file in files]
+    runs = sorted((_read(file, folder) for file in folder.rglob("results.json")), key=lambda run: run.number)
     if len(runs) < 2:
         return None
     common = set(runs[0].options).intersection(*(run.options for run in runs))
-    labels = [[option for option in run.options if option not in common] for run in runs]
+    labels = [[option for option in run.options if option not in common] or [f"run={run.number}"] for run in runs]
     rows: list[Record] = [
         {**asked, **mean_of_records(run.records), **asked}
         for asked, run in zip((dict(map(_pair, options)) for options in labels), runs, strict=True)
@@ -65,12 +65,8 @@ def summarize_sweep(folder: Path) -> SweepSummary | None:
 
 def _read(file: Path, folder: Path) -> _Run:
     records: list[Record] = json.loads(file.read_text(encoding="utf-8"))["images"]
-    return _Run(file.parent, _options(file.parent.relative_to(folder).as_posix()), records)
-
-
-def _options(name: str) -> list[str]:
-    """The options that a run's folder is named by: ``a=1,b=[2,3]`` -> ``["a=1", "b=[2,3]"]``."""
-    return re.split(r",(?=[^,=\[\]]+=)", name)
+    number, *options = re.split(r",(?=[^,=\[\]]+=|$)", file.parent.relative_to(folder).as_posix())
+    return _Run(file.parent, int(number), [option for option in options if option], records)
 
 
 def _pair(option: str) -> tuple[str, str]:

@@ -1,0 +1,134 @@
+"""How lambda' is chosen for an edit: a number, what is typical of the target, or what convinces a judge."""
+
+import importlib.util
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dmt.budget_rules import BudgetRule, GivenBudgets, TypicalOfTarget
+from dmt.budgets import bayesian_budgets, require_range
+from dmt.errors import UserError, is_number, nearest_name
+from dmt.reporting.results import EditedImage
+
+log = logging.getLogger(__name__)
+
+
+class BudgetChoice(Protocol):
+    """A way to choose lambda'."""
+
+    @property
+    def title(self) -> str:
+        """The choice in a few words."""
+
+    def require(self, judges: Collection[str]) -> None:
+        """Make sure, before any work, that the judges asked for are there; raises ``UserError``."""
+
+    def rule(self, n_images: int, try_out: Callable[[Tensor], list[EditedImage]]) -> tuple[BudgetRule, int]:
+        """The rule for n inputs, given what edits them with budgets ``(n,)``; and how many edits that took."""
+
+
+@dataclass(frozen=True)
+class FixedBudget:
+    """One lambda' for every image.
+
+    Args:
+        value: above 0, or infinite: then the input comes back.
+    """
+
+    value: float
+
+    @property
+    def title(self) -> str:
+        return f"lambda' {self.value:g}"
+
+    def require(self, judges: Collection[str]) -> None:
+        pass
+
+    def rule(self, n_images: int, try_out: Callable[[Tensor], list[EditedImage]]) -> tuple[BudgetRule, int]:
+        return GivenBudgets(torch.full((n_images,), self.value, dtype=torch.float64)), 0
+
+
+@dataclass(frozen=True)
+class TypicalBudget(TypicalOfTarget):
+    """The largest lambda' that takes an image to the target's typical value in z; see ``TypicalOfTarget``."""
+
+    @property
+    def title(self) -> str:
+        return f"lambda' by the {self.of}"
+
+    def require(self, judges: Collection[str]) -> None:
+        pass
+
+    def rule(self, n_images: int, try_out: Callable[[Tensor], list[EditedImage]]) -> tuple[BudgetRule, int]:
+        return self, 0
+
+
+@dataclass(frozen=True)
+class JudgedBudget:
+    """For each image the lambda' of the least change that convinces a judge, by constrained Bayesian optimisation.
+
+    Gardner et al., ICML 2014; Gelbart et al., UAI 2014; the paper, footnote 1. Every trial edits all inputs.
+
+    Args:
+        judge: the name of a judge.
+        threshold: what the judge says of a result must lie beyond it.
+        beyond: ``above`` or ``below`` the threshold.
+        lowest: the smallest lambda' that is tried.
+        highest: the largest.
+        trials: edits.
+        seed: of the search.
+
+    Raises:
+        UserError: ``beyond`` is neither.
+    """
+
+    judge: str
+    threshold: float = 0.5
+    beyond: str = "above"
+    lowest: float = 0.1
+    highest: float = 1.0
+    trials: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.beyond not in ("above", "below"):
+            raise UserError(f"auto.beyond must be above or below, got {self.beyond!r}")
+        if not is_number(self.threshold):
+            raise UserError(f"auto.threshold must be a number, got {self.threshold!r}")
+        require_range("auto.lowest", self.lowest, "auto.highest", self.highest)
+        if importlib.util.find_spec("optuna") is None:
+            raise UserError("auto=judge needs Optuna: pip install -e '.[auto]'")
+
+    @property
+    def title(self) -> str:
+        return f"lambda' by the judge of {self.judge}"
+
+    def require(self, judges: Collection[str]) -> None:
+        if self.judge not in judges:
+            raise UserError(
+                f"auto=judge needs a judge {self.judge!r}{nearest_name(self.judge, judges)}; add judges=faces, "
+                "or choose auto=witness"
+            )
+
+    def rule(self, n_images: int, try_out: Callable[[Tensor], list[EditedImage]]) -> tuple[BudgetRule, int]:
+        sign = 1 if self.beyond == "above" else -1
+
+        def evaluate(budgets: list[float]) -> list[tuple[float, float]]:
+            images = try_out(torch.tensor(budgets, dtype=torch.float64))
+            column = f"{self.judge}_after"
+            if column not in images[0].record:
+                raise UserError(f"the judge {self.judge!r} compares pictures; auto=judge needs one that gives a number")
+            return [
+                (float(image.record["change"]), sign * (self.threshold - float(image.record[column])))
+                for image in images
+            ]
+
+        search = bayesian_budgets(evaluate, n_images, self.lowest, self.highest, self.trials, self.seed)
+        unconvinced = search.reached.count(False)
+        if unconvinced:
+            log.warning("lambda=auto: %d of %d images convinced the judge at no lambda tried", unconvinced, n_images)
+        return GivenBudgets(search.budgets), search.evaluations
