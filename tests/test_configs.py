@@ -147,6 +147,7 @@ def test_every_method_is_built_with_the_values_given():
         "adversarial",
     }
     descent = built("dmt", "solver.traversal.iterations=7", "target_features=projected")
+    assert (descent.walk.solver.iterations, descent.target_features) == (7, "projected")
     interpolation = built("linear", "method.walk.alpha=1.5")
     assert (interpolation.walk.alpha, interpolation.target_features) == (1.5, "residual")
     assert built("linear").walk.alpha is None
