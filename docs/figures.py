@@ -34,7 +34,7 @@ def make_digits() -> None:
 
 def make_digits_lambda() -> None:
     """Figure 6 of the paper with digits."""
-    figure = "{_target_: dmt.figures.LambdaRows, budgets: [.inf, 2.0, 1.0, 0.5, 0.3]}"
+    figure = "{_target_: dmt.figures.LambdaRows, budgets: [inf, 2.0, 1.0, 0.5, 0.3]}"
     _keep("figure", "digits_lambda", *DIGITS, f"figure={figure}")
 
 
@@ -125,7 +125,7 @@ def _keep(picture: str, name: str, *options: str) -> None:
 
 
 def _traverse(*options: str) -> None:
-    subprocess.run([sys.executable, ROOT / "traverse.py", "logger=none", *options], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, ROOT / "traverse.py", *options, "logger=none"], check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":

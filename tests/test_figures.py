@@ -23,6 +23,7 @@ from dmt.figures import (
     RegularizationColumns,
     Tour,
 )
+from dmt.figures.neighbours import affinities
 from dmt.metrics import psnr
 from dmt.regularizers import TotalVariation
 from dmt.reporting.progress import InversionBar
@@ -114,6 +115,15 @@ def test_neighbours_are_counted_as_scikit_learn_counts_them(editor):
     nearest = NearestNeighbors(n_neighbors=5).fit(crowd.points).kneighbors(edit.z.numpy())[1]
     expected = crowd.of_target[nearest].mean()
     assert report.tables["neighbours"][-1]["target_share_others"] == pytest.approx(expected)
+
+
+def test_affinities_have_the_perplexity_asked_for_and_fall_with_distance():
+    points = np.random.default_rng(0).normal(size=(60, 5))
+    weights = affinities(points[0] + 0.1, points, perplexity=8.0)
+    assert weights.sum() == pytest.approx(1)
+    assert np.exp(-(weights * np.log(weights)).sum()) == pytest.approx(8.0)
+    by_distance = np.argsort(np.linalg.norm(points - points[0] - 0.1, axis=1))
+    assert (np.diff(weights[by_distance]) <= 0).all()
 
 
 def test_the_neighbours_of_a_digit_become_eights(editor):

@@ -97,7 +97,7 @@ def test_a_result_table_can_be_read_back(faces, tmp_path):
     assert {"witness_before", "witness_after", "delta", "shrinkage", "psnr", "ssim", "seconds"} <= set(rows[0])
 
 
-FEW = ["manifold.n_components=100", "n_images=2", "figure.budgets=[.inf,0.15]"]
+FEW = ["manifold.n_components=100", "n_images=2", "figure.budgets=[inf,0.15]"]
 FIGURES = {
     "fig1_tour": (["manifold.n_components=100", "images=[Harrison_Ford_0001]", "lambda=0.1"], {"figure", "map"}),
     "fig3_regularization": (["manifold.n_components=100", "n_images=1"], {"figure"}),

@@ -67,7 +67,7 @@ def mean_table(edits: Mapping[str, Sequence[EditedImage]]) -> list[Record]:
 def require_budgets(budgets: Sequence[float]) -> None:
     """Make sure that there are some, each a lambda; raises ``UserError``."""
     if not budgets:
-        raise UserError("figure.budgets is empty; give some lambda, such as figure.budgets=[.inf,0.3,0.15]")
+        raise UserError("figure.budgets is empty; give some lambda, such as figure.budgets=[inf,0.3,0.15]")
     for budget in budgets:
         check_budget(budget)
 

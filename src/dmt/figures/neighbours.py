@@ -1,5 +1,6 @@
 """Figure 7 of the paper: the path of an edit among the pictures of both classes, and who its neighbours are."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -10,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from PIL import Image
+from scipy.optimize import brentq
+from scipy.stats import entropy
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
@@ -24,6 +27,7 @@ from dmt.reporting.results import Record, Report
 from dmt.traversal import check_budget
 
 SHOWN_ENLARGED = 12  # pictures at least in the enlarged part
+PATH_PERPLEXITY = 5.0  # how many pictures a point of the path is placed among, about
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class _Crowd:
 @dataclass(frozen=True)
 class NeighboursAlongThePath:
     """t-SNE of pictures of both classes with the path of one edit, and the neighbours along the paths of all.
+
+    The points of the path are placed among the pictures by their affinities to them (ours): they are so near each other
+    that t-SNE of all together would put them into a corner of their own.
 
     Args:
         budgets: lambda' of the points along the path, falling.
@@ -135,10 +142,9 @@ class NeighboursAlongThePath:
         half = len(crowd.points) // 2
         shown = np.r_[: self.each, half : half + self.each]
         way = torch.stack([z[0] for z in path.values()]).numpy()
-        placed = TSNE(perplexity=min(30, self.each / 2), init="pca", random_state=self.seed).fit_transform(
-            np.concatenate([crowd.points[shown], way])
-        )
-        points, way = placed[: len(shown)], placed[len(shown) :]
+        embedding = TSNE(perplexity=min(30, self.each / 2), init="pca", random_state=self.seed)
+        points = embedding.fit_transform(crowd.points[shown])
+        way = np.stack([affinities(point, crowd.points[shown]) @ points for point in way])
         canvas = Canvas(figsize=(12, 5.5))
         whole, part = canvas.subplots(1, 2)
         for axes in (whole, part):
@@ -152,6 +158,24 @@ class NeighboursAlongThePath:
         whole.set_title(f"t-SNE in z: {title}")
         part.set_title("enlarged")
         return drawn(canvas)
+
+
+def affinities(point: np.ndarray, points: np.ndarray, perplexity: float = PATH_PERPLEXITY) -> np.ndarray:
+    """t-SNE's affinities ``(n,)`` of a point ``(K,)`` to others ``(n, K)``: a Gaussian's, of a given perplexity.
+
+    van der Maaten and Hinton, JMLR 2008, equation 1; the perplexity must be below n.
+    """
+    squares = np.square(points - point).sum(axis=1)
+    squares = (squares - squares.min()) / squares.mean()
+
+    def weights(log_scale: float) -> np.ndarray:
+        exponentials = np.exp(-squares * math.exp(log_scale))
+        return exponentials / exponentials.sum()
+
+    def excess(log_scale: float) -> float:
+        return float(entropy(weights(log_scale))) - math.log(perplexity)
+
+    return weights(brentq(excess, -20, 20))
 
 
 def _prefixed(groups: Mapping[str, Record]) -> Record:
