@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("outputs/main_job"), help="where pictures are kept")
     parser.add_argument("--images", type=int, default=24, help="held-out people to judge")
     parser.add_argument("--backbones", nargs="*", default=["vgg19_distilled", "vgg19_hybrid"], help="what fit fits")
-    parser.add_argument("--budgets", nargs="*", type=float, default=[0.8, 0.5, 0.3, 0.2], help="lambda' of edit")
+    parser.add_argument("--budgets", nargs="*", type=float, default=[0.3, 0.2, 0.13, 0.09], help="lambda' of edit")
     parser.add_argument("--options", nargs="*", default=[], help="for traverse.py in edit, such as task.balance=[]")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def edit(args: argparse.Namespace) -> None:
 def senior(args: argparse.Namespace) -> None:
     """``task=senior`` raises the judged age."""
     print("| lambda' | judged age before | after | raised in | identity cosine |\n|---|---|---|---|---|")
-    for budget in (0.3, 0.2):
+    for budget in (0.2, 0.12):
         folder = args.output / f"senior-{budget}"
         traverse(folder, "task=senior", f"lambda={budget}", "n_images=8", "judges=faces")
         rows = rows_of(folder)

@@ -70,12 +70,12 @@ class Matched:
     """For each input the pictures most like it by their other labels (Upchurch et al., CVPR 2017, section 3).
 
     Pictures must agree with the input in some labels; among those the ones that differ in the fewest of the others
-    (Hamming distance) are taken, and among equals the nearest in z. An input without labels is given those that most of
-    its nearest pictures have.
+    (Hamming distance) are taken, and among equals the nearest in z. Where too few agree in all of these labels, the last
+    of them are given up (ours). An input without labels is given those that most of its nearest pictures have.
 
     Args:
         set_size: pictures per side.
-        same: labels that must agree.
+        same: labels that must agree, the most important first.
     """
 
     set_size: int = 100
@@ -110,15 +110,24 @@ class Matched:
         index = pool.catalog.index(name)
         own = has[index] if index is not None else has[_nearest(distances[1], VOTERS)].mean(axis=0) > 0.5
         differing = (has != own).sum(axis=1)
-        agrees = (has[:, must_agree] == own[must_agree]).all(axis=1)
+        usable = [(scores > 0) & np.isfinite(distance) for scores, distance in zip(pool.sides, distances, strict=True)]
+        alike = self._alike(usable, has[:, must_agree] == own[must_agree])
         chosen = []
-        for side, scores, distance in zip(("source", "target"), pool.sides, distances, strict=True):
-            candidates = np.flatnonzero((scores > 0) & agrees & np.isfinite(distance))
-            what = f"agree with {name} in {', '.join(self.same)}" if self.same else "are left"
-            _require_enough(self.set_size, len(candidates), side, what)
+        for candidates, distance in zip(alike, distances, strict=True):
             order = np.lexsort((distance[candidates], differing[candidates]))
             chosen.append(candidates[order[: self.set_size]])
         return Sets(*chosen)
+
+    def _alike(self, usable: Sequence[np.ndarray], agrees: np.ndarray) -> list[np.ndarray]:
+        """The usable pictures of both sides that agree in as many labels, from the first on, as leaves enough."""
+        for n_labels in range(agrees.shape[1], -1, -1):
+            agreeing = agrees[:, :n_labels].all(axis=1)
+            alike = [np.flatnonzero(side & agreeing) for side in usable]
+            if min(map(len, alike)) >= self.set_size:
+                return alike
+        for name, side in zip(("source", "target"), alike, strict=True):
+            _require_enough(self.set_size, len(side), name, "are left")
+        raise AssertionError("one of the sides is too small")
 
 
 @dataclass(frozen=True)
