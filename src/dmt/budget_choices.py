@@ -89,7 +89,7 @@ class JudgedBudget:
     judge: str
     threshold: float = 0.5
     beyond: str = "above"
-    lowest: float = 0.1
+    lowest: float = 0.05
     highest: float = 1.0
     trials: int = 8
     seed: int = 0
