@@ -52,9 +52,9 @@ def selection(args: argparse.Namespace) -> None:
     _compare(
         args,
         {
-            "confident": [],
-            "matched": ["selection=matched"],
-            "matched, more alike": ["selection=matched", "selection.same=[Male,Senior,Youth]"],
+            "confident": ["selection=confident"],
+            "matched": ["selection=matched", "selection.same=[Male]"],
+            "matched, more alike": ["selection=matched"],
             "nearest": ["selection=nearest"],
         },
     )
@@ -63,7 +63,10 @@ def selection(args: argparse.Namespace) -> None:
 def regularizer(args: argparse.Namespace) -> None:
     """Smiling -> frowning with several weights of sparsity."""
     weights = (0, 30, 120, 250)
-    _compare(args, {f"sparsity {weight}": [f"regularizer.sparsity.weight={weight}"] for weight in weights})
+    _compare(
+        args,
+        {f"sparsity {weight}": ["selection=confident", f"regularizer.sparsity.weight={weight}"] for weight in weights},
+    )
 
 
 def method(args: argparse.Namespace) -> None:

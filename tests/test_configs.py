@@ -96,7 +96,7 @@ def test_every_key_is_an_argument_of_what_it_configures(file):
     content = composed("traverse", f"experiment={file.stem}") if is_experiment else OmegaConf.load(file)
     for node in targets(OmegaConf.to_container(content)):
         signature = inspect.signature(get_object(node["_target_"]))
-        keys = {key for key in node if not key.startswith("_")}
+        keys = {key for key in node if not key.startswith("_")} - {"defaults"}
         assert keys <= set(signature.parameters)
         required = {
             name

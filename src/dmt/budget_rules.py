@@ -44,7 +44,7 @@ class GivenBudgets:
 class TypicalOfTarget:
     """The largest lambda' that takes an image to the target's typical value, by bisection (the paper, footnote 1).
 
-    Nothing is inverted, so that it costs milliseconds. What "typical" means is ours: the median over the target's
+    Nothing is inverted, so that it costs little. What "typical" means is ours: the median over the target's
     images, each left out of its own witness.
 
     Args:

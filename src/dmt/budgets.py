@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from warnings import catch_warnings, simplefilter
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,7 +146,8 @@ def bayesian_budgets(
     with _quiet_optuna():
         studies = [_study(starts, seed) for _ in range(n_images)]
         for _ in range(trials):
-            asked = [study.ask(space) for study in studies]
+            with np.errstate(invalid="ignore"):  # in a study that has converged Optuna divides nothing by nothing
+                asked = [study.ask(space) for study in studies]
             budgets = [trial.params["budget"] for trial in asked]
             outcomes = evaluate(list(budgets))
             for image, (cost, violation) in zip(range(n_images), outcomes, strict=True):

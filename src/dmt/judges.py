@@ -69,7 +69,8 @@ class LikenessJudge:
             self.network.output(images, self.output).reshape(len(images), -1) for images in (before, after)
         )
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-        return {name: (first * second).sum(axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)}
+        cosines = (first * second).sum(axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
+        return {name: cosines.clip(-1, 1)}
 
 
 class OnnxJudge:
