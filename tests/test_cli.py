@@ -246,7 +246,7 @@ BAD_OPTIONS = [
     ([*SMALL, "method=pixel_mean", "output.animation=gif"], ["output.animation=gif needs a walk"]),
     ([*SMALL, "output.animation=avi"], ["none, gif or mp4, got avi"]),
     ([*SMALL, "output.animation=gif", "output.frames=-1"], ["output.frames", "-1"]),
-    ([*SMALL, "selection=matched"], ["selection.same", "Male"]),
+    ([*SMALL, "selection=matched", "selection.same=[Male]"], ["selection.same", "Male"]),
     ([*SMALL, "selection=matched", "selection.same=[]", "selection.set_size=900"], ["selection.set_size is 900"]),
     ([*SMALL, "selection=nearest", "selection.set_size=900"], ["selection.set_size is 900", "only"]),
     ([*SMALL, "task=person"], ['person="George W Bush"']),
