@@ -2,13 +2,15 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
+from dmt.budget_choices import FixedBudget
 from dmt.data import Confident, Task
-from dmt.editing import Editor
+from dmt.editing import Edit, Editor
 from dmt.errors import UserError
 from dmt.grounds import CatalogGrounds
 from dmt.reporting.results import EditedImage, Record, Report, mean_record
@@ -64,12 +66,21 @@ def mean_table(edits: Mapping[str, Sequence[EditedImage]]) -> list[Record]:
     return rows
 
 
-def require_budgets(budgets: Sequence[float]) -> None:
-    """Make sure that there are some, each a lambda; raises ``UserError``."""
+def edits_by_budget(
+    editor: Editor, budgets: Sequence[float], task: Task, images: Sequence[str], n_images: int
+) -> dict[str, Edit]:
+    """Edit the same inputs with each lambda': title of the lambda -> edit.
+
+    Raises:
+        UserError: there is no lambda, or one that is none.
+    """
     if not budgets:
         raise UserError("figure.budgets is empty; give some lambda, such as figure.budgets=[inf,0.3,0.15]")
-    for budget in budgets:
-        check_budget(budget)
+    edits: dict[str, Edit] = {}
+    for choice in [FixedBudget(check_budget(budget)) for budget in budgets]:
+        edit = replace(editor, budget=choice).edit(task, images, n_images)
+        edits[choice.title], images = edit, edit.data.inputs
+    return edits
 
 
 def require_one_map(editor: Editor) -> None:

@@ -1,15 +1,13 @@
 """Figure 6 of the paper: the same people at smaller and smaller lambda."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from dmt.budget_choices import FixedBudget
 from dmt.data import Task, to_pixels
 from dmt.editing import Editor
-from dmt.figures.figure import labelled, mean_table, require_budgets
+from dmt.figures.figure import edits_by_budget, labelled, mean_table
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Report
-from dmt.traversal import check_budget
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,9 @@ class LambdaRows:
     people: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
-        require_budgets(self.budgets)
         images = images or self.people.get(task.title, ())
-        edits = {}
-        for budget in map(check_budget, self.budgets):
-            choice = FixedBudget(budget)
-            edit = replace(editor, budget=choice).edit(task, images, n_images)
-            edits[choice.title], images = edit.images, edit.data.inputs
+        by_budget = edits_by_budget(editor, self.budgets, task, images, n_images)
+        edits = {name: edit.images for name, edit in by_budget.items()}
         shown = [[to_pixels(image.after) for image in row] for row in edits.values()]
         names = [image.name for image in next(iter(edits.values()))]
         grid = labelled_grid(shown, list(edits), names)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -17,14 +17,12 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from dmt.budget_choices import FixedBudget
 from dmt.data import Task, to_pixels
 from dmt.editing import Edit, Editor
 from dmt.errors import UserError, require_whole_number
-from dmt.figures.figure import drawn, labelled, require_budgets, require_one_map
+from dmt.figures.figure import drawn, edits_by_budget, labelled, require_one_map
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Record, Report
-from dmt.traversal import check_budget
 
 SHOWN_ENLARGED = 12  # pictures at least in the enlarged part
 PATH_PERPLEXITY = 5.0  # how many pictures a point of the path is placed among, about
@@ -74,13 +72,8 @@ class NeighboursAlongThePath:
         require_one_map(editor)
         require_whole_number("figure.each", self.each, "a whole number from 3 on", least=3)
         require_whole_number("figure.crowd", self.crowd, "a whole number above 0", least=1)
-        require_budgets(self.budgets)
         require_whole_number("figure.k", self.k, f"a whole number from 1 to {2 * self.crowd}", 1, 2 * self.crowd)
-        edits: dict[str, Edit] = {}
-        for budget in map(check_budget, self.budgets):
-            choice = FixedBudget(budget)
-            edit = replace(editor, budget=choice).edit(task, images, n_images)
-            edits[choice.title], images = edit, edit.data.inputs
+        edits = edits_by_budget(editor, self.budgets, task, images, n_images)
         last = list(edits.values())[-1]
         path = {"input": last.z0, **{name: edit.z for name, edit in edits.items()}}
         crowds = {"used": self._crowd(last, used=True), "others": self._crowd(last, used=False)}

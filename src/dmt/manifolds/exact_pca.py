@@ -3,13 +3,12 @@
 from typing import Self
 
 import torch
-from torch import Tensor
 
 from dmt.manifolds.linear import PCA
-from dmt.manifolds.rows import Decomposition, Rows
+from dmt.manifolds.rows import CollectsRows, Decomposition, Rows
 
 
-class ExactPCA(PCA):
+class ExactPCA(CollectsRows, PCA):
     """PCA without the loss of ``IncrementalPCA``, in memory O(images x (images + features)).
 
     With the centred rows F ``(n, D)`` and the Gram matrix ``F F^T = V S^2 V^T``, the components are ``S^-1 V^T F``
@@ -27,16 +26,6 @@ class ExactPCA(PCA):
     def __init__(self, n_components: int | float = 512):
         super().__init__(n_components)
         self._rows = Rows()
-
-    def partial_fit(self, features: Tensor) -> Self:
-        """Take in a batch ``(B, D)``, B of any size."""
-        if len(features) == 0:
-            return self
-        if len(self._rows) == 0:
-            precision = torch.promote_types(features.dtype, torch.float32)
-            self.mean = features.new_zeros(features.shape[1], dtype=precision)
-        self._rows = self._rows.plus(features)
-        return self
 
     def finish(self) -> Self:
         """Compute the components.

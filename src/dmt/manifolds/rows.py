@@ -96,6 +96,23 @@ class Rows:
             yield torch.cat([piece.double() for piece in pieces])
 
 
+class CollectsRows:
+    """What a manifold has that is fitted to all rows at once: batches are kept until the fit."""
+
+    mean: Tensor
+    _rows: Rows
+
+    def partial_fit(self, features: Tensor) -> Self:
+        """Take in a batch ``(B, D)``, B of any size."""
+        if len(features) == 0:
+            return self
+        if len(self._rows) == 0:
+            precision = torch.promote_types(features.dtype, torch.float32)
+            self.mean = features.new_zeros(features.shape[1], dtype=precision)
+        self._rows = self._rows.plus(features)
+        return self
+
+
 def _compact(features: Tensor) -> Tensor:
     halves = features.to("cpu", torch.float16, copy=True)
     same = torch.equal(halves.to(features.dtype), features.cpu())

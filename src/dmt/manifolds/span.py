@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from dmt.errors import UserError
-from dmt.manifolds.rows import Rows
+from dmt.manifolds.rows import CollectsRows, Rows
 
 
-class Span(nn.Module):
+class Span(CollectsRows, nn.Module):
     """All combinations ``delta = F^T beta`` of the given images' features (the paper's version 3, March 2016; no PCA).
 
     F ``(n, D)`` are the rows minus their mean, divided by each dimension's standard deviation where ``z_score`` is on.
@@ -53,16 +53,6 @@ class Span(nn.Module):
     def codes(self) -> Tensor:
         """Coordinates of the rows in the order they were given, ``(n, K)``: V S, without a pass over them."""
         return (self._mixing.T * self.singular_values.square()).to(self.mean)
-
-    def partial_fit(self, features: Tensor) -> Self:
-        """Take in a batch ``(B, D)``, B of any size."""
-        if len(features) == 0:
-            return self
-        if len(self._rows) == 0:
-            precision = torch.promote_types(features.dtype, torch.float32)
-            self.mean = features.new_zeros(features.shape[1], dtype=precision)
-        self._rows = self._rows.plus(features)
-        return self
 
     def finish(self) -> Self:
         """Compute the coordinate system of all rows taken in so far.
