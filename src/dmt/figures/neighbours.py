@@ -25,6 +25,7 @@ from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Record, Report
 
 SHOWN_ENLARGED = 12  # pictures at least in the enlarged part
+LINE = 0.06  # between the labels of the path, as a share of the height
 PATH_PERPLEXITY = 5.0  # how many pictures a point of the path is placed among, about
 
 
@@ -142,8 +143,16 @@ class NeighboursAlongThePath:
         whole, part = canvas.subplots(1, 2)
         for axes in (whole, part):
             _draw_path(axes, points, crowd.of_target[shown], way)
-        for place, label in zip(way, path, strict=True):
-            part.annotate(label, place, fontsize=8, xytext=(5, 5), textcoords="offset points", annotation_clip=True)
+        from_the_top = sorted(zip(way, path, strict=True), key=lambda point: -point[0][1])
+        for row, (place, label) in enumerate(from_the_top):
+            part.annotate(
+                label,
+                place,
+                xytext=(1.02, 0.9 - LINE * row),
+                textcoords="axes fraction",
+                fontsize=8,
+                arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
+            )
         corner, side = _square_around(way, points)
         part.set(xlim=(corner[0], corner[0] + side), ylim=(corner[1], corner[1] + side))
         whole.add_patch(Rectangle(corner, side, side, fill=False, linestyle=":"))
