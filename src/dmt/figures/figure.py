@@ -1,12 +1,8 @@
 """What a figure is: an editor, a task and inputs -> a report; and what figures share."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
-
-from matplotlib.figure import Figure as Canvas
-from PIL import Image
 
 from dmt.budget_choices import FixedBudget
 from dmt.data import Confident, Task
@@ -16,7 +12,6 @@ from dmt.grounds import CatalogGrounds
 from dmt.reporting.results import EditedImage, Record, Report, mean_record
 from dmt.traversal import check_budget
 
-DOTS_PER_INCH = 110
 SHOWN = (
     "delta",
     "shrinkage",
@@ -42,13 +37,6 @@ class Figure(Protocol):
             images: names or paths; empty: ``n_images`` are chosen.
             n_images: how many.
         """
-
-
-def drawn(canvas: Canvas) -> Image.Image:
-    """A matplotlib figure as a picture."""
-    file = io.BytesIO()
-    canvas.savefig(file, dpi=DOTS_PER_INCH, format="png", bbox_inches="tight")
-    return Image.open(file).convert("RGB")
 
 
 def labelled(images: Sequence[EditedImage], edit: str) -> list[EditedImage]:

@@ -20,8 +20,9 @@ from torch import Tensor
 from dmt.data import Task, to_pixels
 from dmt.editing import Edit, Editor
 from dmt.errors import UserError, require_whole_number
-from dmt.figures.figure import drawn, edits_by_budget, labelled, require_one_map
+from dmt.figures.figure import edits_by_budget, labelled, require_one_map
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.plots import drawn
 from dmt.reporting.results import Record, Report
 
 SHOWN_ENLARGED = 12  # pictures at least in the enlarged part

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from dmt.data import Task, to_pixels
 from dmt.editing import Edit, Editor
-from dmt.figures.figure import drawn, labelled, mean_table, require_one_map
+from dmt.figures.figure import labelled, mean_table, require_one_map
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.plots import drawn
 from dmt.reporting.results import Report
 
 COLOURS = ("tab:red", "tab:blue", "tab:green", "tab:purple", "tab:orange")
