@@ -1,0 +1,177 @@
+"""The curves of one case -> a picture: what each method keeps, over the share of images that it flips."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from matplotlib.transforms import Bbox
+from PIL import Image
+
+from dmt.benchmark.curves import Curve
+from dmt.benchmark.measures import measure
+from dmt.benchmark.statistics import (
+    RATES,
+    RESAMPLES,
+    crossing_samples,
+    interval,
+    resampled_means,
+    resampling,
+)
+from dmt.reporting.plots import drawn
+
+PANELS = ("identity", "ssim", "attributes_changed", "age_shift")
+# Okabe and Ito's palette, distinct to colour-blind eyes; the markers tell the methods apart without colour
+STYLES = {
+    "dmt": ("#0072B2", "o"),
+    "linear": ("#E69F00", "s"),
+    "pixel_mean": ("#009E73", "^"),
+    "adversarial": ("#D55E00", "X"),
+}
+OTHER_STYLES = (("#CC79A7", "D"), ("#56B4E9", "v"), ("#000000", "P"), ("#7F7F7F", "*"))
+GRID = np.linspace(0, 1, 51)  # flip rates at which a band is drawn
+FONT = 9
+
+
+def curves_plot(
+    curves: Sequence[Curve],
+    panels: Sequence[str] = PANELS,
+    rates: Sequence[float] = RATES,
+    labelled: str = "dmt",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Image.Image:
+    """One panel per measure: its mean over the flip rate, a line per method with the interval at equal flips.
+
+    The band at a flip rate is the interval of ``at_equal_flips`` there, so that it ends where fewer than 90 % of the
+    resamples cross that rate. The reconstruction floor is not drawn.
+
+    Args:
+        curves: of one case.
+        panels: measures; those that no curve has are left out, ``lpips`` takes the place of an ``ssim`` not there.
+        rates: flip rates marked by thin lines.
+        labelled: the method whose points carry their lambda.
+        resamples: for the bands.
+        seed: for the bands.
+
+    Raises:
+        ValueError: the curves are of several cases, or have none of the measures.
+    """
+    cases = {curve.case for curve in curves}
+    shown = _shown(panels, curves)
+    if len(cases) != 1 or not shown:
+        raise ValueError(f"a plot shows one case and at least one measure; got the cases {cases} and measures {shown}")
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(5.2 * columns, 3.6 * rows + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    styles = method_styles([curve.method for curve in curves])
+    for axes, name in zip(grid, shown, strict=False):
+        for curve in curves:
+            if name in curve.measures:
+                _draw_curve(axes, curve, name, styles[curve.method], resampling(len(curve.images), resamples, seed))
+        _furnish(axes, name, rates)
+    for axes in grid[len(shown) :]:
+        axes.remove()
+    handles = {
+        label: line
+        for axes in grid[: len(shown)]
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize=FONT)
+    figure.suptitle(cases.pop(), fontsize=FONT + 3)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes, name in zip(grid, shown, strict=False):
+        for curve in curves:
+            if curve.method == labelled and name in curve.measures:
+                _label_points(axes, *_points(curve, name), curve.lambdas[curve.path], styles[labelled][0])
+    return drawn(figure)
+
+
+def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each method: its own, or the next that is free."""
+    others = [method for method in dict.fromkeys(methods) if method not in STYLES]
+    return STYLES | {method: OTHER_STYLES[i % len(OTHER_STYLES)] for i, method in enumerate(others)}
+
+
+def _shown(panels: Sequence[str], curves: Sequence[Curve]) -> list[str]:
+    there = {name for curve in curves for name, values in curve.measures.items() if not np.isnan(values).all()}
+    chosen = ["lpips" if name == "ssim" and name not in there else name for name in panels]
+    return [name for name in dict.fromkeys(chosen) if name in there]
+
+
+def _points(curve: Curve, name: str) -> tuple[np.ndarray, np.ndarray]:
+    means = resampled_means(curve.measures[name][curve.path], np.ones((1, len(curve.images))))[0]
+    return curve.rates[curve.path], means
+
+
+def _draw_curve(axes: Axes, curve: Curve, name: str, style: tuple[str, str], weights: np.ndarray) -> None:
+    colour, marker = style
+    flips, means = _points(curve, name)
+    line = "-" if len(flips) > 1 else "none"
+    size = 5 if len(flips) > 1 else 8
+    axes.plot(flips, means, line, color=colour, marker=marker, markersize=size, linewidth=1.6, label=curve.method)
+    one = Curve(
+        curve.case, curve.method, curve.images, curve.lambdas, curve.flips, curve.failed, {name: curve.measures[name]}
+    )
+    if len(flips) > 1:
+        crossings = np.stack([crossing_samples(one, rate, weights).measures[name] for rate in GRID], axis=1)
+        low, high = interval(crossings[1:])
+        axes.fill_between(GRID, low, high, color=colour, alpha=0.15, linewidth=0)
+    elif len(flips):
+        means_there = resampled_means(curve.measures[name][curve.path], weights)[1:, 0]
+        low, high = interval(means_there)
+        axes.vlines(flips, low, high, color=colour, linewidth=1.2)
+
+
+def _furnish(axes: Axes, name: str, rates: Sequence[float]) -> None:
+    known = measure(name)
+    way = {1: "higher is better", -1: "nearer to 0 is better" if known.of_zero else "lower is better", 0: ""}
+    axes.set_title(" · ".join(filter(None, (known.title, way[known.better]))), fontsize=FONT + 1, loc="left")
+    axes.set_xlabel("flip rate", fontsize=FONT)
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_xticks([0, 0.2, *rates, 1])
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.tick_params(labelsize=FONT)
+    axes.margins(y=0.12)
+    for rate in rates:
+        axes.axvline(rate, color="0.6", linewidth=0.7, zorder=0)
+    if known.of_zero:
+        axes.axhline(0, color="0.6", linewidth=0.7, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _label_points(axes: Axes, flips: np.ndarray, means: np.ndarray, budgets: np.ndarray, colour: str) -> None:
+    """Write each point's lambda beside it, where it lies on no marker and on no other label; else leave it out."""
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    inside = axes.get_window_extent(renderer)
+    lines = [axes.transData.transform(np.column_stack(line.get_data())) for line in axes.get_lines()]
+    markers = np.concatenate([line for line in lines if len(line) > 2] or [np.empty((0, 2))])
+    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in markers if np.isfinite([x, y]).all()]
+    for flip, mean, budget in zip(flips, means, budgets, strict=True):
+        if np.isnan([mean, budget]).any():
+            continue
+        for (across, up), reach in product(
+            [(0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (1, 0), (-1, 0)], (8, 14)
+        ):
+            label = axes.annotate(
+                f"λ {budget:.3g}",
+                (flip, mean),
+                (reach * across, reach * up),
+                textcoords="offset points",
+                ha=("right", "center", "left")[across + 1],
+                va=("top", "center", "bottom")[up + 1],
+                fontsize=FONT - 2,
+                color=colour,
+            )
+            box = label.get_window_extent(renderer)
+            fits = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
+            if fits and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            label.remove()
