@@ -1,12 +1,14 @@
 """The curves of one case -> a picture: what each method keeps, over the share of images that it flips."""
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
 from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import Bbox
 from PIL import Image
@@ -34,6 +36,7 @@ STYLES = {
 OTHER_STYLES = (("#CC79A7", "D"), ("#56B4E9", "v"), ("#000000", "P"), ("#7F7F7F", "*"))
 GRID = np.linspace(0, 1, 51)  # flip rates at which a band is drawn
 FONT = 9
+AROUND = ((0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (1, 0), (-1, 0))  # where a label may stand
 
 
 def curves_plot(
@@ -147,31 +150,45 @@ def _furnish(axes: Axes, name: str, rates: Sequence[float]) -> None:
 
 
 def _label_points(axes: Axes, flips: np.ndarray, means: np.ndarray, budgets: np.ndarray, colour: str) -> None:
-    """Write each point's lambda beside it, where it lies on no marker and on no other label; else leave it out."""
+    """Write each point's lambda beside it, on no marker and no other label, or leave it out; off the lines if it can."""
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     inside = axes.get_window_extent(renderer)
-    lines = [axes.transData.transform(np.column_stack(line.get_data())) for line in axes.get_lines()]
-    markers = np.concatenate([line for line in lines if len(line) > 2] or [np.empty((0, 2))])
-    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in markers if np.isfinite([x, y]).all()]
-    for flip, mean, budget in zip(flips, means, budgets, strict=True):
-        if np.isnan([mean, budget]).any():
+    drawn_lines = [
+        axes.transData.transform(line.get_xydata()) for line in axes.get_lines() if line.get_marker() != "None"
+    ]
+    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for line in drawn_lines for x, y in line]
+    along = np.linspace(0, 1, 30)[:, None]
+    passed = np.concatenate(
+        [begin + along * (end - begin) for line in drawn_lines for begin, end in pairwise(line)] or [np.empty((0, 2))]
+    )
+    for point, budget in zip(zip(flips, means, strict=True), budgets, strict=True):
+        if np.isnan([*point, budget]).any():
             continue
-        for (across, up), reach in product(
-            [(0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (1, 0), (-1, 0)], (8, 14)
-        ):
-            label = axes.annotate(
-                f"λ {budget:.3g}",
-                (flip, mean),
-                (reach * across, reach * up),
-                textcoords="offset points",
-                ha=("right", "center", "left")[across + 1],
-                va=("top", "center", "bottom")[up + 1],
-                fontsize=FONT - 2,
-                color=colour,
-            )
+        places = []
+        for (across, up), reach in product(AROUND, (7, 13)):
+            label = _label(axes, f"λ {budget:.3g}", point, across, up, reach, colour)
             box = label.get_window_extent(renderer)
+            label.remove()
             fits = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
             if fits and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-            label.remove()
+                places.append((int(box.count_contains(passed)), len(places), box, (across, up, reach)))
+        if places:
+            _, _, box, place = min(places)
+            taken.append(box)
+            _label(axes, f"λ {budget:.3g}", point, *place, colour)
+
+
+def _label(
+    axes: Axes, text: str, point: tuple[float, float], across: int, up: int, reach: float, colour: str
+) -> Annotation:
+    return axes.annotate(
+        text,
+        point,
+        (reach * across, reach * up),
+        textcoords="offset points",
+        ha=("center", "left", "right")[across],
+        va=("center", "bottom", "top")[up],
+        fontsize=FONT - 2,
+        color=colour,
+        path_effects=[withStroke(linewidth=2, foreground="white")],
+    )

@@ -45,7 +45,7 @@ class Crossing:
         rate: of flips, 0 ... 1.
         reached: whether the curve crosses it.
         share: of the resamples that cross it.
-        note: if it does not, what it does instead: "reaches 0.63", "starts at 0.70".
+        note: if it does not, what it does instead: "reaches 0.63", "starts at 0.70", "is one point, at 1.00".
         failed: the larger number of failed images at the two neighbouring points; of all points if it is not reached.
         budget: lambda there, interpolated in its logarithm.
         measures: name -> mean there; empty if the rate is not reached.
@@ -116,6 +116,8 @@ class CrossingSamples:
             return ""
         if not len(rates):
             return "has the reconstruction floor alone"
+        if len(rates) == 1:
+            return f"is one point, at {rates[0]:.2f}"
         return f"reaches {rates.max():.2f}" if rates.max() < self.rate else f"starts at {rates[0]:.2f}"
 
 

@@ -28,7 +28,7 @@ def labelled_grid(
     grid = Image.new("RGB", (left + len(rows[0]) * (width + GAP), top + len(rows) * (height + GAP)), "white")
     draw = ImageDraw.Draw(grid)
     for column, label in enumerate(column_labels):
-        draw.text((left + column * (width + GAP), 4), _cut(label, width, font), "black", font)
+        draw.text((left + column * (width + GAP), 4), cut(label, width, font), "black", font)
     for row, (pictures, label) in enumerate(zip(rows, row_labels, strict=True)):
         y = top + row * (height + GAP)
         draw.multiline_text((GAP, y + height // 2), label, "black", font, anchor="lm")
@@ -38,7 +38,8 @@ def labelled_grid(
     return grid
 
 
-def _cut(label: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def cut(label: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The label, shortened to a width in pixels."""
     if font.getlength(label) <= width:
         return label
     while label and font.getlength(label + "…") > width:
