@@ -175,7 +175,8 @@ def page_of(
 def _how_to_read(benchmark: Benchmark) -> str:
     return (
         "<p>Each method is read where its curve over lambda first crosses the flip rate, by linear interpolation in "
-        f"the flip rate; of one that does not cross it, every point is in the table of the curves. Below each value is the {LEVEL:.0%} percentile bootstrap interval over images "
+        f"the flip rate; of one that does not cross it, every point is in the table of the curves. "
+        f"Below each value is the {LEVEL:.0%} percentile bootstrap interval over images "
         f"({benchmark.resamples} resamples, seed {benchmark.seed}); there is none where fewer than {NEEDED:.0%} of the "
         "resamples cross the rate. Bold: ahead of every other method that crosses the rate, each time by a paired "
         "interval without zero. Failed: the larger number at the two neighbouring points.</p>"

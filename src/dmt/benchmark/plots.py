@@ -1,6 +1,7 @@
 """The curves of one case -> a picture: what each method keeps, over the share of images that it flips."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -119,9 +120,7 @@ def _draw_curve(axes: Axes, curve: Curve, name: str, style: tuple[str, str], wei
     line = "-" if len(flips) > 1 else "none"
     size = 5 if len(flips) > 1 else 8
     axes.plot(flips, means, line, color=colour, marker=marker, markersize=size, linewidth=1.6, label=curve.method)
-    one = Curve(
-        curve.case, curve.method, curve.images, curve.lambdas, curve.flips, curve.failed, {name: curve.measures[name]}
-    )
+    one = replace(curve, measures={name: curve.measures[name]})
     if len(flips) > 1:
         crossings = np.stack([crossing_samples(one, rate, weights).measures[name] for rate in GRID], axis=1)
         low, high = interval(crossings[1:])
@@ -150,7 +149,7 @@ def _furnish(axes: Axes, name: str, rates: Sequence[float]) -> None:
 
 
 def _label_points(axes: Axes, flips: np.ndarray, means: np.ndarray, budgets: np.ndarray, colour: str) -> None:
-    """Write each point's lambda beside it, on no marker and no other label, or leave it out; off the lines if it can."""
+    """Write each point's lambda beside it, off markers, other labels and, if it can, lines; else leave it out."""
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     inside = axes.get_window_extent(renderer)
     drawn_lines = [
@@ -164,7 +163,7 @@ def _label_points(axes: Axes, flips: np.ndarray, means: np.ndarray, budgets: np.
     for point, budget in zip(zip(flips, means, strict=True), budgets, strict=True):
         if np.isnan([*point, budget]).any():
             continue
-        places = []
+        places: list[tuple[int, int, Bbox, tuple[int, int, int]]] = []
         for (across, up), reach in product(AROUND, (7, 13)):
             label = _label(axes, f"λ {budget:.3g}", point, across, up, reach, colour)
             box = label.get_window_extent(renderer)
