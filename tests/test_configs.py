@@ -174,6 +174,14 @@ def test_judges_are_built_with_the_values_given(option, monkeypatch):
         }
 
 
+def test_cout_asks_the_judge_of_a_smile_for_its_absence(monkeypatch):
+    monkeypatch.setattr("dmt.judges.OnnxJudge", SimpleNamespace)
+    cfg = composed("traverse", "judges=[faces,cout]").judges
+    assert cfg.cout.judge == cfg.happy
+    judge = instantiate(cfg.cout, _convert_="all")
+    assert (judge.beyond, judge.steps, judge.judge.column) == ("below", cfg.cout.steps, 1)
+
+
 def test_the_perceptual_judge_reads_the_layers_of_squeezenet_and_one_more():
     cfg = composed("traverse", "judges=[faces,perceptual]").judges
     assert set(cfg) == {"happy", "age", "male", "identity", "lpips"}
