@@ -21,9 +21,8 @@ def cout(
     class's probability over the share of pixels that are pasted. With two classes, p(source) = 1 - p(target), so that
     -1 says that the judge never sees the target, and 1 that it always does, in the input already.
 
-    Source: Khorram and Fuxin, Cycle-Consistent Counterfactuals by Latent Transformations, CVPR 2022. Pixels that
-    change alike are pasted in reading order (ours). Published evaluations take 50 steps; 10 ask the judge a fifth as
-    often.
+    Source: Khorram and Fuxin, Cycle-Consistent Counterfactuals by Latent Transformations, CVPR 2022; code derived from
+    the authors' takes 50 steps, 10 are ours. Pixels that change alike are pasted in reading order (ours).
 
     Args:
         before: the input, ``(3, H, W)`` in [0, 1].
