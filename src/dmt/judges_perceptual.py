@@ -24,12 +24,12 @@ class PerceptualDistance:
 
     ``sum_l mean_hw <w_l, (a_l / |a_l| - b_l / |b_l|)^2>``, where a_l and b_l are the activations of both pictures at
     layer l, normalised over channels at each place, and w_l >= 0 the linear head learnt from human judgements. It
-    is never negative and has no upper bound that means anything; photographs rarely differ by more than 1. The heads
-    are version 0.1, and ship with torchmetrics; its own class takes no trunk and downloads one, so that the sum is
-    ours. LPIPS scales pictures as torchvision's ImageNet networks do, so that the backbone's own normalisation serves.
+    is at least 0 and at most ``2 sum_l max w_l`` = 11.3. The heads are version 0.1 and ship with torchmetrics; its own class takes
+    no trunk but downloads one, so that the sum is ours. LPIPS scales pictures as torchvision's ImageNet networks do, so
+    that the backbone's own normalisation serves.
 
-    The heads were learnt on torchvision's weights. Any others, such as Gluon's, rank changes in the same way but give
-    other numbers: compare values only within one set of weights.
+    The heads were learnt on torchvision's weights. Any others, such as Gluon's, give other numbers: compare values only
+    within one set of weights.
 
     Args:
         network: SqueezeNet 1.1 with the layers ``LAYERS``, pictures in [0, 1].
