@@ -24,9 +24,9 @@ class PerceptualDistance:
 
     ``sum_l mean_hw <w_l, (a_l / |a_l| - b_l / |b_l|)^2>``, where a_l and b_l are the activations of both pictures at
     layer l, normalised over channels at each place, and w_l >= 0 the linear head learnt from human judgements. It
-    is at least 0 and at most ``2 sum_l max w_l`` = 11.3. The heads are version 0.1 and ship with torchmetrics; its own class takes
-    no trunk but downloads one, so that the sum is ours. LPIPS scales pictures as torchvision's ImageNet networks do, so
-    that the backbone's own normalisation serves.
+    is at least 0 and at most ``2 sum_l max w_l`` = 11.3. The heads are version 0.1 and ship with torchmetrics; its own
+    class takes no trunk but downloads one, so that the sum is ours. LPIPS scales pictures as torchvision's ImageNet
+    networks do, so that the backbone's own normalisation serves.
 
     The heads were learnt on torchvision's weights. Any others, such as Gluon's, give other numbers: compare values only
     within one set of weights.
