@@ -14,7 +14,7 @@ FLOORS = [
     {"backbones", "kernels", "solvers", "budgets", "probe"},
     {"features", "manifolds", "witness", "regularizers", "feature_store"},
     {"traversal", "inversion", "memory"},
-    {"data", "judges", "metrics", "budget_rules"},
+    {"data", "judges", "judges_perceptual", "judges_cout", "metrics", "frechet", "verdicts", "budget_rules"},
     {"modules", "transfer"},
     {"preparation", "reporting", "grounds"},
     {"editing", "budget_choices"},

@@ -5,7 +5,7 @@ from math import inf, log10
 import pytest
 import torch
 
-from dmt.metrics import mean_absolute_change, psnr, split_change, ssim
+from dmt.metrics import largest_change, mean_absolute_change, psnr, root_mean_square_change, split_change, ssim
 
 
 def flat(value: float, height: int = 12, width: int = 9) -> torch.Tensor:
@@ -47,6 +47,31 @@ def test_the_mean_absolute_change_by_hand():
     assert mean_absolute_change(image, flat(0.0)) == pytest.approx(2.5)
     assert mean_absolute_change(flat(0.0), image) == pytest.approx(2.5)  # no wrap-around in 8 bits
     assert mean_absolute_change(flat(0.0), flat(1.0)) == 255
+
+
+def test_the_root_mean_square_change_by_hand():
+    image = flat(0.0)
+    image[:, :3] = 10 / 255  # a quarter of the rows
+    assert root_mean_square_change(image, flat(0.0)) == pytest.approx(5)  # the root of 100 / 4
+    assert root_mean_square_change(flat(0.0), image) == pytest.approx(5)
+    assert root_mean_square_change(flat(0.0), flat(1.0)) == 255
+    assert root_mean_square_change(noise(0), noise(0)) == 0
+
+
+def test_the_largest_change_is_that_of_one_pixel_in_one_channel():
+    image = flat(100 / 255)
+    image[1, 4, 5] = 3 / 255
+    image[0, 2, 2] = 180 / 255
+    assert largest_change(image, flat(100 / 255)) == 97
+    assert largest_change(flat(100 / 255), image) == 97
+    assert largest_change(flat(0.0), flat(1.0)) == 255
+    assert largest_change(noise(0), noise(0)) == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_three_changes_are_in_order(seed):
+    pair = noise(seed), noise(seed + 10)
+    assert 0 < mean_absolute_change(*pair) < root_mean_square_change(*pair) < largest_change(*pair) <= 255
 
 
 def test_a_change_below_half_a_level_of_an_8_bit_picture_is_none():

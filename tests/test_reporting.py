@@ -150,6 +150,8 @@ def test_a_record_holds_what_the_edit_cost():
         "shrinkage": 0.2,  # 5 / 25
         "psnr": 20.0,  # 10 log10(1 / 0.01)
         "change": 25.0,  # 128 -> 153
+        "change_rms": 25.0,
+        "change_largest": 25,
         "change_center": 25.0,
         "change_outside": 25.0,
         "objective": 1.5,

@@ -1,7 +1,7 @@
 """How far two pictures are apart."""
 
 import numpy as np
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from dmt.data.images import to_pixels
@@ -28,8 +28,21 @@ def ssim(image: Tensor, reference: Tensor) -> float:
 
 
 def mean_absolute_change(image: Tensor, reference: Tensor) -> float:
-    """Mean absolute difference of the 8-bit pixels, 0 ... 255."""
-    return float(np.abs(to_pixels(image).astype(int) - to_pixels(reference).astype(int)).mean())
+    """Mean absolute difference (L1) of the 8-bit pixels, 0 ... 255, lower is closer."""
+    return float(_change(image, reference).mean())
+
+
+def root_mean_square_change(image: Tensor, reference: Tensor) -> float:
+    """Root of the mean squared difference (L2) of the 8-bit pixels, 0 ... 255, lower is closer.
+
+    It is never below the mean absolute change, and as much above it as the change is concentrated on few pixels.
+    """
+    return float(mean_squared_error(to_pixels(image), to_pixels(reference)) ** 0.5)
+
+
+def largest_change(image: Tensor, reference: Tensor) -> int:
+    """Largest absolute difference (L-infinity) of the 8-bit pixels, in any channel, 0 ... 255, lower is closer."""
+    return int(_change(image, reference).max())
 
 
 def central_square(height: int, width: int, share: float = FACE) -> np.ndarray:
@@ -48,9 +61,14 @@ def split_change(image: Tensor, reference: Tensor, center: float = FACE) -> tupl
         reference: the same.
         center: side of the square as a share of the picture's; the default is where faces lie in LFW.
     """
-    change = np.abs(to_pixels(image).astype(int) - to_pixels(reference).astype(int)).mean(axis=2)
+    change = _change(image, reference).mean(axis=2)
     inside = central_square(change.shape[0], change.shape[1], center)
     return float(change[inside].mean()), float(change[~inside].mean())
+
+
+def _change(image: Tensor, reference: Tensor) -> np.ndarray:
+    """Absolute differences of the 8-bit pixels, ``(H, W, 3)``."""
+    return np.abs(to_pixels(image).astype(int) - to_pixels(reference).astype(int))
 
 
 def _float(image: Tensor) -> np.ndarray:

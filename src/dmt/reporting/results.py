@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dmt.data import to_pixels
 from dmt.judges import Judge
-from dmt.metrics import mean_absolute_change, psnr, split_change, ssim
+from dmt.metrics import largest_change, mean_absolute_change, psnr, root_mean_square_change, split_change, ssim
 from dmt.modules import EditedBatch
 from dmt.reporting.animation import write_animation
 from dmt.reporting.grids import labelled_grid
@@ -70,6 +70,8 @@ def _edited_image(edited: EditedBatch, row: int) -> EditedImage:
         "psnr": psnr(after, before),
         "ssim": ssim(after, before),
         "change": mean_absolute_change(after, before),
+        "change_rms": root_mean_square_change(after, before),
+        "change_largest": largest_change(after, before),
         "change_center": center,
         "change_outside": outside,
         "objective": float(picture.solution.objective[row]),
