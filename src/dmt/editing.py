@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -24,6 +24,9 @@ from dmt.solvers import LBFGS, Progress
 from dmt.witness import Witness
 
 log = logging.getLogger(__name__)
+
+Method = Callable[[EditTools], EditModule]
+"""What an edit works with -> the module that edits."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,12 @@ class Editor:
         judges: name -> judge of the results.
         on_progress: told about the inversion after every iteration.
         frames: pictures between input and result.
+        settings: the configuration that all this was made from, as plain values.
     """
 
     splits: Callable[..., AttributeSplits]
     grounds: Grounds
-    method: Callable[[EditTools], EditModule]
+    method: Method
     selection: Selection
     kernel: Kernel
     weighting: str
@@ -88,6 +92,7 @@ class Editor:
     judges: Mapping[str, Judge]
     on_progress: Callable[[ImageBatch, Progress], None] | None = None
     frames: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def edit(self, task: Task, images: Sequence[str] = (), n_images: int = 8) -> Edit:
         """Edit some pictures.
@@ -115,12 +120,12 @@ class Editor:
 
         def try_out(budgets: Tensor) -> list[EditedImage]:
             batches = run(self.method(replace(tools, budgets=GivenBudgets(budgets), frames=0)))
-            return judged(edited_images(batches), self.judges)
+            return judged(edited_images(batches, data.in_place), self.judges)
 
         rule, n_tried = self.budget.rule(len(data.inputs), try_out)
         module = self.method(replace(tools, budgets=rule))
         batches = run(module)
-        images_made = judged(edited_images(batches), self.judges)
+        images_made = judged(edited_images(batches, data.in_place), self.judges)
         edited = [image.with_columns(inversions=n_tried + 1) for image in images_made]
         return Edit(f"{task.title}\n{module.how(self.budget.title)}", edited, data, ground, batches)
 

@@ -1,5 +1,6 @@
 """Pictures, their labels, and the LightningDataModules that serve them."""
 
+from dmt.data.alignment import Aligned, Alignment
 from dmt.data.catalogs import LFW, Catalog, Digits, Folder
 from dmt.data.images import ImageError, read_image, to_pixels
 from dmt.data.module import AttributeSplits, ImageBatch
@@ -8,6 +9,8 @@ from dmt.data.tasks import AttributeTask, ClassTask, ColorizeTask, PersonTask, P
 
 __all__ = [
     "LFW",
+    "Aligned",
+    "Alignment",
     "AttributeSplits",
     "AttributeTask",
     "Catalog",

@@ -10,6 +10,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from dmt.data.alignment import Aligned, Alignment
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError
 from dmt.data.selection import Pool, Sets, choose_inputs, in_groups, most_confident_sets
@@ -54,6 +55,7 @@ class AttributeSplits(LightningDataModule):
         edit_batch_size: pictures edited at a time.
         num_workers: processes that decode.
         seed: which pictures are chosen.
+        alignment: where faces lie; ``None``: pictures are served as they are.
 
     Raises:
         UserError: unknown label or picture, or a side without pictures.
@@ -71,6 +73,7 @@ class AttributeSplits(LightningDataModule):
         edit_batch_size: int = 8,
         num_workers: int = 0,
         seed: int = 0,
+        alignment: Alignment | None = None,
     ):
         super().__init__()
         least_one = {
@@ -82,7 +85,7 @@ class AttributeSplits(LightningDataModule):
         }
         for name, value in least_one.items():
             require_whole_number(name, value, "a whole number above 0", least=1)
-        self.catalog = catalog
+        self.catalog = catalog if alignment is None else Aligned(catalog, alignment)
         self.task = task
         self.image_size = image_size
         self.batch_size = batch_size
@@ -117,6 +120,26 @@ class AttributeSplits(LightningDataModule):
                     f"the {side} of {task.title!r} has {len(members)} pictures beside the inputs' own people; "
                     "at least 2 are needed"
                 )
+
+    def original(self, name: str) -> Tensor:
+        """A picture asked for by name or path as it is, neither aligned nor viewed, ``(3, H, W)`` in [0, 1]."""
+        read = self.catalog.as_it_is if isinstance(self.catalog, Aligned) else self.catalog.read_named
+        return read(name, self.image_size)
+
+    def in_place(self, name: str, before: Tensor, after: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """An input as it was before it was aligned, and the same with each of the changes to the aligned one.
+
+        Args:
+            name: of the input.
+            before: the picture that was served for it, ``(3, H, W)`` in [0, 1].
+            after: what became of that.
+        """
+        catalog = self.catalog
+        if not isinstance(catalog, Aligned):
+            return before, list(after)
+        view = self.task.source_view if self.task is not None else None
+        original = (view or _unchanged)(self.original(name))
+        return original, [catalog.put_back(name, original, before, picture) for picture in after]
 
     def _decodes(self, index: int) -> bool:
         try:

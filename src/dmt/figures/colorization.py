@@ -35,8 +35,7 @@ class Colorization:
             raise UserError("this figure needs a task that makes its inputs from pictures: task=colorize")
         require_whole_number("figure.samples", self.samples, "a whole number above 0", least=1)
         edit = editor.edit(task, images, n_images)
-        catalog, size = edit.data.catalog, edit.data.image_size
-        truths = [catalog.read_named(name, size) for name in edit.data.inputs]
+        truths = [edit.data.original(name) for name in edit.data.inputs]
         mean_place = self._mean_colour_by_place(edit)
         mean_everywhere = np.broadcast_to(mean_place.mean(axis=(0, 1)), mean_place.shape)
         answers = {

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
@@ -51,14 +51,23 @@ class EditedImage:
         return replace(self, record={**self.record, **columns})
 
 
-def edited_images(batches: Sequence[EditedBatch]) -> list[EditedImage]:
+Placed = Callable[[str, Tensor, Sequence[Tensor]], tuple[Tensor, list[Tensor]]]
+"""Name, picture that was served and what became of it -> the same for the picture that was asked for."""
+
+
+def _as_they_are(name: str, before: Tensor, after: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    return before, list(after)
+
+
+def edited_images(batches: Sequence[EditedBatch], placed: Placed = _as_they_are) -> list[EditedImage]:
     """One ``EditedImage`` per input, in order; ``seconds`` is the image's share of its batch's time."""
-    return [_edited_image(edited, row) for edited in batches for row in range(len(edited.batch.names))]
+    return [_edited_image(edited, row, placed) for edited in batches for row in range(len(edited.batch.names))]
 
 
-def _edited_image(edited: EditedBatch, row: int) -> EditedImage:
+def _edited_image(edited: EditedBatch, row: int, placed: Placed) -> EditedImage:
     walk, picture = edited.traversal, edited.inversion
-    before, after = edited.batch.images[row].cpu(), picture.images[row].cpu()
+    made = [picture.images[row].cpu(), *(frame[row].cpu() for frame in edited.frames)]
+    before, (after, *frames) = placed(edited.batch.names[row], edited.batch.images[row].cpu(), made)
     center, outside = split_change(after, before)
     record: Record = {
         "image": edited.batch.names[row],
@@ -84,7 +93,7 @@ def _edited_image(edited: EditedBatch, row: int) -> EditedImage:
         "stopped": picture.solution.reasons[row],
         "seconds": edited.seconds / len(edited.batch.names),
     }
-    return EditedImage(edited.batch.names[row], before, after, record, [frame[row].cpu() for frame in edited.frames])
+    return EditedImage(edited.batch.names[row], before, after, record, frames)
 
 
 def judged(images: Sequence[EditedImage], judges: Mapping[str, Judge]) -> list[EditedImage]:
