@@ -158,7 +158,12 @@ def test_every_method_is_built_with_the_values_given():
     assert (adversary.largest, adversary.steps) == (10, 3)
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("judges=")])
+PROBES = ["probe", "attributes"]
+
+
+@pytest.mark.parametrize(
+    "option", [o for o in OPTIONS if o.startswith("judges=") and o.removeprefix("judges=") not in PROBES]
+)
 def test_judges_are_built_with_the_values_given(option, monkeypatch):
     monkeypatch.setattr("dmt.judges.OnnxJudge", SimpleNamespace)  # no network is read
     cfg = OmegaConf.to_container(composed("traverse", option, "weights_dir=/nonexistent").judges)
@@ -171,6 +176,32 @@ def test_judges_are_built_with_the_values_given(option, monkeypatch):
         assert {key: getattr(judge, key) for key in cfg[name] if key != "_target_"} == {
             key: value for key, value in cfg[name].items() if key != "_target_"
         }
+
+
+@pytest.mark.parametrize("judge", PROBES)
+def test_probes_are_built_with_the_values_given(judge, monkeypatch):
+    for name in ("PooledFeatures", "ReservedPictures", "ProbeJudge", "AttributesJudge"):
+        monkeypatch.setattr(f"dmt.judges.{name}", SimpleNamespace)  # nothing is read or learnt
+    monkeypatch.setattr("dmt.data.LFW", SimpleNamespace)
+    monkeypatch.setattr("dmt.backbones.TorchvisionNetwork", SimpleNamespace)
+    given = [f"judges.{judge}.floor=0.7", f"judges.{judge}.pictures.features.grid=3", "data.reserved=0.4"]
+    cfg = composed("traverse", f"judges={judge}", "task=senior", *given, "cache_dir=/c", "data.image_size=90").judges
+    built = instantiate(cfg[judge], _convert_="all")
+    assert built.floor == 0.7
+    assert built.task.attribute == "Senior"
+    assert (built.pictures.share, built.pictures.cache, built.pictures.image_size) == (0.4, "/c", 90)
+    features = built.pictures.features
+    assert (features.grid, features.backbone.name) == (3, "squeezenet1_1")
+    assert set(features.layers) <= set(features.backbone.layers)
+
+
+def test_several_files_of_judges_go_together_and_none_is_the_default():
+    assert plain("traverse").judges == {}
+    faces = list(composed("traverse", "judges=faces").judges)
+    assert list(composed("traverse", "judges=[faces,probe,attributes]").judges) == [*faces, "probe", "attributes"]
+    cfg = composed("traverse", "judges=probe", "backbone@judges.probe.pictures.features.backbone=vgg19")
+    assert cfg.judges.probe.pictures.features.backbone._target_ == "dmt.backbones.vgg19"
+    assert cfg.backbone == plain("traverse").backbone
 
 
 def test_the_judges_of_faces_read_their_networks(weights_dir):

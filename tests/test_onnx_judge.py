@@ -145,7 +145,7 @@ def test_a_network_that_is_no_judge_is_an_error_that_says_why(network):
         OnnxJudge(network(kind=onnx.TensorProto.INT32), size=SIDE)
     with pytest.raises(UserError, match="reads pictures of 3, but"):
         OnnxJudge(network(("batch", 3)), size=SIDE)
-    with pytest.raises(UserError, match="output 'seen' .* does not have a row per picture"):
+    with pytest.raises(UserError, match=r"output 'seen' .* does not have a row per picture"):
         OnnxJudge(network(operation="ReduceSum", keepdims=0), size=SIDE).output([ORANGE], "seen")
     with pytest.raises(UserError, match="no output 'heard'; it has seen"):
         OnnxJudge(network(), size=SIDE).output([ORANGE], "heard")

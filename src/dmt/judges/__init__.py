@@ -2,5 +2,17 @@
 
 from dmt.judges.judge import Judge, LikenessJudge, Network, OutputJudge
 from dmt.judges.onnx import OnnxJudge
+from dmt.judges.probe import AttributesJudge, ProbeJudge
+from dmt.judges.reserved import PooledFeatures, ReservedPictures
 
-__all__ = ["Judge", "LikenessJudge", "Network", "OnnxJudge", "OutputJudge"]
+__all__ = [
+    "AttributesJudge",
+    "Judge",
+    "LikenessJudge",
+    "Network",
+    "OnnxJudge",
+    "OutputJudge",
+    "PooledFeatures",
+    "ProbeJudge",
+    "ReservedPictures",
+]
