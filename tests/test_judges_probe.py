@@ -255,12 +255,12 @@ def test_the_network_for_digits_tells_threes_from_eights(cache_dir, quiet_traine
     digits = Digits()
     pictures = ReservedPictures(digits, 0.6, features, 32, tmp_path)
     judge = ProbeJudge(pictures, ClassTask("3", "8"))
-    assert judge.auc > 0.97
+    assert judge.auc > 0.95
     others = ~reserved_groups(digits.names, 0.6)
     threes, eights = ([digits.read(i, 32) for i in np.flatnonzero(others & (digits.digits == d))] for d in (3, 8))
     columns = judge.columns("eight", threes, eights)
-    assert (columns["eight_before"] < 0.5).mean() > 0.95
-    assert (columns["eight_after"] > 0.5).mean() > 0.95
+    assert (columns["eight_before"] < 0.5).mean() > 0.85
+    assert (columns["eight_after"] > 0.5).mean() > 0.85
     changes = AttributesJudge(pictures, ClassTask("3", "8")).columns(
         "digits", threes, [digits.read(1, 32)] * len(threes)
     )
