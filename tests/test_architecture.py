@@ -11,10 +11,10 @@ FILES = sorted((ROOT / "src/dmt").rglob("*.py"))
 # From the ground up: a room may import from its own floor and from those below
 FLOORS = [
     {"__init__", "errors", "downloads", "torchvision_operators"},
-    {"backbones", "kernels", "solvers", "budgets", "probe"},
+    {"backbones", "kernels", "solvers", "budgets", "probe", "cached_tensors"},
     {"features", "manifolds", "witness", "regularizers", "feature_store"},
     {"traversal", "inversion", "memory"},
-    {"data", "judges", "judges_perceptual", "judges_cout", "metrics", "frechet", "verdicts", "budget_rules"},
+    {"data", "judges", "metrics", "frechet", "verdicts", "budget_rules"},
     {"modules", "transfer"},
     {"preparation", "reporting", "grounds"},
     {"editing", "budget_choices"},

@@ -21,6 +21,20 @@ ROOT = Path(__file__).resolve().parents[1]
 QUICK = ["experiment=digits", "logger=none", "progress=false", "n_images=2"]
 SMALL = [*QUICK, "manifold.n_components=32"]
 
+PROBE = [
+    *SMALL,
+    "judges=[none,probe,attributes]",
+    *(
+        option
+        for judge in ("probe", "attributes")
+        for option in (
+            f"backbone@judges.{judge}.pictures.features.backbone=digits",
+            f"judges.{judge}.pictures.features.layers=[conv2]",
+            f"judges.{judge}.pictures.features.grid=2",
+        )
+    ),
+]
+
 # Programs as a user runs them; each costs seconds of imports, so that only what needs a process of its own is here
 
 
@@ -256,6 +270,10 @@ BAD_OPTIONS = [
     ([*SMALL, "lambda=auto", "auto=judge"], ["needs a judge 'happy'", "judges=faces"]),
     ([*SMALL, "lambda=auto", "auto=judge", "auto.beyond=at"], ["above or below, got 'at'"]),
     ([*SMALL, "judges=faces", "weights_dir=nowhere"], ["no judge nowhere/judge_"]),
+    ([*SMALL, "data.reserved=1"], ["data.reserved", "got 1"]),
+    ([*PROBE, "data.reserved=0"], ["data.reserved=0 keeps none", "data.reserved=0.25"]),
+    ([*PROBE, "data.reserved=0.6", "judges.probe.floor=2"], ["floor must be a number from 0 to 1, got 2"]),
+    ([*PROBE, "data.reserved=0.6", "judges.probe.pictures.features.layers=[fire5]"], ["no layer 'fire5'"]),
 ]
 
 
@@ -370,6 +388,13 @@ def test_lambda_by_a_judge_is_the_least_change_that_convinces_it(tmp_path, monke
         assert image.record["white_after"] > 0.3
         assert image.record["inversions"] == 7
         assert 0.1 <= image.record["lambda"] <= 1
+
+
+def test_probes_of_reserved_digits_judge_the_edit(tmp_path):
+    options = ["data.reserved=0.6", "data.set_size=60", "task.source=3", "lambda=0.2"]
+    for image in traverse(tmp_path, *PROBE, *options):
+        assert image.record["probe_before"] < 0.5 < image.record["probe_after"]
+        assert 0 <= image.record["attributes_changed"] <= 8
 
 
 def with_judge(instantiate, judges):

@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from dmt.backbones import digits_network, vgg19
 from dmt.features import FeatureExtractor
-from dmt.judges_perceptual import LAYERS
 from dmt.manifolds import IncrementalPCA
 from dmt.modules import EditTools
 from dmt.solvers import LBFGS
@@ -159,6 +158,9 @@ def test_every_method_is_built_with_the_values_given():
     assert (adversary.largest, adversary.steps) == (10, 3)
 
 
+PROBES = ["probe", "attributes"]
+
+
 @pytest.mark.parametrize("option", ["judges=none", "judges=faces"])
 def test_judges_are_built_with_the_values_given(option, monkeypatch):
     monkeypatch.setattr("dmt.judges.OnnxJudge", SimpleNamespace)  # no network is read
@@ -174,24 +176,10 @@ def test_judges_are_built_with_the_values_given(option, monkeypatch):
         }
 
 
-def test_cout_asks_the_judge_of_a_smile_for_its_absence(monkeypatch):
-    monkeypatch.setattr("dmt.judges.OnnxJudge", SimpleNamespace)
-    cfg = composed("traverse", "judges=[faces,cout]").judges
-    assert cfg.cout.judge == cfg.happy
-    judge = instantiate(cfg.cout, _convert_="all")
-    assert (judge.beyond, judge.steps, judge.judge.column) == ("below", cfg.cout.steps, 1)
+PROBES = ["probe", "attributes"]
 
 
-def test_the_perceptual_judge_reads_the_layers_of_squeezenet_and_one_more():
-    cfg = composed("traverse", "judges=[faces,perceptual]").judges
-    assert set(cfg) == {"happy", "age", "male", "identity", "lpips"}
-    squeezenet = OmegaConf.load(CONF / "backbone/squeezenet1_1.yaml")
-    assert cfg.lpips.network.layers == {**squeezenet.layers, "fire9": "features.12"}
-    assert cfg.lpips.network.weights == squeezenet.weights
-    judge = instantiate({**cfg.lpips, "network": {**cfg.lpips.network, "weights": None}}, _convert_="all")
-    assert set(LAYERS) <= set(judge.network.layer_names)
-
-
+@pytest.mark.parametrize("option", ["judges=none", "judges=faces"])
 def test_the_judges_of_faces_read_their_networks(weights_dir):
     pytest.importorskip("onnxruntime")
     judges = instantiate(composed("traverse", "judges=faces", f"weights_dir={weights_dir}").judges, _convert_="all")

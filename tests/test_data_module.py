@@ -7,6 +7,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from dmt.data import LFW, AttributeSplits, AttributeTask, ClassTask, Digits, Folder, ImageError
+from dmt.data.selection import reserved_groups
 from dmt.errors import UserError
 
 
@@ -242,3 +243,67 @@ def test_a_picture_given_by_its_path_in_the_folder_is_held_out(tmp_path, save_pi
     asked = str(Path(tmp_path) / "cat/2.png")
     data = AttributeSplits(Folder(tmp_path), ClassTask("cat", "dog"), 16, images=[asked])
     assert set(data.source) == {0, 1, 3}
+
+
+# Reserved groups
+
+
+def test_a_group_is_reserved_by_the_published_sha256_of_its_name():
+    groups = ["abc", "", "abc"]  # FIPS 180-4 and NIST's vectors: ba7816bf8f01cfea... and e3b0c44298fc1c14...
+    assert reserved_groups(groups, 0xBA7816BF / 2**32).tolist() == [False] * 3
+    assert reserved_groups(groups, 0xBA7816C0 / 2**32).tolist() == [True, False, True]
+    assert reserved_groups(groups, 0xE3B0C443 / 2**32).tolist() == [True] * 3
+    assert reserved_groups(groups, 0.0).tolist() == [False] * 3
+
+
+def test_about_the_share_is_reserved_and_a_larger_share_reserves_more():
+    groups = [f"Person_{i}" for i in range(4000)]
+    some, more = reserved_groups(groups, 0.1), reserved_groups(groups, 0.25)
+    assert some.mean() == pytest.approx(0.1, abs=0.02)  # four standard deviations
+    assert more.mean() == pytest.approx(0.25, abs=0.03)
+    assert not (some & ~more).any()
+    assert reserved_groups(groups[::-1], 0.25)[::-1].tolist() == more.tolist()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, 1.5, "many", True, None, float("nan")])
+def test_a_share_that_is_none_is_an_error_that_names_it(share):
+    with pytest.raises(UserError, match=f"data.reserved must be a number from 0 to below 1, got {share!r}"):
+        AttributeSplits(MANY, None, reserved=share)
+
+
+LOW = set("bcdefj")  # of the letters a ... l, those whose SHA-256 begins below 0x80, by sha256sum
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_reserved_people_are_in_no_set_and_not_edited(seed):
+    everyone = Faces("abcdefghijkl" * 2, happy=[1] * 12 + [-1] * 12)
+    data = AttributeSplits(everyone, TO_HAPPY, 8, n_images=2, seed=seed, reserved=0.5)
+    edited = {name[0] for name in data.inputs}
+    assert len(edited) == 2
+    for chosen in (data.source, data.target, *(np.flatnonzero(side > 0) for side in data.pool.sides)):
+        assert {everyone.groups[i] for i in chosen} == set("abcdefghijkl") - LOW - edited
+
+
+def test_without_a_share_the_same_pictures_are_chosen_as_ever():
+    data = AttributeSplits(MANY, TO_HAPPY, images=["l_11"], reserved=0)
+    assert {*data.source, *data.target} == set(range(11))
+
+
+def test_a_reserved_picture_asked_for_is_an_error_that_names_it():
+    everyone = Faces("abcdefghijkl" * 2, happy=[1] * 12 + [-1] * 12)
+    with pytest.raises(UserError, match=r"images names 'b_13'.*data.reserved=0.5.*or data.reserved=0$"):
+        AttributeSplits(everyone, TO_HAPPY, images=["a_12", "b_13"], reserved=0.5)
+    assert AttributeSplits(everyone, TO_HAPPY, images=["a_12"], reserved=0.5).inputs == ["a_12"]
+
+
+def test_a_side_that_is_all_reserved_is_an_error_that_says_so():
+    catalog = Faces("bcdeagih", happy=[1, 1, 1, 1, -1, -1, -1, -1])
+    with pytest.raises(UserError, match=r"the target of .* has 0 pictures .*data.reserved=0.5 keeps out"):
+        AttributeSplits(catalog, TO_HAPPY, n_images=1, reserved=0.5)
+
+
+def test_reserved_digits_are_pictures_of_their_own():
+    data = AttributeSplits(Digits(), ClassTask("3", "8"), 32, n_images=2, reserved=0.25)
+    kept_out = reserved_groups(Digits().names, 0.25)
+    assert kept_out.mean() == pytest.approx(0.25, abs=0.04)
+    assert not kept_out[[*data.source, *data.target]].any()

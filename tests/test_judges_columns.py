@@ -85,3 +85,20 @@ def test_a_file_that_is_no_network_is_an_error_that_names_it(tmp_path):
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(UserError, match=r"text\.onnx could not be read as an ONNX network"):
         OnnxJudge(tmp_path / "text.onnx", crop=0.5)
+
+
+def test_softmax_of_logits_is_taken_over_the_whole_output():
+    found = OutputJudge(Channels(), "means", 1, softmax=True).columns("x", BEFORE, AFTER)
+    e = np.e
+    np.testing.assert_allclose(found["x_before"][1:], [e / (e + 2), 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(found["x_after"][1], 1 / (e + 2), rtol=1e-6)
+
+
+def test_softmax_of_one_number_is_an_error():
+    with pytest.raises(UserError, match="'red' has 1 number, of which softmax is always 1"):
+        OutputJudge(Channels(), "red", softmax=True).columns("x", BEFORE, AFTER)
+
+
+def test_a_negative_column_is_an_error():
+    with pytest.raises(UserError, match="there is no -1"):
+        OutputJudge(Channels(), "means", -1).columns("x", BEFORE, AFTER)

@@ -6,7 +6,7 @@ import torch
 
 from dmt.errors import UserError
 from dmt.judges import OutputJudge
-from dmt.judges_cout import CoutJudge, cout, transition
+from dmt.judges.cout import CoutJudge, cout, transition
 
 
 def brightness(images) -> np.ndarray:

@@ -6,7 +6,7 @@ from torchmetrics.functional.image.lpips import _LPIPS
 
 from dmt.backbones import TorchvisionNetwork
 from dmt.errors import UserError
-from dmt.judges_perceptual import LAYERS, PerceptualDistance, layer_distance, squeezenet_heads
+from dmt.judges.perceptual import LAYERS, PerceptualDistance, layer_distance, squeezenet_heads
 
 NODES = dict(zip(LAYERS, [f"features.{i}" for i in (1, 4, 7, 9, 10, 11, 12)], strict=True))
 

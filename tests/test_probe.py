@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dmt.probe import LinearProbe, fit_probe
+from dmt.probe import LinearProbe, fit_label_probes, fit_probe
 
 laws = settings(deadline=None, max_examples=15, derandomize=True)
 
@@ -88,3 +88,31 @@ def test_points_in_single_precision_keep_theirs():
     probe = fit_probe(source.float(), target.float())
     assert probe(target.float()).dtype == torch.float32
     torch.testing.assert_close(probe(target), fit_probe(source, target)(target), rtol=0, atol=1e-2)
+
+
+@laws
+@given(st.integers(0, 1000), st.integers(3, 30), st.floats(0.1, 10))
+def test_label_probes_are_ridge_regressions_with_the_boundary_midway(seed, k, penalty):
+    """Against the normal equations, for fewer coordinates than points and for more."""
+    random = np.random.default_rng(seed)
+    points = random.normal(size=(20, k)) * np.logspace(-1, 1, k) + 5
+    has = random.permuted(np.tile(np.arange(20)[:, None] < 6, (1, 3)), axis=0)
+    probes = fit_label_probes(torch.from_numpy(points), torch.from_numpy(has), penalty)
+    standard = (points - points.mean(axis=0)) / points.std(axis=0)
+    signs = np.where(has, 1.0, -1.0)
+    expected = np.linalg.solve(
+        standard.T @ standard + penalty * k * np.eye(k), standard.T @ (signs - signs.mean(axis=0))
+    )
+    for column, probe in enumerate(probes):
+        values = standard @ expected[:, column]
+        middle = (values[has[:, column]].mean() + values[~has[:, column]].mean()) / 2
+        np.testing.assert_allclose(probe(torch.from_numpy(points)), values - middle, rtol=1e-6, atol=1e-9)
+
+
+def test_label_probes_tell_what_is_rare_as_well_as_what_is_common():
+    source, target = two_sets(n=300, m=15, apart=3.0)
+    points = torch.cat([source, target])
+    is_target = torch.arange(315) >= 300
+    rare, common = fit_label_probes(points, torch.stack([is_target, ~is_target], dim=1))
+    assert ((rare(points) > 0) == is_target).double().mean() > 0.97
+    assert torch.allclose(rare(points), -common(points))

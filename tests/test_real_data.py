@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
 from omegaconf import open_dict
 
 from dmt import cli
@@ -87,6 +88,27 @@ def test_the_labels_of_the_sets_are_judged_right(data_dir, weights_dir):
         expression([catalog.read(i, 125) for i in rows])["probabilities"][:, 1].mean() for rows in (smiling, grave)
     ]
     assert happy[0] > 0.8 > 0.2 > happy[1]
+
+
+def test_a_probe_of_few_people_tells_smiling_from_frowning(faces, weights_dir, tmp_path):
+    GlobalHydra.instance().clear()
+    options = [
+        "task=frowning",
+        "judges=probe",
+        "data.reserved=0.7",
+        f"cache_dir={tmp_path}",
+        f"weights_dir={weights_dir}",
+    ]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("traverse", overrides=["output_dir=.", *options, *faces])
+    judge = instantiate(cfg.judges, _convert_="all")["probe"]
+    assert judge.auc > 0.85
+    catalog = judge.pictures.catalog
+    others = np.setdiff1d(np.arange(len(catalog.names)), judge.pictures.positions)
+    pictures = [catalog.read(i, 125) for i in others]
+    frowning = judge.columns("frown", pictures, pictures[:1])["frown_before"] > 0.5
+    happy = OnnxJudge(weights_dir / "judge_expression.onnx", crop=0.52).output(pictures, "probabilities")[:, 1] > 0.5
+    assert (frowning != happy).mean() > 0.85
 
 
 def test_a_result_table_can_be_read_back(faces, tmp_path):

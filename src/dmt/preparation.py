@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from pytorch_lightning import Trainer
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dmt.backbones import Backbone, network_fingerprint
+from dmt.cached_tensors import cache_key, read_tensors, write_tensors
 from dmt.data import AttributeSplits, PictureView
 from dmt.errors import UserError
 from dmt.feature_store import FeatureStore
@@ -111,7 +110,7 @@ class Preparation:
             return self._given_manifold(Path(path).expanduser())
         extractor = self.extractor()
         metadata = self._metadata(extractor) | {"n_components": empty.wanted} | _kind(empty)
-        file = self.cache / "manifolds" / f"{_key(metadata)}.safetensors"
+        file = self.cache / "manifolds" / f"{cache_key(metadata)}.safetensors"
         if file.exists():
             log.info("manifold: found in %s", file)
             return Prepared(extractor, type(empty).load(file, metadata), file)
@@ -138,11 +137,11 @@ class Preparation:
 
     def codes(self, prepared: Prepared) -> Tensor:
         """Manifold coordinates of every picture of the catalog, ``(n, K)``; rows of broken pictures are NaN."""
-        key = _key(self._metadata(prepared.extractor) | {"manifold": _file_key(prepared.manifold)})
+        key = cache_key(self._metadata(prepared.extractor) | {"manifold": _file_key(prepared.manifold)})
         file = self.cache / "codes" / f"{key}.safetensors"
         if file.exists():
             log.info("coordinates: found in %s", file)
-            return _load_tensors(file)["codes"]
+            return read_tensors(file)["codes"]
         n_images = len(self.data.catalog.names)
         codes = torch.full((n_images, len(prepared.manifold.components)), torch.nan)
         if self.keep_features:
@@ -152,7 +151,7 @@ class Preparation:
             module = ManifoldModule(prepared.extractor, prepared.manifold)
             trainer = self.trainer(callbacks=[CodeWriter(prepared.manifold, codes)])
             trainer.predict(module, self.data.all_dataloader(), return_predictions=False)
-        _save_tensors(file, {"codes": codes})
+        write_tensors(file, {"codes": codes})
         return codes
 
     def some_features(
@@ -198,7 +197,7 @@ class Preparation:
         return Prepared(extractor, manifold, path)
 
     def _scales(self) -> dict[str, Tensor]:
-        key = _key(
+        key = cache_key(
             {
                 "network": network_fingerprint(self.backbone),  # type: ignore[arg-type]
                 "data": self.data.catalog.fingerprint,
@@ -210,15 +209,15 @@ class Preparation:
         if not file.exists():
             log.info("normalization: measuring mean activations on %d images", SCALE_SAMPLE)
             batches = (batch.images for batch in self.data.sample_dataloader(SCALE_SAMPLE) if len(batch.images))
-            _save_tensors(file, measure_scales(self.backbone, batches, self.normalization))
-        return _load_tensors(file)
+            write_tensors(file, measure_scales(self.backbone, batches, self.normalization))
+        return read_tensors(file)
 
     def _open_store(self, extractor: FeatureExtractor) -> FeatureStore:
         """The store of these features: its own, or part of a complete one that holds further layers."""
         metadata = self._metadata(extractor)
         layout = extractor.layout(self.data.image_size, self.data.image_size)
         n_images = len(self.data.catalog.names)
-        store = FeatureStore(self.cache / "features" / _key(metadata), n_images, layout.size)
+        store = FeatureStore(self.cache / "features" / cache_key(metadata), n_images, layout.size)
         description = store.folder / DESCRIPTION
         if not description.exists():
             partial = description.with_suffix(".partial")
@@ -263,10 +262,6 @@ def _kind(empty: PCA) -> dict[str, str]:
     return {} if isinstance(empty, IncrementalPCA) else {"manifold": type(empty).__name__}
 
 
-def _key(parts: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps(dict(sorted(parts.items()))).encode()).hexdigest()[:16]
-
-
 def _file_key(manifold: PCA) -> str:
     sample = manifold.components.flatten()[:: max(1, manifold.components.numel() // 4096)]
     return hashlib.sha256(sample.cpu().numpy().tobytes() + manifold.mean.cpu().numpy().tobytes()).hexdigest()[:16]
@@ -275,21 +270,3 @@ def _file_key(manifold: PCA) -> str:
 def _warn_of(broken: list[str]) -> None:
     if broken:
         log.warning("skipped %d images that do not decode: %s", len(broken), "; ".join(broken[:10]))
-
-
-def _load_tensors(file: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise UserError(f"{file} is damaged ({error}); delete it, and it is computed anew") from error
-
-
-def _save_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    try:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial)
-    except SafetensorError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(f"could not write {file}: {error}") from error
-    partial.replace(file)

@@ -1,9 +1,9 @@
-"""Source and target points -> a linear classifier that tells them apart."""
+"""Source and target points -> a linear classifier that tells them apart; points with labels -> one for each label."""
 
 from dataclasses import dataclass
 
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -57,6 +57,31 @@ def fit_probe(source: Tensor, target: Tensor, strength: float = 0.01) -> LinearP
     scaler, regression = _pipeline(strength).fit(points, [0] * len(source) + [1] * len(target))
     weights = regression.coef_[0] / scaler.scale_
     return LinearProbe(torch.from_numpy(weights), float(regression.intercept_[0] - weights @ scaler.mean_))
+
+
+def fit_label_probes(points: Tensor, has: Tensor, penalty: float = 2.5) -> list[LinearProbe]:
+    """A probe per label, by one ridge regression of all of them on standardised coordinates (scikit-learn's).
+
+    The boundary lies midway between the means of those with and without the label. Ours: as good as logistic regression
+    on LFW's attributes, and 73 of them take a second.
+
+    Args:
+        points: ``(n, K)``.
+        has: ``(n, L)`` of bool; every label is had by some and not by all.
+        penalty: of the squared weights, as a multiple of the points' mean squared length, K.
+
+    Returns:
+        L probes whose logits tell the sides apart by their signs, not how likely they are.
+    """
+    scaler = StandardScaler().fit(points.double().numpy())
+    standard = scaler.transform(points.double().numpy())
+    signs = has.double().numpy() * 2 - 1
+    weights = Ridge(penalty * points.shape[1]).fit(standard, signs).coef_.reshape(has.shape[1], -1)
+    values, among = standard @ weights.T, has.double().numpy()
+    middles = ((values * among).sum(0) / among.sum(0) + (values * (1 - among)).sum(0) / (1 - among).sum(0)) / 2
+    weights = weights / scaler.scale_
+    offsets = -middles - weights @ scaler.mean_
+    return [LinearProbe(torch.from_numpy(row), float(offset)) for row, offset in zip(weights, offsets, strict=True)]
 
 
 def _pipeline(strength: float) -> Pipeline:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from dmt.data.alignment import Aligned, Alignment
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError
-from dmt.data.selection import Pool, Sets, choose_inputs, in_groups, most_confident_sets
+from dmt.data.selection import Pool, Sets, choose_inputs, in_groups, most_confident_sets, reserved_groups
 from dmt.data.tasks import PictureView, Task
 from dmt.errors import UserError, require_whole_number
 
@@ -56,9 +56,11 @@ class AttributeSplits(LightningDataModule):
         num_workers: processes that decode.
         seed: which pictures are chosen.
         alignment: where faces lie; ``None``: pictures are served as they are.
+        reserved: share of the groups, in [0, 1), that are kept for judges to learn from: they are in neither set and
+            are not edited (see ``reserved_groups``).
 
     Raises:
-        UserError: unknown label or picture, or a side without pictures.
+        UserError: unknown label or picture, a picture that is reserved, or a side without pictures.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class AttributeSplits(LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
         alignment: Alignment | None = None,
+        reserved: float = 0.0,
     ):
         super().__init__()
         least_one = {
@@ -91,24 +94,29 @@ class AttributeSplits(LightningDataModule):
         self.batch_size = batch_size
         self.edit_batch_size = edit_batch_size
         self.num_workers = num_workers
+        self.reserved = reserved
+        is_reserved = reserved_groups(catalog.groups, reserved)
         self.inputs: list[str] = []
         self.source = self.target = np.zeros(0, dtype=int)
         if task is not None:
-            self._choose(task, list(images), n_images, set_size, seed)
+            self._choose(task, list(images), n_images, set_size, seed, is_reserved)
 
-    def _choose(self, task: Task, images: list[str], n_images: int, set_size: int, seed: int) -> None:
+    def _choose(
+        self, task: Task, images: list[str], n_images: int, set_size: int, seed: int, is_reserved: np.ndarray
+    ) -> None:
         source_scores, target_scores = task.scores(self.catalog)
         groups = self.catalog.groups
         if not images:
-            only_source = np.where(target_scores > 0, -1, source_scores)
+            only_source = np.where((target_scores > 0) | is_reserved, -1, source_scores)
             chosen = choose_inputs(only_source, groups, set_size, len(groups), seed)
             images = list(islice((self.catalog.names[i] for i in chosen if self._decodes(i)), n_images))
         else:
             for name in images:  # what is missing or broken is said before anything is computed
                 self.catalog.read_named(str(name), self.image_size)
+                self._require_unreserved(str(name))
         self.inputs = [str(name) for name in images]
         excluded = in_groups(groups, {group for name in self.inputs if (group := self.catalog.group(name))})
-        excluded |= (source_scores > 0) & (target_scores > 0)
+        excluded |= is_reserved | ((source_scores > 0) & (target_scores > 0))
         strata = task.strata(self.catalog)
         source, target = most_confident_sets(source_scores, target_scores, strata, set_size, excluded)
         self.source, self.target = source[: task.source_size], target[: task.target_size]
@@ -116,9 +124,10 @@ class AttributeSplits(LightningDataModule):
         self.pool = Pool(self.catalog, sides, Sets(self.source, self.target), task.labels())
         for side, members in (("source", self.source), ("target", self.target)):
             if len(members) < 2:
+                and_reserved = f" and those that data.reserved={self.reserved} keeps out" if self.reserved else ""
                 raise UserError(
-                    f"the {side} of {task.title!r} has {len(members)} pictures beside the inputs' own people; "
-                    "at least 2 are needed"
+                    f"the {side} of {task.title!r} has {len(members)} pictures beside the inputs' own people"
+                    f"{and_reserved}; at least 2 are needed"
                 )
 
     def original(self, name: str) -> Tensor:
@@ -140,6 +149,14 @@ class AttributeSplits(LightningDataModule):
         view = self.task.source_view if self.task is not None else None
         original = (view or _unchanged)(self.original(name))
         return original, [catalog.put_back(name, original, before, picture) for picture in after]
+
+    def _require_unreserved(self, name: str) -> None:
+        group = self.catalog.group(name)
+        if group is not None and reserved_groups([group], self.reserved)[0]:
+            raise UserError(
+                f"images names {name!r}, whose pictures data.reserved={self.reserved} keeps for judges to learn from; "
+                "choose another picture, or data.reserved=0"
+            )
 
     def _decodes(self, index: int) -> bool:
         try:

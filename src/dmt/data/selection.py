@@ -1,5 +1,6 @@
 """Scores for source and target -> the sets of pictures that an edit compares: one pair for all inputs, or one each."""
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dmt.data.catalogs import Catalog
-from dmt.errors import UserError, require_whole_number
+from dmt.errors import UserError, is_number, require_whole_number
 
 VOTERS = 10  # nearest pictures whose labels stand in for those of a picture that has none (ours)
 
@@ -217,6 +218,25 @@ def in_groups(groups: Sequence[str], held_out: Collection[str]) -> np.ndarray:
     """Which pictures belong to one of the groups held out, ``(n,)`` of bool."""
     held_out = set(held_out)
     return np.array([group in held_out for group in groups], dtype=bool)
+
+
+def reserved_groups(groups: Sequence[str], share: float) -> np.ndarray:
+    """Which pictures belong to a reserved group, ``(n,)`` of bool: about ``share`` of the groups, in [0, 1).
+
+    A group is reserved if the SHA-256 of its name, as a fraction of the largest, lies below ``share``. Ours: the choice
+    depends on nothing but the name, and what is reserved at a smaller share is reserved at a larger one.
+
+    Raises:
+        UserError: no share.
+    """
+    if not (is_number(share) and 0 <= share < 1):
+        raise UserError(f"data.reserved must be a number from 0 to below 1, got {share!r}")
+    return np.array([_fraction(group) < share for group in groups], dtype=bool)
+
+
+def _fraction(group: str) -> float:
+    """A number in [0, 1] that looks drawn at random and is always the same for a name."""
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
 
 
 def choose_inputs(scores: np.ndarray, groups: Sequence[str], among: int, count: int, seed: int) -> np.ndarray:

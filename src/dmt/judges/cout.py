@@ -8,7 +8,7 @@ from scipy.integrate import trapezoid
 from torch import Tensor
 
 from dmt.errors import UserError, require_whole_number
-from dmt.judges import OutputJudge
+from dmt.judges.judge import Judge
 
 
 def cout(
@@ -67,7 +67,7 @@ class CoutJudge:
         UserError: ``beyond`` is neither, or there is no step.
     """
 
-    judge: OutputJudge
+    judge: Judge
     beyond: str
     steps: int = 10
 

@@ -1,0 +1,22 @@
+"""Independent networks that say what a picture shows; they judge results and are never a loss."""
+
+from dmt.judges.cout import CoutJudge
+from dmt.judges.judge import Judge, LikenessJudge, Network, OutputJudge
+from dmt.judges.onnx import OnnxJudge
+from dmt.judges.perceptual import PerceptualDistance
+from dmt.judges.probe import AttributesJudge, ProbeJudge
+from dmt.judges.reserved import PooledFeatures, ReservedPictures
+
+__all__ = [
+    "AttributesJudge",
+    "CoutJudge",
+    "Judge",
+    "LikenessJudge",
+    "Network",
+    "OnnxJudge",
+    "OutputJudge",
+    "PerceptualDistance",
+    "PooledFeatures",
+    "ProbeJudge",
+    "ReservedPictures",
+]

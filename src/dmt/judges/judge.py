@@ -1,0 +1,86 @@
+"""What a network says of inputs and results -> columns of the table of results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.special import softmax
+from torch import Tensor
+
+from dmt.errors import UserError
+
+
+class Judge(Protocol):
+    """Says something of every picture, or of every pair of input and result."""
+
+    def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        """Map inputs and results, ``(3, H, W)`` in [0, 1] each, to columns of a table, each ``(n,)``.
+
+        Args:
+            name: of the judge; the columns are called after it.
+            before: the inputs.
+            after: the results.
+        """
+
+
+class Network(Protocol):
+    """Maps pictures to named outputs."""
+
+    def output(self, images: Sequence[Tensor], name: str) -> np.ndarray:
+        """One output, ``(B, ...)``, for pictures ``(3, H, W)`` in [0, 1].
+
+        Raises:
+            UserError: the network has no output of that name.
+        """
+
+
+@dataclass(frozen=True)
+class OutputJudge:
+    """One number per picture: ``NAME_before`` and ``NAME_after``.
+
+    Args:
+        network: reads the pictures.
+        output: which of its outputs.
+        column: which number of that output; ``None``: it has only one.
+        softmax: whether the output is logits, of which ``column`` is to be a probability.
+    """
+
+    network: Network
+    output: str
+    column: int | None = None
+    softmax: bool = False
+
+    def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        return {f"{name}_before": self._read(before), f"{name}_after": self._read(after)}
+
+    def _read(self, images: Sequence[Tensor]) -> np.ndarray:
+        found = self.network.output(images, self.output).reshape(len(images), -1)
+        if self.column is None and found.shape[1] != 1:
+            raise UserError(f"output {self.output!r} has {found.shape[1]} numbers; choose one with column")
+        if not 0 <= (self.column or 0) < found.shape[1]:
+            raise UserError(f"output {self.output!r} has {found.shape[1]} numbers, so that there is no {self.column}")
+        if self.softmax and found.shape[1] == 1:
+            raise UserError(f"output {self.output!r} has 1 number, of which softmax is always 1; leave softmax=false")
+        return (softmax(found, axis=1) if self.softmax else found)[:, self.column or 0]
+
+
+@dataclass(frozen=True)
+class LikenessJudge:
+    """How much the result is like the input: the cosine of their embeddings, in [-1, 1], in a column ``NAME``.
+
+    Args:
+        network: embeds the pictures.
+        output: which of its outputs is the embedding.
+    """
+
+    network: Network
+    output: str
+
+    def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        first, second = (
+            self.network.output(images, self.output).reshape(len(images), -1) for images in (before, after)
+        )
+        norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+        cosines = (first * second).sum(axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
+        return {name: cosines.clip(-1, 1)}
