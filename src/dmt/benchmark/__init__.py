@@ -1,1 +1,5 @@
-"""An honest benchmark: records of edits -> what each method keeps at an equal flip rate, and how sure that is."""
+"""An honest benchmark: edits by every method -> what each keeps at an equal flip rate, and how sure that is."""
+
+from dmt.benchmark.run import BenchmarkRun, Case
+
+__all__ = ["BenchmarkRun", "Case"]

@@ -24,7 +24,7 @@ from dmt.budget_choices import FixedBudget
 from dmt.data import AttributeSplits, ImageError, Selection, Task, to_pixels
 from dmt.editing import Editor, Method
 from dmt.errors import UserError, nearest_name
-from dmt.judges import CoutJudge, Judge, OutputJudge
+from dmt.judges import CoutJudge, Judge, OutputJudge, ProbeJudge
 from dmt.reporting.results import EditedImage, Record, Report
 from dmt.traversal import check_budget
 from dmt.verdicts import age_shift, gender_flipped, reached
@@ -50,7 +50,10 @@ MEASURED = (  # columns of an edit's record that are measures as they are
     "seconds",
 )
 PROBE = "probe"  # the name of the judge that a case trains where it names none
-INDEPENDENT = {"output_dir", "progress", "logger", "figure", "lambda", "images", "n_images", "threads", "hydra"}
+INDEPENDENT = {  # settings that change no edit
+    *("output_dir", "progress", "logger", "output", "figure", "lambda", "images", "n_images", "threads"),
+    *("benchmark", "data_dir", "weights_dir", "cache_dir"),
+}
 SHOWN_RATE = 0.8  # contact sheets show the strength whose flip rate is nearest to this
 ON_A_SHEET = 24
 
@@ -110,7 +113,7 @@ class BenchmarkRun:
     Args:
         title: of the page.
         folder: of the edits and the page.
-        cases: name -> case.
+        cases: name, with underscores for spaces -> case.
         methods: name -> method.
         budgets: lambda' from weak to strong; infinity gives the reconstruction floor.
         unbudgeted: names of the methods that do not read lambda'.
@@ -135,7 +138,8 @@ class BenchmarkRun:
         records: list[Record] = []
         sheets: dict[str, Image.Image] = {}
         skipped: dict[str, str] = {}
-        for name, case in self.cases.items():
+        for key, case in self.cases.items():
+            name = key.replace("_", " ")
             try:
                 trial = self._trial(name, case, editor)
             except UserError as error:
@@ -169,7 +173,7 @@ class BenchmarkRun:
         if judge not in judges:
             raise UserError(f"{name} has no judge {judge!r}{nearest_name(judge, judges)}; add it to judges")
         decides = judges[judge]
-        if isinstance(decides, OutputJudge) and case.threshold == 0.5:
+        if isinstance(decides, OutputJudge | ProbeJudge) and case.threshold == 0.5:
             judges["cout"] = CoutJudge(decides, case.beyond)
         editor = replace(editor, selection=case.selection, judges=judges)
         names = list(case.images)[: case.most]
@@ -201,6 +205,7 @@ class BenchmarkRun:
     def _cell(self, trial: Trial, method: str, budget: float) -> Cell:
         kept = {key: value for key, value in trial.editor.settings.items() if key not in INDEPENDENT}
         determined_by = {
+            "version": version("dmt"),
             "settings": kept,
             "what": repr((trial.case.task, trial.case.selection, self.methods[method])),
             "inputs": trial.inputs,
@@ -282,7 +287,11 @@ def _record(trial: Trial, method: str, image: EditedImage) -> Record:
 
 def _sheets(trial: Trial, found: Sequence[tuple[Cell, list[Record]]]) -> dict[str, Image.Image]:
     """The best and the worst edits of the first method, at the strength that flips about four of five."""
-    own = [(cell, rows) for cell, rows in found if rows[0]["method"] == trial.case.methods[0]]
+    own = [
+        (cell, [row for row in rows if not row["failed"]])
+        for cell, rows in found
+        if rows[0]["method"] == trial.case.methods[0]
+    ]
     cell, rows = min(own, key=lambda one: abs(np.mean([float(row["flipped"]) for row in one[1]]) - SHOWN_RATE))
     data = trial.editor.splits(task=None)
     sheets = {}
@@ -291,7 +300,7 @@ def _sheets(trial: Trial, found: Sequence[tuple[Cell, list[Record]]]) -> dict[st
         pairs = []
         for row in chosen:
             before = to_pixels(data.original(str(row["image"])))
-            pairs.append((before, None if row["failed"] else cell.picture(row)))
+            pairs.append((before, cell.picture(row)))
         title = f"{trial.name}, {row['method']}, lambda' {float(row['lambda']):g}: the {len(chosen)} {kind}"
         name = "-".join([kind, *trial.name.split()])
         sheets[name] = contact_sheet(pairs, [_caption(row) for row in chosen], title=title)

@@ -58,6 +58,7 @@ class AttributeSplits(LightningDataModule):
         alignment: where faces lie; ``None``: pictures are served as they are.
         reserved: share of the groups, in [0, 1), that are kept for judges to learn from: they are in neither set and
             are not edited (see ``reserved_groups``).
+        spared: groups that are not reserved, so that their pictures can be edited.
 
     Raises:
         UserError: unknown label or picture, a picture that is reserved, or a side without pictures.
@@ -77,6 +78,7 @@ class AttributeSplits(LightningDataModule):
         seed: int = 0,
         alignment: Alignment | None = None,
         reserved: float = 0.0,
+        spared: Sequence[str] = (),
     ):
         super().__init__()
         least_one = {
@@ -95,7 +97,8 @@ class AttributeSplits(LightningDataModule):
         self.edit_batch_size = edit_batch_size
         self.num_workers = num_workers
         self.reserved = reserved
-        is_reserved = reserved_groups(catalog.groups, reserved)
+        self.spared = list(spared)
+        is_reserved = reserved_groups(catalog.groups, reserved, self.spared)
         self.inputs: list[str] = []
         self.source = self.target = np.zeros(0, dtype=int)
         if task is not None:
@@ -152,7 +155,7 @@ class AttributeSplits(LightningDataModule):
 
     def _require_unreserved(self, name: str) -> None:
         group = self.catalog.group(name)
-        if group is not None and reserved_groups([group], self.reserved)[0]:
+        if group is not None and reserved_groups([group], self.reserved, self.spared)[0]:
             raise UserError(
                 f"images names {name!r}, whose pictures data.reserved={self.reserved} keeps for judges to learn from; "
                 "choose another picture, or data.reserved=0"

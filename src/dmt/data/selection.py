@@ -220,18 +220,24 @@ def in_groups(groups: Sequence[str], held_out: Collection[str]) -> np.ndarray:
     return np.array([group in held_out for group in groups], dtype=bool)
 
 
-def reserved_groups(groups: Sequence[str], share: float) -> np.ndarray:
+def reserved_groups(groups: Sequence[str], share: float, spared: Collection[str] = ()) -> np.ndarray:
     """Which pictures belong to a reserved group, ``(n,)`` of bool: about ``share`` of the groups, in [0, 1).
 
     A group is reserved if the SHA-256 of its name, as a fraction of the largest, lies below ``share``. Ours: the choice
     depends on nothing but the name, and what is reserved at a smaller share is reserved at a larger one.
+
+    Args:
+        groups: of the pictures, ``n`` of them.
+        share: of the groups.
+        spared: groups that are not reserved whatever their names say.
 
     Raises:
         UserError: no share.
     """
     if not (is_number(share) and 0 <= share < 1):
         raise UserError(f"data.reserved must be a number from 0 to below 1, got {share!r}")
-    return np.array([_fraction(group) < share for group in groups], dtype=bool)
+    spared = set(spared)
+    return np.array([_fraction(group) < share and group not in spared for group in groups], dtype=bool)
 
 
 def _fraction(group: str) -> float:

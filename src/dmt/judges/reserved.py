@@ -78,13 +78,22 @@ class ReservedPictures:
         features: what is known of a picture.
         image_size: pictures are read at this height and width.
         cache: features are kept below this folder, in ``probes/``.
+        spared: groups that are not reserved, as ``data.spared``.
 
     Raises:
         UserError: the share is 0, or the pictures are too small for the network.
     """
 
-    def __init__(self, catalog: Catalog, share: float, features: PooledFeatures, image_size: int, cache: str | Path):
-        is_reserved = reserved_groups(catalog.groups, share)
+    def __init__(
+        self,
+        catalog: Catalog,
+        share: float,
+        features: PooledFeatures,
+        image_size: int,
+        cache: str | Path,
+        spared: Sequence[str] = (),
+    ):
+        is_reserved = reserved_groups(catalog.groups, share, spared)
         if not is_reserved.any():
             raise UserError(
                 f"probes learn from people whom no edit sees, and data.reserved={share} keeps none; set "
@@ -96,7 +105,7 @@ class ReservedPictures:
         self.image_size = image_size
         self.cache = Path(cache).expanduser()
         self._reserved = np.flatnonzero(is_reserved)
-        self._held_out = reserved_groups(catalog.groups, share / 4)
+        self._held_out = reserved_groups(catalog.groups, share / 4, spared)
 
     @property
     def fingerprint(self) -> str:
