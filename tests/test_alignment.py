@@ -87,7 +87,7 @@ def test_sampling_is_that_of_scikit_image():
     in_pixels = to_pixels @ matrix @ np.linalg.inv(to_pixels)
     known = warp(picture[0].double().numpy(), in_pixels, order=3, mode="constant")
     found = place.sampled(picture, "zeros")[0].numpy()
-    np.testing.assert_allclose(found[5:-5, 5:-5], known[5:-5, 5:-5], atol=0.01)
+    np.testing.assert_allclose(found[5:-5, 5:-5], known[5:-5, 5:-5], atol=0.02)  # their cubics differ
 
 
 def test_aligned_faces_lie_alike(tmp_path):
