@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dmt.backbones import digits_network, vgg19
 from dmt.features import FeatureExtractor
+from dmt.judges.perceptual import LAYERS
 from dmt.manifolds import IncrementalPCA
 from dmt.modules import EditTools
 from dmt.solvers import LBFGS
@@ -176,10 +177,50 @@ def test_judges_are_built_with_the_values_given(option, monkeypatch):
         }
 
 
-PROBES = ["probe", "attributes"]
+@pytest.mark.parametrize("judge", PROBES)
+def test_probes_are_built_with_the_values_given(judge, monkeypatch):
+    for name in ("PooledFeatures", "ReservedPictures", "ProbeJudge", "AttributesJudge"):
+        monkeypatch.setattr(f"dmt.judges.{name}", SimpleNamespace)  # nothing is read or learnt
+    monkeypatch.setattr("dmt.data.LFW", SimpleNamespace)
+    monkeypatch.setattr("dmt.backbones.TorchvisionNetwork", SimpleNamespace)
+    given = [f"judges.{judge}.floor=0.7", f"judges.{judge}.pictures.features.grid=3", "data.reserved=0.4"]
+    cfg = composed("traverse", f"judges={judge}", "task=senior", *given, "cache_dir=/c", "data.image_size=90").judges
+    built = instantiate(cfg[judge], _convert_="all")
+    assert built.floor == 0.7
+    assert built.task.attribute == "Senior"
+    assert (built.pictures.share, built.pictures.cache, built.pictures.image_size) == (0.4, "/c", 90)
+    features = built.pictures.features
+    assert (features.grid, features.backbone.name) == (3, "squeezenet1_1")
+    assert set(features.layers) <= set(features.backbone.layers)
 
 
-@pytest.mark.parametrize("option", ["judges=none", "judges=faces"])
+def test_several_files_of_judges_go_together_and_none_is_the_default():
+    assert plain("traverse").judges == {}
+    faces = list(composed("traverse", "judges=faces").judges)
+    assert list(composed("traverse", "judges=[faces,probe,attributes]").judges) == [*faces, "probe", "attributes"]
+    cfg = composed("traverse", "judges=probe", "backbone@judges.probe.pictures.features.backbone=vgg19")
+    assert cfg.judges.probe.pictures.features.backbone._target_ == "dmt.backbones.vgg19"
+    assert cfg.backbone == plain("traverse").backbone
+
+
+def test_cout_asks_the_judge_of_a_smile_for_its_absence(monkeypatch):
+    monkeypatch.setattr("dmt.judges.OnnxJudge", SimpleNamespace)
+    cfg = composed("traverse", "judges=[faces,cout]").judges
+    assert cfg.cout.judge == cfg.happy
+    judge = instantiate(cfg.cout, _convert_="all")
+    assert (judge.beyond, judge.steps, judge.judge.column) == ("below", cfg.cout.steps, 1)
+
+
+def test_the_perceptual_judge_reads_the_layers_of_squeezenet_and_one_more():
+    cfg = composed("traverse", "judges=[faces,perceptual]").judges
+    assert set(cfg) == {"happy", "age", "male", "identity", "lpips"}
+    squeezenet = OmegaConf.load(CONF / "backbone/squeezenet1_1.yaml")
+    assert cfg.lpips.network.layers == {**squeezenet.layers, "fire9": "features.12"}
+    assert cfg.lpips.network.weights == squeezenet.weights
+    judge = instantiate({**cfg.lpips, "network": {**cfg.lpips.network, "weights": None}}, _convert_="all")
+    assert set(LAYERS) <= set(judge.network.layer_names)
+
+
 def test_the_judges_of_faces_read_their_networks(weights_dir):
     pytest.importorskip("onnxruntime")
     judges = instantiate(composed("traverse", "judges=faces", f"weights_dir={weights_dir}").judges, _convert_="all")

@@ -52,7 +52,7 @@ MEASURED = (  # columns of an edit's record that are measures as they are
 PROBE = "probe"  # the name of the judge that a case trains where it names none
 INDEPENDENT = {  # settings that change no edit
     *("output_dir", "progress", "logger", "output", "figure", "lambda", "images", "n_images", "threads"),
-    *("benchmark", "data_dir", "weights_dir", "cache_dir"),
+    *("data_dir", "weights_dir", "cache_dir"),
 }
 SHOWN_RATE = 0.8  # contact sheets show the strength whose flip rate is nearest to this
 ON_A_SHEET = 24
