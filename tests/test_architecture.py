@@ -14,7 +14,7 @@ FLOORS = [
     {"backbones", "kernels", "solvers", "budgets", "probe", "cached_tensors"},
     {"features", "manifolds", "witness", "regularizers", "feature_store"},
     {"traversal", "inversion", "memory"},
-    {"data", "judges", "metrics", "frechet", "verdicts", "budget_rules"},
+    {"data", "judges", "metrics", "frechet", "verdicts", "budget_rules", "kept_labels"},
     {"modules", "transfer"},
     {"preparation", "reporting", "grounds"},
     {"editing", "budget_choices"},

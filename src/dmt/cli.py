@@ -149,6 +149,7 @@ def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
         instantiate(cfg.judges, _convert_="all"),
         bar if cfg.progress else None,
         _frames(cfg, method),
+        [str(label) for label in cfg.keep or []],
         _settings(cfg),
     )
 

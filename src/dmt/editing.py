@@ -15,6 +15,7 @@ from dmt.budget_rules import GivenBudgets
 from dmt.data import AttributeSplits, ImageBatch, Selection, Sets, Task
 from dmt.grounds import Ground, Grounds
 from dmt.judges import Judge
+from dmt.kept_labels import kept_directions, label_signs
 from dmt.kernels import Kernel
 from dmt.memory import inversion_bytes, require_memory
 from dmt.modules import Contrast, EditedBatch, EditModule, EditTools
@@ -76,6 +77,7 @@ class Editor:
         judges: name -> judge of the results.
         on_progress: told about the inversion after every iteration.
         frames: pictures between input and result.
+        keep: labels that the edit shall leave alone (``dmt.kept_labels``).
         settings: the configuration that all this was made from, as plain values.
     """
 
@@ -92,6 +94,7 @@ class Editor:
     judges: Mapping[str, Judge]
     on_progress: Callable[[ImageBatch, Progress], None] | None = None
     frames: int = 0
+    keep: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def edit(self, task: Task, images: Sequence[str] = (), n_images: int = 8) -> Edit:
@@ -140,6 +143,7 @@ class Editor:
     def _tools(self, data: AttributeSplits, ground: Ground) -> EditTools:
         assert data.task is not None
         view = data.task.source_view
+        kept = self._kept(data, ground)
         made: dict[int, Contrast] = {}
 
         def contrasts(names: Sequence[str], z0: Tensor) -> list[Contrast]:
@@ -147,7 +151,7 @@ class Editor:
             chosen = self.selection(data.pool, points, names, z0)
             for sets in chosen:
                 if id(sets) not in made:
-                    made[id(sets)] = Contrast(sets, self._witness(sets, ground))
+                    made[id(sets)] = Contrast(sets, self._witness(sets, ground, kept))
             return [made[id(sets)] for sets in chosen]
 
         means: dict[int, tuple[Tensor, Tensor]] = {}
@@ -170,12 +174,20 @@ class Editor:
             self.frames,
         )
 
-    def _witness(self, sets: Sets, ground: Ground) -> Witness:
+    def _kept(self, data: AttributeSplits, ground: Ground) -> Tensor | None:
+        if not self.keep:
+            return None
+        assert data.task is not None
+        source, target = (torch.from_numpy(scores > 0).double() for scores in data.task.scores(data.catalog))
+        signs = label_signs(data.catalog, self.keep, data.task.labels())
+        return kept_directions(ground.target_points, signs, target - source)
+
+    def _witness(self, sets: Sets, ground: Ground, kept: Tensor | None) -> Witness:
         source, target = (
             points[positions].double()
             for points, positions in ((ground.source_points, sets.source), (ground.target_points, sets.target))
         )
-        return Witness(self.kernel, _present(source), _present(target), self.weighting)
+        return Witness(self.kernel, _present(source), _present(target), self.weighting, kept)
 
 
 def _sizes(data: AttributeSplits) -> tuple[int, int]:

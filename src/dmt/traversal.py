@@ -77,6 +77,8 @@ class Walk(Protocol):
 class WitnessDescent:
     """Deep manifold traversal: ``argmin_delta witness(z0 + delta) + lambda ||delta||^2`` (the paper, section 4, eq. 6).
 
+    The minimum is that over the displacements which the witness allows; all, unless directions are kept (ours).
+
     Args:
         solver: the minimiser; it starts at delta = 0.
     """
@@ -93,7 +95,7 @@ class WitnessDescent:
                 values = witness(z0[rows] + delta) + weights[rows].nan_to_num() * delta.square().sum(dim=1)
                 values = torch.where(moves[rows], values, values.detach())
                 (gradient,) = torch.autograd.grad(values.sum(), delta)
-            return values.detach(), gradient
+            return values.detach(), witness.allowed(gradient)
 
         solution = self.solver.minimise(objective, torch.zeros_like(z0))
         return _traversal(z0, solution, witness, budget)
@@ -115,7 +117,7 @@ class LinearInterpolation:
 
     def __call__(self, z0: Tensor, witness: Witness, budget: Tensor) -> Traversal:
         alpha = interpolation_length(self.alpha, budget)
-        delta = alpha[:, None] * (witness.target.mean(dim=0) - witness.source.mean(dim=0))
+        delta = alpha[:, None] * witness.allowed(witness.target.mean(dim=0) - witness.source.mean(dim=0))
         return _traversal(z0, Solution.at_rest(delta, witness(z0 + delta)), witness, budget)
 
     def how(self, budget: str) -> str:

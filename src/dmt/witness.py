@@ -18,12 +18,15 @@ class Witness:
         source: ``(n, K)``.
         target: ``(m, K)``.
         weighting: ``mean``, or ``sum`` (the paper's equation).
+        kept: ``(r, K)``, orthonormal directions along which nothing shall move (``dmt.kept_labels``); ``None``: none.
 
     Raises:
         UserError: an empty set, or an unknown weighting.
     """
 
-    def __init__(self, kernel: Kernel, source: Tensor, target: Tensor, weighting: str = "mean"):
+    def __init__(
+        self, kernel: Kernel, source: Tensor, target: Tensor, weighting: str = "mean", kept: Tensor | None = None
+    ):
         if len(source) == 0 or len(target) == 0:
             raise UserError(f"the witness needs images on both sides, got {len(source)} and {len(target)}")
         if weighting not in ("mean", "sum"):
@@ -32,6 +35,11 @@ class Witness:
         self.source = source
         self.target = target
         self.weighting = weighting
+        self.kept = kept
+
+    def allowed(self, delta: Tensor) -> Tensor:
+        """What is left of displacements ``(..., K)`` without their part along the directions that are kept."""
+        return delta if self.kept is None else delta - (delta @ self.kept.T) @ self.kept
 
     def __call__(self, z: Tensor) -> Tensor:
         """Witness values ``(B,)`` of points ``(B, K)``; they fall towards the target."""
