@@ -136,6 +136,9 @@ def test_a_case_without_a_judge_gets_a_probe_of_its_own_task_or_is_left_out_with
     cases = {name: Case(task, THREES, editor.selection, ["pixel_mean"], threshold=0.9) for name, task in tasks.items()}
     report = run(editor, tmp_path, cases=cases, budgets=[1.0], probe=probe)(editor, TASK, [], 1)
     assert asked == list(tasks.values())
+    asked.clear()
+    run(editor, tmp_path, cases=cases, budgets=[1.0], probe=probe, only=["three_to_eight"])(editor, TASK, [], 1)
+    assert asked == [TASK]
     assert {row["case"] for row in report.tables["edits"]} == {"three to eight"}
     assert "the AUC is too low" in (tmp_path / "index.html").read_text()
 
@@ -145,6 +148,7 @@ def test_a_case_without_a_judge_gets_a_probe_of_its_own_task_or_is_left_out_with
     [
         ({"budgets": []}, "figure.budgets is empty"),
         ({"methods": {}}, "no method 'dmt'"),
+        ({"only": ["three_to_eigth"]}, "no case 'three_to_eigth'"),
         ({"budgets": [-1.0]}, "lambda must be a number above 0"),
     ],
 )

@@ -120,6 +120,8 @@ class BenchmarkRun:
         probe: task -> the judge of cases that name none.
         attributes: task -> the judge of side effects.
         resamples: of each bootstrap.
+        only: names of the cases that are run; empty: all.
+        settings: what else the page says of how it was measured.
     """
 
     title: str
@@ -131,6 +133,7 @@ class BenchmarkRun:
     probe: Callable[..., Judge] | None = None
     attributes: Callable[..., Judge] | None = None
     resamples: int = 2000
+    only: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
@@ -138,7 +141,8 @@ class BenchmarkRun:
         records: list[Record] = []
         sheets: dict[str, Image.Image] = {}
         skipped: dict[str, str] = {}
-        for key, case in self.cases.items():
+        for key in self.only or self.cases:
+            case = self.cases[key]
             name = key.replace("_", " ")
             try:
                 trial = self._trial(name, case, editor)
@@ -156,6 +160,9 @@ class BenchmarkRun:
     def _check(self) -> None:
         if not self.budgets:
             raise UserError("figure.budgets is empty; give some lambda, such as figure.budgets=[0.3,0.15]")
+        for name in self.only:
+            if name not in self.cases:
+                raise UserError(f"the benchmark has no case {name!r}{nearest_name(name, self.cases)}")
         for case in self.cases.values():
             for method in case.methods:
                 if method not in self.methods:
