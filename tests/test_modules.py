@@ -43,11 +43,11 @@ def psnr(images: Tensor, references: Tensor) -> Tensor:
 def test_a_fit_over_feature_batches_is_scikit_learns_incremental_pca(quiet_trainer, sizes):
     rows = np.random.default_rng(0).normal(3, 1, (40, 60)) * np.linspace(3, 0.1, 60)
     batches = np.split(rows, np.cumsum(sizes)[:-1])
-    reference = ReferencePCA(n_components=4)
-    for batch in batches:
-        reference.partial_fit(batch)
+    reference = ReferencePCA(n_components=8, batch_size=8).fit(rows)
+    for name in ("components_", "singular_values_", "explained_variance_", "explained_variance_ratio_"):
+        setattr(reference, name, getattr(reference, name)[:4])
 
-    manifold = IncrementalPCA(4)
+    manifold = IncrementalPCA(4, oversampling=2)
     module = ManifoldModule(FeatureExtractor(digits_network(2), ["conv3"]), manifold)
     quiet_trainer(max_epochs=1).fit(module, batches_of(*map(torch.from_numpy, batches)))
 
@@ -65,14 +65,14 @@ def test_a_fit_over_images_is_a_fit_over_their_features(quiet_trainer):
     data = AttributeSplits(Digits(), None, image_size=8, batch_size=30)
     images = torch.stack([data.catalog.read(i, 8) for i in range(90)])
     features = extractor.vectors(images).double().numpy()
-    reference = ReferencePCA(n_components=5, batch_size=30).fit(features)
+    reference = ReferencePCA(n_components=15, batch_size=15).fit(features)
 
-    manifold = IncrementalPCA(5)
+    manifold = IncrementalPCA(5, oversampling=3)
     quiet_trainer(max_epochs=1).fit(ManifoldModule(extractor, manifold), data.all_dataloader(0, 90))
 
     assert manifold.n_images == 90
-    np.testing.assert_allclose(manifold.singular_values, reference.singular_values_, rtol=1e-4)
-    overlap = manifold.components.double().numpy() @ reference.components_.T
+    np.testing.assert_allclose(manifold.singular_values, reference.singular_values_[:5], rtol=1e-4)
+    overlap = manifold.components.double().numpy() @ reference.components_[:5].T
     np.testing.assert_allclose(np.linalg.svd(overlap)[1], 1, atol=1e-5)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dmt.errors import UserError
 from dmt.manifolds import IncrementalPCA
-from dmt.manifolds.pca import BLOCK
+from dmt.manifolds.rows import COLUMNS
 
 laws = settings(deadline=None, max_examples=15, derandomize=True)
 
@@ -51,14 +51,68 @@ def assert_same_decomposition(ours: IncrementalPCA, theirs, tolerance: float = 1
     np.testing.assert_allclose(along, 1, atol=tolerance)  # the same directions, up to their signs
 
 
-@pytest.mark.parametrize("sizes", [[20, 20, 20], [12, 31, 1, 16], [10, 5, 5, 5, 35]])
-def test_truncated_fits_equal_those_of_scikit_learn_batch_by_batch(sizes):
+@pytest.mark.parametrize("oversampling", [1, 2, 5])
+@pytest.mark.parametrize("sizes", [[20, 20, 20], [12, 31, 1, 16], [60]])
+def test_truncated_fits_equal_those_of_scikit_learn_that_keep_and_merge_as_many(sizes, oversampling):
     data = decaying(60, 25)
-    batches = list(data.split(sizes))
-    theirs = sklearn.decomposition.IncrementalPCA(6)
-    for batch in batches:
+    theirs = sklearn.decomposition.IncrementalPCA(4 * oversampling)
+    for batch in data.split(4 * oversampling):
         theirs.partial_fit(batch.numpy())
-    assert_same_decomposition(fitted(batches, 6), theirs)
+    for name in ("components_", "singular_values_", "explained_variance_", "explained_variance_ratio_"):
+        setattr(theirs, name, getattr(theirs, name)[:4])
+    assert_same_decomposition(fitted(list(data.split(sizes)), 4, oversampling=oversampling), theirs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("sizes", [[1] * 60, [59, 1], [7, 0, 13, 40]])
+def test_any_batch_sizes_give_the_same_to_the_last_bit(sizes, dtype):
+    data = decaying(60, 25).to(dtype)
+    whole, parts = fitted([data], 3), fitted(list(data.split(sizes)), 3)
+    assert whole.capacity < len(data)
+    assert torch.equal(parts.mean, whole.mean)
+    assert torch.equal(parts.components, whole.components)
+    assert torch.equal(parts.explained_variance_ratio, whole.explained_variance_ratio)
+
+
+def flat(n: int, d: int) -> Tensor:
+    """Rows whose variances fall as slowly as those of network features: as 1 / (i + 1)."""
+    generator = torch.Generator().manual_seed(0)
+    codes, directions = (torch.randn(*shape, generator=generator).double() for shape in [(n, d), (d, d)])
+    return codes * torch.arange(1.0, d + 1).rsqrt() @ torch.linalg.qr(directions).Q
+
+
+def test_more_directions_kept_lose_less_of_the_variance():
+    data = flat(1500, 400)
+    exact = np.linalg.svd((data - data.mean(dim=0)).numpy(), compute_uv=False)[:20] ** 2
+    lost = [
+        1 - float(fitted([data], 20, oversampling=m).singular_values.square().sum()) / exact.sum() for m in (1, 2, 3)
+    ]
+    assert lost[0] > 2 * lost[1] > 4 * lost[2] > 0
+
+
+def test_memory_is_bounded_by_what_is_kept():
+    ours = IncrementalPCA(2)
+    for batch in flat(100, 30).split(8):
+        ours.partial_fit(batch)
+        assert len(ours.components) <= ours.capacity
+        assert len(ours._rows) < ours.capacity
+
+
+def test_float16_rows_are_fitted_in_float32():
+    data = decaying(50, 200).half()
+    theirs = sklearn.decomposition.PCA(5, svd_solver="full").fit(data.double().numpy())
+    ours = fitted(list(data.split(9)), 5, oversampling=10)
+    assert ours.components.dtype == ours.mean.dtype == torch.float32
+    np.testing.assert_allclose(ours.explained_variance, theirs.explained_variance_, rtol=1e-5)
+    along = (ours.components.double() * torch.from_numpy(theirs.components_)).sum(dim=1).abs()
+    np.testing.assert_allclose(along, 1, atol=1e-5)
+
+
+def test_components_are_orthonormal_though_all_past_the_rank_are_wanted():
+    data = torch.cat([decaying(90, 500, rank=12).half(), torch.zeros(90, 500, dtype=torch.float16)])
+    ours = fitted(list(data.split(16)), 60)
+    gram = ours.components.double() @ ours.components.double().T
+    torch.testing.assert_close(gram, torch.eye(len(gram), dtype=torch.float64), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 12), (15, 60)])
@@ -86,7 +140,7 @@ def test_any_batch_sizes_give_the_same_result_where_nothing_is_truncated(sizes, 
 
 
 def test_columns_beyond_one_block_are_treated_alike():
-    data = decaying(9, BLOCK + 300)
+    data = decaying(9, COLUMNS + 300)
     theirs = sklearn.decomposition.PCA(5, svd_solver="full").fit(data.numpy())
     ours = fitted([data], 9)
     np.testing.assert_allclose(ours.singular_values[:5], theirs.singular_values_, rtol=1e-7)
@@ -232,7 +286,25 @@ def test_a_saved_manifold_is_read_back_whole(saved):
 def test_a_fit_can_go_on_after_it_was_read_back(saved):
     ours, path = saved
     back, more = IncrementalPCA.load(path, {}), decaying(9, 15, seed=1).float()
-    assert torch.equal(back.partial_fit(more).components, ours.partial_fit(more).components)
+    before = back.components
+    assert torch.equal(back.partial_fit(more).finish().components, ours.partial_fit(more).finish().components)
+    assert back.n_images == 29
+    assert not torch.equal(back.components, before)
+
+
+def test_rows_that_wait_are_saved_in_the_components(tmp_path):
+    data = decaying(12, 15)
+    begun = IncrementalPCA(5).partial_fit(data[:8])
+    begun.save(tmp_path / "begun.safetensors", {})
+    resumed = IncrementalPCA.load(tmp_path / "begun.safetensors", {}).partial_fit(data[8:]).finish()
+    assert resumed.n_images == 12
+    theirs = sklearn.decomposition.PCA(5, svd_solver="full").fit(data.numpy())
+    assert_same_decomposition(resumed, theirs, 1e-6)
+
+
+def test_the_variance_explained_during_a_fit_is_that_of_the_components_wanted():
+    ours = IncrementalPCA(3).partial_fit(decaying(9, 20))
+    assert len(ours.components) > len(ours.explained_variance_ratio) == 3
 
 
 def test_further_tensors_are_read_back_without_their_prefix(saved):

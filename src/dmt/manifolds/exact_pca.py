@@ -5,7 +5,7 @@ from typing import Self
 import torch
 
 from dmt.manifolds.linear import PCA
-from dmt.manifolds.rows import CollectsRows, Decomposition, Rows
+from dmt.manifolds.rows import CollectsRows, Rows, combined
 
 
 class ExactPCA(CollectsRows, PCA):
@@ -14,7 +14,8 @@ class ExactPCA(CollectsRows, PCA):
     With the centred rows F ``(n, D)`` and the Gram matrix ``F F^T = V S^2 V^T``, the components are ``S^-1 V^T F``
     (Turk and Pentland, J. Cogn. Neurosci. 1991, do so for faces). The rows wait in main memory, as float16 where that
     is exact, until ``finish`` frees them; rows given later begin another fit. Components past the rank of the data
-    are dropped.
+    are dropped; so are those whose variance is below 1e-6 of the largest where the features are float32, for products
+    are taken in the features' type.
 
     Args:
         n_components: how many components to keep, or a share of the variance in (0, 1).
@@ -35,18 +36,15 @@ class ExactPCA(CollectsRows, PCA):
         """
         self._check_enough(len(self._rows))
         self.n_images = len(self._rows)
-        mixing = self._decomposed().mixing[: len(self.singular_values)]
-        self.components = self._rows.combined(mixing, self.mean.dtype).to(self.mean.device)
-        self._orthonormalise()
-        self._rows = Rows()
-        return self
-
-    def _decomposed(self) -> Decomposition:
-        """Set the mean and the variances."""
-        mean = self._rows.mean()
-        self.mean = mean.to(self.mean)
+        self.mean = self._rows.mean(torch.zeros(0, dtype=torch.float64)).to(self.mean)
         most = self.n_images if self.n_components < 1 else int(self.n_components)
-        found = self._rows.decomposed(mean, torch.ones_like(mean), most, self.mean.dtype)
+        ones = torch.ones_like(self.mean)
+        found = self._rows.decomposed(self.mean, ones, most, self.mean.dtype)
         self.singular_values, self._squares = found.singular_values, found.squares
         self._keep_wanted()
-        return found
+        mixing = found.mixing[: len(self.singular_values)].to(self.mean)
+        out = self.mean.new_empty(len(mixing), len(self.mean))
+        self.components = combined(mixing, self._rows.centred(self.mean, ones), out)
+        self._rows = Rows()
+        self._orthonormalise()
+        return self

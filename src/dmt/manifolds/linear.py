@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dmt.errors import UserError, is_number
-from dmt.manifolds.rows import COLUMNS
+from dmt.manifolds.rows import COLUMNS, gram
 
 
 class PCA(nn.Module):
@@ -141,18 +141,20 @@ class PCA(nn.Module):
             )
 
     def _orthonormalise(self) -> None:
-        """Make the components, which nearly are, orthonormal."""
+        """Make the components, which nearly are, orthonormal, in place."""
         blocks = self.components.split(COLUMNS, dim=1)
-        gram = torch.stack([(block @ block.T).cpu().double() for block in blocks]).sum(dim=0)
-        lower = torch.linalg.cholesky(gram)
-        self.components = torch.linalg.inv(lower).to(self.components.dtype).to(self.components.device) @ self.components
+        lower = torch.linalg.cholesky(gram(block.contiguous() for block in blocks))
+        inverse = torch.linalg.inv(lower).to(self.components)
+        for block in blocks:
+            block.copy_(inverse @ block)
 
     def _keep_wanted(self) -> None:
-        """Cut the singular values to the share of variance where one was asked for."""
+        """Cut the singular values to as many as asked for, or to the share of variance."""
+        enough = int(self.n_components)
         if self.n_components < 1:
             reached = self.explained_variance_ratio.cumsum(0)
             enough = int((reached < self.n_components).sum()) + 1
-            self.singular_values = self.singular_values[:enough].clone()
+        self.singular_values = self.singular_values[:enough].clone()
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

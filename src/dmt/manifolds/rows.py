@@ -1,25 +1,23 @@
 """Few, wide feature vectors -> their Gram matrix, its decomposition, and combinations, in blocks of columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
 from scipy.linalg import eigh
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dsyrk, ssyrk
 from torch import Tensor
 
-COLUMNS = 4096  # in float64 at a time: 0.4 GB of 13,000 rows
+COLUMNS = 8192  # in a block: 0.4 GB of 13,000 rows in float32
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """``S^-1 V^T`` and S of centred rows F with ``F F^T = V S^2 V^T``.
+    """``S^-1 V^T`` and S of rows F with ``F F^T = V S^2 V^T``.
 
     Args:
-        mixing: ``(K, n)`` in float64. Each row sums to 0, so that F and the rows before they were centred give the
-            same ``mixing @ F``: the right singular vectors.
+        mixing: ``(K, n)`` in float64; ``mixing @ F`` are the right singular vectors.
         singular_values: ``(K,)`` in float64, falling.
         squares: the sum of all squares of F.
     """
@@ -31,7 +29,7 @@ class Decomposition:
 
 @dataclass(frozen=True)
 class Rows:
-    """The n rows of a matrix ``(n, D)``, kept in main memory; all arithmetic is in float64, on the processor.
+    """The n rows of a matrix ``(n, D)``, which wait for a computation.
 
     Args:
         batches: the rows, ``(B_i, D)`` each, as ``plus`` keeps them.
@@ -42,38 +40,47 @@ class Rows:
     def __len__(self) -> int:
         return sum(map(len, self.batches))
 
-    def plus(self, features: Tensor) -> Self:
-        """These and further rows ``(B, D)``; the features are copied, as float16 where that changes no value."""
-        return type(self)((*self.batches, _compact(features.detach())))
+    def plus(self, features: Tensor, device: torch.device | str = "cpu") -> Self:
+        """These and further rows ``(B, D)``, copied to the device, as float16 where that changes no value."""
+        return type(self)((*self.batches, _compact(features.detach(), device)))
 
-    def mean(self) -> Tensor:
-        """``(D,)``."""
-        return torch.cat([block.mean(dim=0) for block in self._blocks()])
+    def blocks(self, like: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Which columns, and a copy of them ``(n, COLUMNS)``, from left to right; the last may be narrower.
 
-    def deviation(self) -> Tensor:
-        """The standard deviation of each dimension, with the divisor n: ``(D,)``."""
-        return torch.cat([block.std(dim=0, correction=0) for block in self._blocks()])
+        Args:
+            like: has the type and the device they shall have.
+        """
+        width = self.batches[0].shape[1] if self.batches else 0
+        for start in range(0, width, COLUMNS):
+            columns = slice(start, start + COLUMNS)
+            yield columns, torch.cat([batch[:, columns] for batch in self.batches]).to(like)
+
+    def mean(self, like: Tensor) -> Tensor:
+        """``(D,)``, computed in the type and on the device of ``like``."""
+        return torch.cat([block.mean(dim=0) for _, block in self.blocks(like)])
+
+    def deviation(self, like: Tensor) -> Tensor:
+        """The standard deviation of each dimension, with the divisor n: ``(D,)``; otherwise as ``mean``."""
+        return torch.cat([block.std(dim=0, correction=0) for _, block in self.blocks(like)])
 
     def products(self, vectors: Tensor) -> Tensor:
         """Scalar products of vectors ``(B, D)`` with the rows: ``(B, n)``."""
-        pieces = zip(vectors.split(COLUMNS, dim=1), self._blocks(), strict=True)
-        return torch.stack([piece @ block.T for piece, block in pieces]).sum(dim=0)
+        return torch.stack([vectors[:, columns] @ block.T for columns, block in self.blocks(vectors)]).sum(dim=0)
 
-    def combined(self, weights: Tensor, dtype: torch.dtype) -> Tensor:
-        """Combinations of the rows: ``weights (B, n)`` -> ``(B, D)`` in ``dtype``."""
-        return torch.cat([(weights @ block).to(dtype) for block in self._blocks()], dim=1)
+    def combined(self, weights: Tensor) -> Tensor:
+        """Combinations of the rows: ``weights (B, n)`` -> ``(B, D)``."""
+        return combined(weights, self.blocks(weights))
 
-    def gram(self, mean: Tensor, deviation: Tensor) -> Tensor:
-        """Scalar products ``(n, n)`` of the rows minus ``mean (D,)``, divided by ``deviation (D,)``."""
-        lower = np.zeros((len(self), len(self)), order="F")
-        for block, center, scale in zip(self._blocks(), mean.split(COLUMNS), deviation.split(COLUMNS), strict=True):
-            scaled = block.sub_(center).div_(scale).numpy()
-            lower = dsyrk(1.0, scaled.T, beta=1.0, c=lower, trans=1, lower=1, overwrite_c=1)
-        products = torch.from_numpy(lower)
-        return products + products.tril(-1).T
+    def centred(self, mean: Tensor, deviation: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """As ``blocks``, minus ``mean (D,)`` and divided by ``deviation (D,)``, in the type of ``mean``."""
+        for columns, block in self.blocks(mean):
+            yield columns, block.sub_(mean[columns]).div_(deviation[columns])
 
     def decomposed(self, mean: Tensor, deviation: Tensor, most: int, precision: torch.dtype) -> Decomposition:
-        """Decompose the rows minus ``mean (D,)``, divided by ``deviation (D,)``.
+        """Decompose the ``centred`` rows.
+
+        Each row of ``mixing`` sums to 0, so that these rows and those before they were centred give the same
+        right singular vectors.
 
         Args:
             mean: of the rows.
@@ -81,19 +88,13 @@ class Rows:
             most: the most directions, from 1 to n.
             precision: the type the rows were computed in. Directions that its rounding could have made are left out.
         """
-        gram = self.gram(mean, deviation)
-        squares = float(gram.trace())
-        rounding = torch.finfo(precision).eps ** 2 * (squares + len(self) * float((mean / deviation).square().sum()))
-        values, vectors = _largest_eigenpairs(gram, most)
-        real = values > max(rounding, 9 * torch.finfo(gram.dtype).eps * squares)
-        singular_values = values[real].sqrt()
-        mixing = (vectors[:, real] / singular_values).T
-        return Decomposition(mixing - mixing.mean(dim=1, keepdim=True), singular_values, squares)
-
-    def _blocks(self) -> Iterator[Tensor]:
-        """``(n, COLUMNS)`` in float64, from left to right; the last may be narrower."""
-        for pieces in zip(*(batch.split(COLUMNS, dim=1) for batch in self.batches), strict=True):
-            yield torch.cat([piece.double() for piece in pieces])
+        products = gram(block for _, block in self.centred(mean, deviation))
+        products -= products.mean(dim=0)  # what the rounding of the mean left
+        products -= products.mean(dim=1, keepdim=True)
+        squares = float(products.trace()) + len(self) * float((mean / deviation).cpu().double().square().sum())
+        found = leading_directions(products, most, mean.dtype, torch.finfo(precision).eps ** 2 * squares)
+        mixing = found.mixing - found.mixing.mean(dim=1, keepdim=True)
+        return Decomposition(mixing, found.singular_values, found.squares)
 
 
 class CollectsRows:
@@ -113,15 +114,78 @@ class CollectsRows:
         return self
 
 
-def _compact(features: Tensor) -> Tensor:
-    halves = features.to("cpu", torch.float16, copy=True)
-    same = torch.equal(halves.to(features.dtype), features.cpu())
-    return halves if same else features.to("cpu", copy=True)
+def gram(blocks: Iterable[Tensor]) -> Tensor:
+    """Scalar products of rows with each other.
+
+    Args:
+        blocks: all rows' columns in turn, ``(n, c)`` each. Products are taken in their type and on their device.
+
+    Returns:
+        ``(n, n)`` in float64, summed over the blocks in float64 on the processor.
+    """
+    total = torch.zeros(0, 0, dtype=torch.float64)
+    for block in blocks:
+        products = _lower_products(block)
+        total = total.add_(products) if len(total) else products.double()
+    upper = total.tril(-1).T
+    return total.tril_().add_(upper)
+
+
+def combined(weights: Tensor, blocks: Iterable[tuple[slice, Tensor]], out: Tensor | None = None) -> Tensor:
+    """Combinations of rows.
+
+    Args:
+        weights: ``(B, n)``.
+        blocks: which columns, and all rows' columns ``(n, c)``, from left to right.
+        out: where the result goes; may hold what the blocks are made of.
+
+    Returns:
+        ``(B, D)``.
+    """
+    if out is None:
+        return torch.cat([weights @ block for _, block in blocks], dim=1)
+    for columns, block in blocks:
+        out[:, columns] = weights @ block
+    return out
+
+
+def leading_directions(gram: Tensor, most: int, precision: torch.dtype, noise: float = 0.0) -> Decomposition:
+    """Decompose rows by their Gram matrix.
+
+    Args:
+        gram: ``(n, n)`` in float64; may be overwritten.
+        most: the most directions, from 1 to n.
+        precision: the type the products were taken in. Directions that its rounding could have made are left out.
+        noise: squares of singular values up to here are left out, too.
+    """
+    squares = float(gram.trace())
+    values, vectors = _largest_eigenpairs(gram, min(most, len(gram)))
+    # ours: rounding gives a symmetric matrix of independent errors; its norm is 2 sqrt(n) times their deviation
+    rounding = 9 * torch.finfo(precision).eps * max(float(values[0]), squares / len(gram) ** 0.5)
+    real = values > max(noise, rounding)
+    singular_values = values[real].sqrt()
+    return Decomposition((vectors[:, real] / singular_values).T, singular_values, squares)
+
+
+def _lower_products(block: Tensor) -> Tensor:
+    """``block @ block.T``, of which only the lower triangle need be right."""
+    if block.device.type != "cpu":
+        return (block @ block.T).cpu()
+    # ours: half the operations of block @ block.T, at the same rate; python benchmarks/pca.py products
+    product = dsyrk if block.dtype == torch.float64 else ssyrk
+    return torch.from_numpy(product(1.0, block.numpy().T, trans=1, lower=1))
+
+
+def _compact(features: Tensor, device: torch.device | str) -> Tensor:
+    halves = features.to(device, torch.float16, copy=True)
+    pairs = zip(halves.split(32), features.split(32), strict=True)  # few at a time, for they are copied
+    same = all(torch.equal(half.to(part), part) for half, part in pairs)
+    return halves if same else features.to(device, copy=True)
 
 
 def _largest_eigenpairs(gram: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """Eigenvalues ``(most,)``, falling, and eigenvectors ``(n, most)``; only these are computed where they are few."""
     n = len(gram)
     few = 2 * most <= n  # from about there on it is faster to compute all
-    values, vectors = eigh(gram.numpy(), subset_by_index=[n - most, n - 1] if few else None)
+    values, vectors = eigh(gram.numpy(), subset_by_index=[n - most, n - 1] if few else None, overwrite_a=True)
     return torch.from_numpy(values).flip(0)[:most], torch.from_numpy(vectors).flip(1)[:, :most]

@@ -63,7 +63,7 @@ class Span(CollectsRows, nn.Module):
         if len(self._rows) == 0:
             raise UserError("the span of 0 images holds nothing; give the manifold at least 2 images")
         self.n_images = len(self._rows)
-        self._center = self._rows.mean()
+        self._center = self._rows.mean(self._center)
         self.mean = self._center.to(self.mean)
         self._deviation = self._scale() if self.z_score else torch.ones_like(self._center)
         found = self._rows.decomposed(self._center, self._deviation, self.n_images, self.mean.dtype)
@@ -78,9 +78,9 @@ class Span(CollectsRows, nn.Module):
     def decode(self, delta: Tensor) -> Tensor:
         """Coordinates or displacements ``(B, K)`` -> ``(B, D)``, *without* the mean."""
         beta = delta.cpu().double() @ self._mixing
-        return self._rows.combined(beta, self.mean.dtype).to(self.mean.device)
+        return self._rows.combined(beta).to(self.mean)
 
     def _scale(self) -> Tensor:
-        deviation = self._rows.deviation()
+        deviation = self._rows.deviation(self._center)
         noise = 1e-6 * (self._center.abs() + deviation.max())  # ours: what is no more than rounding is not blown up
         return deviation.where(deviation > noise, 1)
