@@ -38,13 +38,12 @@ class ExactPCA(CollectsRows, PCA):
         self.n_images = len(self._rows)
         self.mean = self._rows.mean(torch.zeros(0, dtype=torch.float64)).to(self.mean)
         most = self.n_images if self.n_components < 1 else int(self.n_components)
-        ones = torch.ones_like(self.mean)
-        found = self._rows.decomposed(self.mean, ones, most, self.mean.dtype)
+        found = self._rows.decomposed(self.mean, None, most, self.mean.dtype)
         self.singular_values, self._squares = found.singular_values, found.squares
         self._keep_wanted()
         mixing = found.mixing[: len(self.singular_values)].to(self.mean)
         out = self.mean.new_empty(len(mixing), len(self.mean))
-        self.components = combined(mixing, self._rows.centred(self.mean, ones), out)
+        self.components = combined(mixing, self._rows.centred(self.mean), out)
         self._rows = Rows()
         self._orthonormalise()
         return self

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dmt.errors import UserError, is_number
-from dmt.manifolds.rows import COLUMNS, gram
+from dmt.manifolds.rows import column_blocks, combined, gram
 
 
 class PCA(nn.Module):
@@ -142,11 +142,9 @@ class PCA(nn.Module):
 
     def _orthonormalise(self) -> None:
         """Make the components, which nearly are, orthonormal, in place."""
-        blocks = self.components.split(COLUMNS, dim=1)
-        lower = torch.linalg.cholesky(gram(block.contiguous() for block in blocks))
+        lower = torch.linalg.cholesky(gram(block.contiguous() for _, block in column_blocks(self.components)))
         inverse = torch.linalg.inv(lower).to(self.components)
-        for block in blocks:
-            block.copy_(inverse @ block)
+        self.components = combined(inverse, column_blocks(self.components), self.components)
 
     def _keep_wanted(self) -> None:
         """Cut the singular values to as many as asked for, or to the share of variance."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from dmt.manifolds.linear import PCA
-from dmt.manifolds.rows import Rows, combined, gram, leading_directions
+from dmt.manifolds.rows import Rows, column_blocks, combined, gram, leading_directions
+from dmt.manifolds.second_moment import SecondMoment
 
 
 class IncrementalPCA(PCA):
@@ -17,9 +18,10 @@ class IncrementalPCA(PCA):
     Streaming: some rows at a time are merged into the running decomposition (Ross et al., IJCV 2008; scikit-learn's
     ``IncrementalPCA`` does the same by an SVD). Ours decomposes the Gram matrix of the stacked rows instead, since
     there are far fewer rows than features. What the merged rows had beyond the directions kept is lost to later ones;
-    so more directions are kept while fitting than components are wanted. Rows wait, as float16 where that is exact,
-    until they are as many as these directions, so that the size of the batches changes nothing. Components past the
-    rank of the data are dropped, not filled with noise.
+    so more directions are kept while fitting than components are wanted, and the variance lost along each is estimated
+    (``SecondMoment``) and given back. Rows wait, as float16 where that is exact, until they are as many as these
+    directions, so that the size of the batches changes nothing. Components past the rank of the data are dropped, not
+    filled with noise.
 
     Args:
         n_components: how many components to keep, or a share of the variance in (0, 1).
@@ -34,6 +36,7 @@ class IncrementalPCA(PCA):
         super().__init__(n_components)
         self.capacity = int(most if n_components < 1 else oversampling * n_components)
         self._rows = Rows()
+        self._seen: SecondMoment | None = None
 
     @property
     def wanted(self) -> str:
@@ -65,14 +68,21 @@ class IncrementalPCA(PCA):
         """
         self._check_enough(self.n_images + len(self._rows))
         self._merge()
+        squares, order = (self.singular_values.square() + self._lost()).sort(descending=True)
+        self.singular_values = squares.clamp_min(0).sqrt()
         self._keep_wanted()
-        self.components = self.components[: len(self.singular_values)].clone()
+        self.components = self.components[order[: len(self.singular_values)].to(self.components.device)]
+        self._seen = None
         self._orthonormalise()
         return self
 
     def save(self, path: Path, metadata: Mapping[str, str], extra: Mapping[str, Tensor] | None = None) -> None:
         self._merge()
         super().save(path, metadata, extra)
+
+    @property
+    def _scale(self) -> Tensor:
+        return self.singular_values.to(self.mean)[:, None]
 
     def _merge(self) -> None:
         """Merge the rows that wait into the decomposition."""
@@ -81,15 +91,17 @@ class IncrementalPCA(PCA):
             return
         center = self._rows.mean(self.mean)
         shift = (self.mean - center) * (n_old * n_new / (n_old + n_new)) ** 0.5
-        scale = self.singular_values.to(self.mean)[:, None]
+        scale = self._scale
 
         def stacked() -> Iterator[tuple[slice, Tensor]]:
-            for columns, block in self._rows.blocks(self.mean):
+            for columns, block in self._rows.centred(center):
                 kept = self.components[:, columns] * scale
-                yield columns, torch.cat([kept, block.sub_(center[columns]), shift[None, columns]])
+                yield columns, torch.cat([kept, block, shift[None, columns]])
 
         products = gram(block for _, block in stacked())
-        self._squares += float(products.diagonal()[len(scale) :].sum())
+        squares = float(products.diagonal()[len(scale) :].sum())
+        self._squares += squares
+        self._see(center, shift, squares)
         found = leading_directions(products, self.capacity, self.mean.dtype)
         mixing = found.mixing.to(self.mean)
         same = len(mixing) == len(self.components)  # then in place: a second copy would be most of the memory
@@ -98,3 +110,21 @@ class IncrementalPCA(PCA):
         self.mean = self.mean + (center - self.mean) * (n_new / (n_old + n_new))
         self.singular_values = found.singular_values
         self.n_images, self._rows = n_old + n_new, Rows()
+
+    def _see(self, center: Tensor, shift: Tensor, squares: float) -> None:
+        """Fold the rows that wait, whose mean is ``center (D,)``, and ``shift (D,)``; squares are the sum of both."""
+        if self._seen is None:
+            self._seen = SecondMoment(self.mean)
+            kept = self._seen.folded(column_blocks(self.components)) * self._scale
+            self._seen.add(kept, float(self.singular_values.square().sum()))
+        self._seen.add(self._seen.folded(self._rows.centred(center)), squares)
+        self._seen.add(self._seen.folded(column_blocks(shift[None])), 0.0)
+
+    def _lost(self) -> Tensor:
+        """What truncation has taken from the square of each singular value, ``(K,)``, as an unbiased estimate."""
+        kept = float(self.singular_values.square().sum())
+        if self._seen is None or self._seen.squares - kept < 1e-6 * kept:  # ours: no more than rounding makes
+            return torch.zeros_like(self.singular_values)
+        directions = self._seen.folded(column_blocks(self.components))
+        self._seen.add(directions * self._scale, kept, sign=-1)
+        return self._seen.along(directions)

@@ -71,12 +71,13 @@ class Rows:
         """Combinations of the rows: ``weights (B, n)`` -> ``(B, D)``."""
         return combined(weights, self.blocks(weights))
 
-    def centred(self, mean: Tensor, deviation: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    def centred(self, mean: Tensor, deviation: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
         """As ``blocks``, minus ``mean (D,)`` and divided by ``deviation (D,)``, in the type of ``mean``."""
         for columns, block in self.blocks(mean):
-            yield columns, block.sub_(mean[columns]).div_(deviation[columns])
+            block -= mean[columns]
+            yield columns, block if deviation is None else block.div_(deviation[columns])
 
-    def decomposed(self, mean: Tensor, deviation: Tensor, most: int, precision: torch.dtype) -> Decomposition:
+    def decomposed(self, mean: Tensor, deviation: Tensor | None, most: int, precision: torch.dtype) -> Decomposition:
         """Decompose the ``centred`` rows.
 
         Each row of ``mixing`` sums to 0, so that these rows and those before they were centred give the same
@@ -84,14 +85,15 @@ class Rows:
 
         Args:
             mean: of the rows.
-            deviation: all ones to leave the rows as they are.
+            deviation: what to divide each dimension by, if anything.
             most: the most directions, from 1 to n.
             precision: the type the rows were computed in. Directions that its rounding could have made are left out.
         """
         products = gram(block for _, block in self.centred(mean, deviation))
         products -= products.mean(dim=0)  # what the rounding of the mean left
         products -= products.mean(dim=1, keepdim=True)
-        squares = float(products.trace()) + len(self) * float((mean / deviation).cpu().double().square().sum())
+        origin = mean if deviation is None else mean / deviation
+        squares = float(products.trace()) + len(self) * float(origin.cpu().double().square().sum())
         found = leading_directions(products, most, mean.dtype, torch.finfo(precision).eps ** 2 * squares)
         mixing = found.mixing - found.mixing.mean(dim=1, keepdim=True)
         return Decomposition(mixing, found.singular_values, found.squares)
@@ -129,6 +131,13 @@ def gram(blocks: Iterable[Tensor]) -> Tensor:
         total = total.add_(products) if len(total) else products.double()
     upper = total.tril(-1).T
     return total.tril_().add_(upper)
+
+
+def column_blocks(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Which columns, and views of them, from left to right."""
+    for start in range(0, rows.shape[1], COLUMNS):
+        columns = slice(start, start + COLUMNS)
+        yield columns, rows[:, columns]
 
 
 def combined(weights: Tensor, blocks: Iterable[tuple[slice, Tensor]], out: Tensor | None = None) -> Tensor:

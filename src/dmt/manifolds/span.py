@@ -66,7 +66,9 @@ class Span(CollectsRows, nn.Module):
         self._center = self._rows.mean(self._center)
         self.mean = self._center.to(self.mean)
         self._deviation = self._scale() if self.z_score else torch.ones_like(self._center)
-        found = self._rows.decomposed(self._center, self._deviation, self.n_images, self.mean.dtype)
+        found = self._rows.decomposed(
+            self._center, self._deviation if self.z_score else None, self.n_images, self.mean.dtype
+        )
         self._mixing, self.singular_values = found.mixing, found.singular_values
         return self
 
