@@ -2,8 +2,6 @@
 
 from typing import Self
 
-import torch
-
 from dmt.manifolds.linear import PCA
 from dmt.manifolds.rows import CollectsRows, Rows, combined
 
@@ -36,7 +34,7 @@ class ExactPCA(CollectsRows, PCA):
         """
         self._check_enough(len(self._rows))
         self.n_images = len(self._rows)
-        self.mean = self._rows.mean(torch.zeros(0, dtype=torch.float64)).to(self.mean)
+        self.mean = self._rows.mean(self.mean)
         most = self.n_images if self.n_components < 1 else int(self.n_components)
         found = self._rows.decomposed(self.mean, None, most, self.mean.dtype)
         self.singular_values, self._squares = found.singular_values, found.squares

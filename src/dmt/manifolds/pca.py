@@ -37,6 +37,7 @@ class IncrementalPCA(PCA):
         self.capacity = int(most if n_components < 1 else oversampling * n_components)
         self._rows = Rows()
         self._seen: SecondMoment | None = None
+        self._storage = torch.zeros(0)  # of the components while fitting: a second copy would be most of the memory
 
     @property
     def wanted(self) -> str:
@@ -72,7 +73,7 @@ class IncrementalPCA(PCA):
         self.singular_values = squares.clamp_min(0).sqrt()
         self._keep_wanted()
         self.components = self.components[order[: len(self.singular_values)].to(self.components.device)]
-        self._seen = None
+        self._seen, self._storage = None, torch.zeros(0)
         self._orthonormalise()
         return self
 
@@ -104,9 +105,9 @@ class IncrementalPCA(PCA):
         self._see(center, shift, squares)
         found = leading_directions(products, self.capacity, self.mean.dtype)
         mixing = found.mixing.to(self.mean)
-        same = len(mixing) == len(self.components)  # then in place: a second copy would be most of the memory
-        out = self.components if same else self.mean.new_empty(len(mixing), len(center))
-        self.components = combined(mixing, stacked(), out)
+        if self._storage.numel() == 0:
+            self._storage = self.mean.new_empty(self.capacity, len(center))
+        self.components = combined(mixing, stacked(), self._storage[: len(mixing)])
         self.mean = self.mean + (center - self.mean) * (n_new / (n_old + n_new))
         self.singular_values = found.singular_values
         self.n_images, self._rows = n_old + n_new, Rows()

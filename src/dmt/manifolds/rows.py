@@ -57,7 +57,8 @@ class Rows:
 
     def mean(self, like: Tensor) -> Tensor:
         """``(D,)``, computed in the type and on the device of ``like``."""
-        return torch.cat([block.mean(dim=0) for _, block in self.blocks(like)])
+        blocks = ((block[0].clone(), block) for _, block in self.blocks(like))
+        return torch.cat([first + block.sub_(first).mean(dim=0) for first, block in blocks])  # exact for equal rows
 
     def deviation(self, like: Tensor) -> Tensor:
         """The standard deviation of each dimension, with the divisor n: ``(D,)``; otherwise as ``mean``."""
