@@ -44,8 +44,8 @@ class Case:
     k: int
     batch: int = 256
 
-    def batches(self) -> Iterator[torch.Tensor]:
-        for features, _ in FeatureStore(self.folder, self.n, self.d).batches(self.batch):
+    def batches(self, dtype: torch.dtype) -> Iterator[torch.Tensor]:
+        for features, _ in FeatureStore(self.folder, self.n, self.d).batches(self.batch, dtype):
             yield features
 
 
@@ -185,12 +185,12 @@ def _fit(kind: str, case: Case) -> dict:
         from sklearn.decomposition import IncrementalPCA as SklearnIncrementalPCA
 
         model = SklearnIncrementalPCA(case.k)
-        for batch in case.batches():
+        for batch in case.batches(torch.float32):
             model.partial_fit(batch.numpy())
         components, variances = torch.from_numpy(model.components_), model.explained_variance_
     else:
         ours = KINDS[kind](case.k)
-        for batch in case.batches():
+        for batch in case.batches(torch.float16):
             ours.partial_fit(batch)
         ours.finish()
         components, variances = ours.components, ours.explained_variance
@@ -205,9 +205,8 @@ def _fit(kind: str, case: Case) -> dict:
 def _table(kinds: list[str], case: Case) -> dict[str, Fit]:
     """Fit and print; the first kind is what the variances of the others are compared with."""
     print(f"{case.n:,} x {case.d:,}, {case.k} components, batches of {case.batch}\n")
-    print(
-        "| fit | s | CPU s | peak GB | orthonormality error | variance, all | worst of one |\n|---|---|---|---|---|---|---|"
-    )
+    print("| fit | s | CPU s | peak GB | orthonormality error | variance, all | worst of one |")
+    print("|---|---|---|---|---|---|---|")
     fits: dict[str, Fit] = {}
     for kind in kinds:
         fit = fits[kind] = run(kind, case)

@@ -63,8 +63,8 @@ class FeatureStore:
             file.seek(first * self._row_bytes)  # over what a killed run left of a row
             file.write(rows.tobytes())
 
-    def read(self, start: int, stop: int) -> tuple[Tensor, list[int]]:
-        """Rows ``start <= i < stop`` that are not broken: features ``(B, D)`` in float32, and their positions."""
+    def read(self, start: int, stop: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, list[int]]:
+        """Rows ``start <= i < stop`` that are not broken: features ``(B, D)`` in ``dtype``, and their positions."""
         stop = min(stop, self.n_images)
         count = (stop - start) * self.size
         rows = np.fromfile(self._rows_path, np.float16, count, offset=start * self._row_bytes)
@@ -74,7 +74,7 @@ class FeatureStore:
         features = torch.from_numpy(wanted[0] if len(wanted) == 1 else np.concatenate(wanted, axis=1))
         if len(kept) < stop - start:
             features = features[[index - start for index in kept]]
-        return features.float(), kept
+        return features.to(dtype), kept
 
     def read_some(self, positions: Sequence[int]) -> tuple[Tensor, list[int]]:
         """The rows at these positions that are not broken, in order; otherwise as ``read``."""
@@ -82,10 +82,10 @@ class FeatureStore:
         rows = [self.read(index, index + 1)[0] for index in kept]
         return torch.cat([self.read(0, 0)[0], *rows]), kept
 
-    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, list[int]]]:
+    def batches(self, batch_size: int, dtype: torch.dtype = torch.float32) -> Iterator[tuple[Tensor, list[int]]]:
         """All rows in order, ``batch_size`` at a time; see ``read``."""
         for start in range(0, self.n_images, batch_size):
-            yield self.read(start, start + batch_size)
+            yield self.read(start, start + batch_size, dtype)
 
     @property
     def _row_bytes(self) -> int:

@@ -100,9 +100,8 @@ class IncrementalPCA(PCA):
                 yield columns, torch.cat([kept, block, shift[None, columns]])
 
         products = gram(block for _, block in stacked())
-        squares = float(products.diagonal()[len(scale) :].sum())
-        self._squares += squares
-        self._see(center, shift, squares)
+        self._squares += float(products.diagonal()[len(scale) :].sum())
+        self._see(center, shift)
         found = leading_directions(products, self.capacity, self.mean.dtype)
         mixing = found.mixing.to(self.mean)
         if self._storage.numel() == 0:
@@ -112,20 +111,19 @@ class IncrementalPCA(PCA):
         self.singular_values = found.singular_values
         self.n_images, self._rows = n_old + n_new, Rows()
 
-    def _see(self, center: Tensor, shift: Tensor, squares: float) -> None:
-        """Fold the rows that wait, whose mean is ``center (D,)``, and ``shift (D,)``; squares are the sum of both."""
-        if self._seen is None:
+    def _see(self, center: Tensor, shift: Tensor) -> None:
+        """Fold the rows that wait, whose mean is ``center (D,)``, and ``shift (D,)``."""
+        if self._seen is None:  # of a fit that was read back, the components are known
             self._seen = SecondMoment(self.mean)
-            kept = self._seen.folded(column_blocks(self.components)) * self._scale
-            self._seen.add(kept, float(self.singular_values.square().sum()))
-        self._seen.add(self._seen.folded(self._rows.centred(center)), squares)
-        self._seen.add(self._seen.folded(column_blocks(shift[None])), 0.0)
+            self._seen.add(self._seen.folded(column_blocks(self.components)) * self._scale)
+        self._seen.add(self._seen.folded(self._rows.centred(center)))
+        self._seen.add(self._seen.folded(column_blocks(shift[None])))
 
     def _lost(self) -> Tensor:
         """What truncation has taken from the square of each singular value, ``(K,)``, as an unbiased estimate."""
         kept = float(self.singular_values.square().sum())
-        if self._seen is None or self._seen.squares - kept < 1e-6 * kept:  # ours: no more than rounding makes
+        if self._seen is None or self._squares - kept < 1e-6 * kept:  # ours: no more than rounding makes
             return torch.zeros_like(self.singular_values)
         directions = self._seen.folded(column_blocks(self.components))
-        self._seen.add(directions * self._scale, kept, sign=-1)
-        return self._seen.along(directions)
+        self._seen.add(directions * self._scale, sign=-1)
+        return self._seen.along(directions).to(self.singular_values)

@@ -188,6 +188,8 @@ def _lower_products(block: Tensor) -> Tensor:
 
 def _compact(features: Tensor, device: torch.device | str) -> Tensor:
     halves = features.to(device, torch.float16, copy=True)
+    if features.dtype == torch.float16:
+        return halves
     pairs = zip(halves.split(32), features.split(32), strict=True)  # few at a time, for they are copied
     same = all(torch.equal(half.to(part), part) for half, part in pairs)
     return halves if same else features.to(device, copy=True)

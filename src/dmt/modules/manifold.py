@@ -125,7 +125,7 @@ class CodeWriter(Callback):
 
 
 class StoredFeatures(Dataset):
-    """A store as batches of feature vectors, for ``ManifoldModule``'s fit."""
+    """A store as batches of feature vectors in float16, for ``ManifoldModule``'s fit."""
 
     def __init__(self, store: FeatureStore, batch_size: int):
         self.store, self.batch_size = store, batch_size
@@ -134,7 +134,7 @@ class StoredFeatures(Dataset):
         return -(-self.store.n_images // self.batch_size)
 
     def __getitem__(self, index: int) -> Tensor:
-        return self.store.read(index * self.batch_size, (index + 1) * self.batch_size)[0]
+        return self.store.read(index * self.batch_size, (index + 1) * self.batch_size, torch.float16)[0]
 
     def loader(self) -> DataLoader:
         """Serves the batches in order."""
