@@ -14,8 +14,8 @@ def vectors(n: int, d: int) -> torch.Tensor:
 def estimates(data: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
     moment = SecondMoment(data[0])
     for part in data.split(7):
-        moment.add(moment.folded(column_blocks(part)))
-    return moment.along(moment.folded(column_blocks(directions)))
+        moment.add(moment.folded(column_blocks([part], part)))
+    return moment.along(moment.folded(column_blocks([directions], directions)))
 
 
 def unit(directions: torch.Tensor) -> torch.Tensor:
@@ -49,5 +49,5 @@ def test_what_is_taken_out_again_leaves_nothing():
     data = vectors(5, COLUMNS + 3)
     moment = SecondMoment(data[0])
     for sign in (1, -1):
-        moment.add(moment.folded(column_blocks(data)), sign)
+        moment.add(moment.folded(column_blocks([data], data)), sign)
     assert moment.matrix.abs().max() < 1e-12

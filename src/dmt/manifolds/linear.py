@@ -142,9 +142,10 @@ class PCA(nn.Module):
 
     def _orthonormalise(self) -> None:
         """Make the components, which nearly are, orthonormal, in place."""
-        lower = torch.linalg.cholesky(gram(block.contiguous() for _, block in column_blocks(self.components)))
+        rows = [self.components]
+        lower = torch.linalg.cholesky(gram(block for _, block in column_blocks(rows, self.components)))
         inverse = torch.linalg.inv(lower).to(self.components)
-        self.components = combined(inverse, column_blocks(self.components), self.components)
+        self.components = combined(inverse, column_blocks(rows, self.components), self.components)
 
     def _keep_wanted(self) -> None:
         """Cut the singular values to as many as asked for, or to the share of variance."""

@@ -95,9 +95,10 @@ class IncrementalPCA(PCA):
         scale = self._scale
 
         def stacked() -> Iterator[tuple[slice, Tensor]]:
-            for columns, block in self._rows.centred(center):
-                kept = self.components[:, columns] * scale
-                yield columns, torch.cat([kept, block, shift[None, columns]])
+            for columns, block in column_blocks([self.components, *self._rows.batches, shift[None]], shift):
+                block[: len(scale)] *= scale
+                block[len(scale) : -1] -= center[columns]
+                yield columns, block
 
         products = gram(block for _, block in stacked())
         self._squares += float(products.diagonal()[len(scale) :].sum())
@@ -115,15 +116,15 @@ class IncrementalPCA(PCA):
         """Fold the rows that wait, whose mean is ``center (D,)``, and ``shift (D,)``."""
         if self._seen is None:  # of a fit that was read back, the components are known
             self._seen = SecondMoment(self.mean)
-            self._seen.add(self._seen.folded(column_blocks(self.components)) * self._scale)
+            self._seen.add(self._seen.folded(column_blocks([self.components], self.mean)) * self._scale)
         self._seen.add(self._seen.folded(self._rows.centred(center)))
-        self._seen.add(self._seen.folded(column_blocks(shift[None])))
+        self._seen.add(self._seen.folded(column_blocks([shift[None]], shift)))
 
     def _lost(self) -> Tensor:
         """What truncation has taken from the square of each singular value, ``(K,)``, as an unbiased estimate."""
         kept = float(self.singular_values.square().sum())
         if self._seen is None or self._squares - kept < 1e-6 * kept:  # ours: no more than rounding makes
             return torch.zeros_like(self.singular_values)
-        directions = self._seen.folded(column_blocks(self.components))
+        directions = self._seen.folded(column_blocks([self.components], self.mean))
         self._seen.add(directions * self._scale, sign=-1)
         return self._seen.along(directions).to(self.singular_values)

@@ -1,6 +1,6 @@
 """Few, wide feature vectors -> their Gram matrix, its decomposition, and combinations, in blocks of columns."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -45,15 +45,8 @@ class Rows:
         return type(self)((*self.batches, _compact(features.detach(), device)))
 
     def blocks(self, like: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Which columns, and a copy of them ``(n, COLUMNS)``, from left to right; the last may be narrower.
-
-        Args:
-            like: has the type and the device they shall have.
-        """
-        width = self.batches[0].shape[1] if self.batches else 0
-        for start in range(0, width, COLUMNS):
-            columns = slice(start, start + COLUMNS)
-            yield columns, torch.cat([batch[:, columns] for batch in self.batches]).to(like)
+        """As ``column_blocks``."""
+        return column_blocks(self.batches, like)
 
     def mean(self, like: Tensor) -> Tensor:
         """``(D,)``, computed in the type and on the device of ``like``."""
@@ -126,19 +119,35 @@ def gram(blocks: Iterable[Tensor]) -> Tensor:
     Returns:
         ``(n, n)`` in float64, summed over the blocks in float64 on the processor.
     """
-    total = torch.zeros(0, 0, dtype=torch.float64)
+    total = products = torch.zeros(0, 0, dtype=torch.float64)
     for block in blocks:
-        products = _lower_products(block)
-        total = total.add_(products) if len(total) else products.double()
+        products = _lower_products(block, products)
+        total = total.add_(products) if len(total) else products.to(torch.float64, copy=True)
     upper = total.tril(-1).T
     return total.tril_().add_(upper)
 
 
-def column_blocks(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Which columns, and views of them, from left to right."""
-    for start in range(0, rows.shape[1], COLUMNS):
-        columns = slice(start, start + COLUMNS)
-        yield columns, rows[:, columns]
+def column_blocks(parts: Sequence[Tensor], like: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Rows, block of columns after block of columns.
+
+    Args:
+        parts: the rows, ``(B_i, D)`` each.
+        like: has the type and the device that the blocks shall have.
+
+    Yields:
+        Which columns, and a copy of them ``(n, COLUMNS)``, from left to right; the last may be narrower. The next
+        block takes the place of the one before: fresh memory for each would take as long as the copying.
+    """
+    sizes = [len(part) for part in parts]
+    n = sum(sizes)
+    width = parts[0].shape[1] if parts else 0
+    memory = like.new_empty(n * min(width, COLUMNS))
+    for start in range(0, width, COLUMNS):
+        columns = slice(start, min(start + COLUMNS, width))
+        block = memory[: n * (columns.stop - start)].view(n, columns.stop - start)
+        for place, part in zip(block.split(sizes), parts, strict=True):
+            place.copy_(part[:, columns])
+        yield columns, block
 
 
 def combined(weights: Tensor, blocks: Iterable[tuple[slice, Tensor]], out: Tensor | None = None) -> Tensor:
@@ -146,8 +155,8 @@ def combined(weights: Tensor, blocks: Iterable[tuple[slice, Tensor]], out: Tenso
 
     Args:
         weights: ``(B, n)``.
-        blocks: which columns, and all rows' columns ``(n, c)``, from left to right.
-        out: where the result goes; may hold what the blocks are made of.
+        blocks: as ``column_blocks`` yields them.
+        out: where the result goes; may be what the blocks are copies of.
 
     Returns:
         ``(B, D)``.
@@ -155,7 +164,7 @@ def combined(weights: Tensor, blocks: Iterable[tuple[slice, Tensor]], out: Tenso
     if out is None:
         return torch.cat([weights @ block for _, block in blocks], dim=1)
     for columns, block in blocks:
-        out[:, columns] = weights @ block
+        torch.mm(weights, block, out=out[:, columns])
     return out
 
 
@@ -177,13 +186,14 @@ def leading_directions(gram: Tensor, most: int, precision: torch.dtype, noise: f
     return Decomposition((vectors[:, real] / singular_values).T, singular_values, squares)
 
 
-def _lower_products(block: Tensor) -> Tensor:
-    """``block @ block.T``, of which only the lower triangle need be right."""
+def _lower_products(block: Tensor, before: Tensor) -> Tensor:
+    """``block @ block.T``, of which only the lower triangle is right; may take the place of the block's before."""
     if block.device.type != "cpu":
         return (block @ block.T).cpu()
     # ours: half the operations of block @ block.T, at the same rate; python benchmarks/pca.py products
     product = dsyrk if block.dtype == torch.float64 else ssyrk
-    return torch.from_numpy(product(1.0, block.numpy().T, trans=1, lower=1))
+    out = before.numpy() if before.dtype == block.dtype and len(before) else None
+    return torch.from_numpy(product(1.0, block.numpy().T, c=out, trans=1, lower=1, overwrite_c=True))
 
 
 def _compact(features: Tensor, device: torch.device | str) -> Tensor:

@@ -28,14 +28,11 @@ class SecondMoment:
         self.matrix = like.new_zeros(self.width, self.width)
 
     def folded(self, blocks: Iterable[tuple[slice, Tensor]]) -> Tensor:
-        """Vectors ``(n, D)``, given as blocks of ``COLUMNS`` columns and which these are, -> ``(2, n, w)``."""
+        """Vectors ``(n, D)``, as ``column_blocks`` yields them, -> ``(2, n, w)``."""
         total = self.matrix.new_zeros(2, 0, self.width)
         for columns, block in blocks:
-            signed = block * self.signs[:, :, columns]
-            if columns.start == 0:
-                total = signed
-            else:
-                total[:, :, : signed.shape[2]] += signed
+            total = total if total.numel() else self.matrix.new_zeros(2, *block.shape)
+            total[:, :, : block.shape[1]].addcmul_(block, self.signs[:, :, columns])
         return total
 
     def add(self, folded: Tensor, sign: int = 1) -> None:
