@@ -77,6 +77,7 @@ class Editor:
         judges: name -> judge of the results.
         on_progress: told about the inversion after every iteration.
         frames: pictures between input and result.
+        precision: of the network while pixels are sought.
         keep: labels that the edit shall leave alone (``dmt.kept_labels``).
         settings: the configuration that all this was made from, as plain values.
     """
@@ -94,6 +95,7 @@ class Editor:
     judges: Mapping[str, Judge]
     on_progress: Callable[[ImageBatch, Progress], None] | None = None
     frames: int = 0
+    precision: str = "float32"
     keep: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -172,6 +174,7 @@ class Editor:
             self.pixel_solver,
             self.on_progress,
             self.frames,
+            self.precision,
         )
 
     def _kept(self, data: AttributeSplits, ground: Ground) -> Tensor | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from dmt.errors import UserError, is_number
@@ -47,10 +48,9 @@ class FeatureDistance:
 
     def __call__(self, view: View, reference: View) -> Tensor:
         distances = [
-            (view.activations[layer] - reference.activations[layer]).square().sum(dim=(1, 2, 3))
-            for layer in self.layers
+            half_squared_distance(view.activations[layer], reference.activations[layer]) for layer in self.layers
         ]
-        return self.weight / 2 * sum(distances[1:], distances[0])
+        return self.weight * sum(distances[1:], distances[0])
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,13 @@ class Sparsity:
     def __call__(self, view: View, reference: View) -> Tensor:
         squares = (view.images - reference.images).square().sum(dim=1)
         return self.weight * ((squares + self.epsilon**2).sqrt() - self.epsilon).sum(dim=(1, 2))
+
+
+def half_squared_distance(first: Tensor, second: Tensor) -> Tensor:
+    """``1/2 ||first - second||^2`` per image, ``(B, ...) -> (B,)``, added up in float32 at least."""
+    difference = first - second
+    exact = torch.promote_types(difference.dtype, torch.float32)
+    return difference.square().flatten(1).sum(dim=1, dtype=exact) / 2
 
 
 def total_variation(images: Tensor, exponent: float = 2.0, epsilon: float = 0.0) -> Tensor:

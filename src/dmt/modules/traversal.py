@@ -8,6 +8,7 @@ from dmt.errors import UserError
 from dmt.features import FeatureLayout
 from dmt.inversion import Inversion, invert
 from dmt.modules.edit import EditModule, EditTools
+from dmt.precision import working_precision
 from dmt.traversal import Traversal, Walk, traverse
 from dmt.witness import Witness
 
@@ -76,6 +77,7 @@ class TraversalModule(EditModule):
             self.tools.pixel_solver,
             None if report is None else lambda progress: report(batch, progress),
             start,
+            working_precision(self.tools.precision, batch.images.device),
         )
 
     @torch.no_grad()
