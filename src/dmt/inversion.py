@@ -92,16 +92,17 @@ class _Problem:
     def in_precision(self, precision: torch.dtype) -> "_Problem":
         exact = self.inputs.activations
         found = self.extractor.activations(self.inputs.images, list(exact), precision)
-        targets = {layer: target + (found[layer] - exact[layer]) for layer, target in self.targets.items()}
+        targets = {layer: found[layer] + (target - exact[layer]) for layer, target in self.targets.items()}
         return replace(self, targets=targets, inputs=View(self.inputs.images, found), precision=precision)
 
     def terms(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """The parts of the objective ``(b,)`` at pictures ``x (b, 3, H, W)`` of the inputs ``rows (b,)``."""
-        inputs = self.inputs
-        view = View(x, self.extractor.activations(x, list(inputs.activations), self.precision))
-        distances = [
-            half_squared_distance(view.activations[layer], target[rows]) for layer, target in self.targets.items()
-        ]
-        reference = View(inputs.images[rows], {layer: value[rows] for layer, value in inputs.activations.items()})
-        penalties = {name: penalty(view, reference) for name, penalty in self.regularizers.items()}
+        chosen = self if len(rows) == len(self.inputs.images) else self._of(rows)
+        view = View(x, self.extractor.activations(x, list(self.inputs.activations), self.precision))
+        distances = [half_squared_distance(view.activations[layer], target) for layer, target in chosen.targets.items()]
+        penalties = {name: penalty(view, chosen.inputs) for name, penalty in self.regularizers.items()}
         return {MAIN_TERM: sum(distances[1:], distances[0]), **penalties}
+
+    def _of(self, rows: Tensor) -> "_Problem":
+        inputs = View(self.inputs.images[rows], {name: value[rows] for name, value in self.inputs.activations.items()})
+        return replace(self, targets={layer: target[rows] for layer, target in self.targets.items()}, inputs=inputs)
