@@ -1,7 +1,7 @@
 """Many bounded minimisation problems at once: (B, n) starting points -> (B, n) minimisers, by limited-memory BFGS."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -44,15 +44,11 @@ class Solution:
         zeros = torch.zeros(len(value), dtype=torch.long)
         return cls(value, objective, zeros, zeros, [CONVERGED] * len(value))
 
-    @classmethod
-    def joined(cls, parts: Sequence[Self], order: Tensor) -> Self:
-        """The problems of all parts as one solution, in the given order."""
-        tensors = {
-            name: torch.cat([getattr(part, name) for part in parts])[order]
-            for name in ("value", "objective", "iterations", "evaluations")
-        }
-        reasons = [reason for part in parts for reason in part.reasons]
-        return cls(**tensors, reasons=[reasons[i] for i in order.tolist()])
+    def part(self, rows: slice) -> Self:
+        """Those of some of the problems."""
+        return type(self)(
+            self.value[rows], self.objective[rows], self.iterations[rows], self.evaluations[rows], self.reasons[rows]
+        )
 
 
 @dataclass(frozen=True)
