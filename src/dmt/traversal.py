@@ -97,7 +97,8 @@ class WitnessDescent:
             values += weights[rows] * delta.square().sum(dim=1)
             return values, unit[rows] * (gradients + 2 * weights[rows, None] * delta)
 
-        found = self.solver.minimise(objective, torch.zeros_like(z0))
+        at_start = before, unit * gradients
+        found = self.solver.minimise(objective, torch.zeros_like(z0), at_start=at_start)
         delta = unit * found.value
         after = found.objective - weights * delta.square().sum(dim=1)
         return Traversal(z0, delta, budget, before, after, replace(found, value=delta))
@@ -145,7 +146,7 @@ def interpolation_length(alpha: float | None, budget: Tensor) -> Tensor:
 def lambda_path(z0: Tensor, witnesses: Sequence[Witness], budgets: Tensor, walk: Walk) -> list[Traversal]:
     """Move ``z0 (B, K)`` at each row of ``budgets (n, B)``, all in one batch.
 
-    Ours: warm starts, each lambda from the end of the one before, would save a tenth to a fifth of the evaluations and
+    Ours: warm starts, each lambda from the end of the one before, would save a fifth of the evaluations and would
     make each result depend on those before; one batch reads the points of the witness once for all lambdas.
     """
     n_budgets, n_points = budgets.shape

@@ -98,14 +98,19 @@ class LBFGS:
         lower: float = -math.inf,
         upper: float = math.inf,
         callback: Callable[[Progress], None] | None = None,
+        at_start: tuple[Tensor, Tensor] | None = None,
     ) -> Solution:
         """Minimise ``objective`` from ``start (B, n)`` within ``lower <= x <= upper``.
+
+        Values ``(B,)`` and gradients ``(B, n)`` that are known already are handed over as ``at_start``; ``start`` must
+        then lie within the bounds.
 
         The objective's values must be finite at ``start``, projected into the bounds; where a trial step gives NaN
         or +infinity the step is shortened.
         """
         found = _Results(start)
-        state = self._first_state(objective, start.clamp(lower, upper))
+        first = objective if at_start is None else lambda points, rows: at_start
+        state = self._first_state(first, start.clamp(lower, upper))
         for iteration in range(1, self.iterations + 1):
             state = self._finish(state, found, _is_stationary(state, self.gradient_tolerance, lower, upper), CONVERGED)
             if len(state) == 0:
