@@ -1,7 +1,7 @@
 """Many bounded minimisation problems at once: (B, n) starting points -> (B, n) minimisers, by limited-memory BFGS."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -44,15 +44,11 @@ class Solution:
         zeros = torch.zeros(len(value), dtype=torch.long)
         return cls(value, objective, zeros, zeros, [CONVERGED] * len(value))
 
-    @classmethod
-    def joined(cls, parts: Sequence[Self], order: Tensor) -> Self:
-        """The problems of all parts as one solution, in the given order."""
-        tensors = {
-            name: torch.cat([getattr(part, name) for part in parts])[order]
-            for name in ("value", "objective", "iterations", "evaluations")
-        }
-        reasons = [reason for part in parts for reason in part.reasons]
-        return cls(**tensors, reasons=[reasons[i] for i in order.tolist()])
+    def part(self, rows: slice) -> Self:
+        """Those of some of the problems."""
+        return type(self)(
+            self.value[rows], self.objective[rows], self.iterations[rows], self.evaluations[rows], self.reasons[rows]
+        )
 
 
 @dataclass(frozen=True)
@@ -102,14 +98,19 @@ class LBFGS:
         lower: float = -math.inf,
         upper: float = math.inf,
         callback: Callable[[Progress], None] | None = None,
+        at_start: tuple[Tensor, Tensor] | None = None,
     ) -> Solution:
         """Minimise ``objective`` from ``start (B, n)`` within ``lower <= x <= upper``.
+
+        Values ``(B,)`` and gradients ``(B, n)`` that are known already are handed over as ``at_start``; ``start`` must
+        then lie within the bounds.
 
         The objective's values must be finite at ``start``, projected into the bounds; where a trial step gives NaN
         or +infinity the step is shortened.
         """
         found = _Results(start)
-        state = self._first_state(objective, start.clamp(lower, upper))
+        first = objective if at_start is None else lambda points, rows: at_start
+        state = self._first_state(first, start.clamp(lower, upper))
         for iteration in range(1, self.iterations + 1):
             state = self._finish(state, found, _is_stationary(state, self.gradient_tolerance, lower, upper), CONVERGED)
             if len(state) == 0:
