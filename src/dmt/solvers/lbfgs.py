@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import torch
@@ -128,7 +128,7 @@ class LBFGS:
     def _first_state(self, objective: Objective, start: Tensor) -> "_State":
         rows = torch.arange(len(start), device=start.device)
         values, gradients = objective(start, rows)
-        empty = start.new_zeros(self.history, *start.shape)
+        empty = start.new_zeros(len(start), self.history, start.shape[1])
         return _State(
             rows=rows,
             x=start,
@@ -139,14 +139,16 @@ class LBFGS:
             recent=values.new_full((len(start), self.window), torch.inf),
             steps=empty,
             changes=empty.clone(),
-            curvature=values.new_zeros(self.history, len(start)),
+            products=start.new_zeros(len(start), self.history, self.history),
+            scale=start.new_ones(len(start)),
+            next_slot=torch.zeros_like(rows),
             iterations=torch.zeros_like(rows),
             evaluations=torch.ones_like(rows),
         )
 
     def _step(self, objective: Objective, state: "_State", lower: float, upper: float) -> tuple["_State", Tensor]:
         direction = _search_direction(state, lower, upper)
-        has_history = (state.curvature > 0).any(dim=0)
+        has_history = state.products.diagonal(dim1=1, dim2=2).any(dim=1)
         unit = 1 / direction.norm(dim=1).clamp_min(torch.finfo(direction.dtype).tiny)
         length = torch.where(has_history, torch.ones_like(unit), unit)
         shortest, longest = torch.zeros_like(length), torch.full_like(length, math.inf)
@@ -195,7 +197,11 @@ class LBFGS:
 
 @dataclass(frozen=True)
 class _State:
-    """The problems still running; ``steps``, ``changes`` and ``curvature`` are ``(history, b, ...)``, newest last."""
+    """The problems still running.
+
+    The history is a ring for each problem: ``next_slot (b,)`` says where its next step will be written, ``products``
+    are the inner products ``steps_i . changes_j``, ``(b, history, history)``. An empty slot is zero.
+    """
 
     rows: Tensor
     x: Tensor
@@ -206,7 +212,9 @@ class _State:
     recent: Tensor
     steps: Tensor
     changes: Tensor
-    curvature: Tensor
+    products: Tensor
+    scale: Tensor
+    next_slot: Tensor
     iterations: Tensor
     evaluations: Tensor
 
@@ -214,36 +222,31 @@ class _State:
         return len(self.rows)
 
     def select(self, keep: Tensor) -> Self:
-        historic = ("steps", "changes", "curvature")
-        chosen = {
-            f.name: getattr(self, f.name)[:, keep] if f.name in historic else getattr(self, f.name)[keep]
-            for f in fields(self)
-        }
-        return type(self)(**chosen)
+        return type(self)(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
 
     def advanced(self, x: Tensor, value: Tensor, gradient: Tensor, evaluations: Tensor) -> Self:
-        step, change = x - self.x, gradient - self.gradient
-        curvature = (step * change).sum(dim=1)
-        floor = torch.finfo(x.dtype).eps * step.norm(dim=1) * change.norm(dim=1)
-        usable = curvature > floor
-        steps, changes, curvatures = self.steps.clone(), self.changes.clone(), self.curvature.clone()
-        steps[:, usable] = torch.cat([steps[1:, usable], step[None, usable]])
-        changes[:, usable] = torch.cat([changes[1:, usable], change[None, usable]])
-        curvatures[:, usable] = torch.cat([curvatures[1:, usable], curvature[None, usable]])
-        return type(self)(
-            rows=self.rows,
+        self._remember(x - self.x, gradient - self.gradient)
+        return replace(
+            self,
             x=x,
             value=value,
             gradient=gradient,
-            first_value=self.first_value,
-            first_gradient=self.first_gradient,
             recent=torch.cat([self.recent[:, 1:], self.value[:, None]], dim=1),
-            steps=steps,
-            changes=changes,
-            curvature=curvatures,
             iterations=self.iterations + 1,
             evaluations=evaluations,
         )
+
+    def _remember(self, step: Tensor, change: Tensor) -> None:
+        """Write a step ``(b, n)`` and the change of the gradient along it over the oldest, where its curvature is good."""
+        curvature = (step * change).sum(dim=1)
+        floor = torch.finfo(step.dtype).eps * step.norm(dim=1) * change.norm(dim=1)
+        usable = (curvature > floor).nonzero()[:, 0]
+        slot = self.next_slot[usable]
+        self.steps[usable, slot], self.changes[usable, slot] = step[usable], change[usable]
+        self.products[usable, :, slot] = _products(self.steps, change)[usable]
+        self.products[usable, slot, :] = _products(self.changes, step)[usable]
+        self.scale[usable] = (curvature / change.square().sum(dim=1))[usable]
+        self.next_slot[usable] = (slot + 1) % self.steps.shape[1]
 
 
 class _Results:
@@ -293,20 +296,37 @@ def _is_stationary(state: _State, tolerance: float, lower: float, upper: float) 
 
 
 def _inverse_hessian_product(state: _State, vector: Tensor) -> Tensor:
-    """The two-loop recursion; slots that hold no step yet contribute nothing."""
-    filled = state.curvature > 0
-    inverse = torch.where(filled, 1 / state.curvature.where(filled, torch.ones_like(state.curvature)), 0)
-    q = vector.clone()
-    coefficients = []
-    for i in reversed(range(len(state.steps))):
-        coefficient = inverse[i] * (state.steps[i] * q).sum(dim=1)
-        q -= coefficient[:, None] * state.changes[i]
-        coefficients.append(coefficient)
-    newest_change = state.changes[-1].square().sum(dim=1)
-    q *= torch.where(filled[-1], state.curvature[-1] / newest_change.clamp_min(torch.finfo(q.dtype).tiny), 1)[:, None]
-    for i, coefficient in enumerate(reversed(coefficients)):
-        q += (coefficient - inverse[i] * (state.changes[i] * q).sum(dim=1))[:, None] * state.steps[i]
-    return q
+    """The two-loop recursion of Nocedal and Wright, algorithm 7.4, whose loops are two triangular systems.
+
+    With S and Y the steps and changes by age and R the upper triangle of ``S^T Y``, the first loop is
+    ``a = R^-1 S^T v``, the second ``b = R^-T (diag(R) a - Y^T H0 (v - Y a))``, and the result ``H0 (v - Y a) + S b``.
+    """
+    history = state.steps.shape[1]
+    order = (state.next_slot[:, None] + torch.arange(history, device=vector.device)) % history  # the oldest first
+    products = state.products.gather(1, order[:, :, None].expand(-1, -1, history))
+    products = products.gather(2, order[:, None].expand(-1, history, -1))
+    curvature = products.diagonal(dim1=1, dim2=2)
+    triangle = products.triu() + (curvature == 0).to(products).diag_embed()
+    newest_first = order.argsort(dim=1)
+    first = _solve(triangle, _products(state.steps, vector).gather(1, order), upper=True)
+    rest = state.scale[:, None] * _minus(vector, state.changes, first.gather(1, newest_first))
+    second = curvature * first - _products(state.changes, rest).gather(1, order)
+    second = _solve(triangle.mT, second, upper=False)
+    return _minus(rest, state.steps, -second.gather(1, newest_first))
+
+
+def _products(vectors: Tensor, vector: Tensor) -> Tensor:
+    """``(b, k, n), (b, n) -> (b, k)``: inner products."""
+    return torch.bmm(vectors, vector[:, :, None])[:, :, 0]
+
+
+def _minus(vector: Tensor, vectors: Tensor, coefficients: Tensor) -> Tensor:
+    """``vector - sum_i coefficients_i vectors_i``, ``(b, n)``."""
+    return torch.baddbmm(vector[:, None], coefficients[:, None], vectors, alpha=-1)[:, 0]
+
+
+def _solve(triangle: Tensor, right: Tensor, upper: bool) -> Tensor:
+    return torch.linalg.solve_triangular(triangle, right[:, :, None], upper=upper)[:, :, 0]
 
 
 def _interpolated_shrinkage(value: Tensor, slope: Tensor, trial_value: Tensor) -> Tensor:
