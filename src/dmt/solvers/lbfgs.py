@@ -237,7 +237,7 @@ class _State:
         )
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
-        """Write a step ``(b, n)`` and the change of the gradient along it over the oldest, where its curvature is good."""
+        """Write a step ``(b, n)`` and the gradient's change over the oldest, if its curvature is good."""
         curvature = (step * change).sum(dim=1)
         floor = torch.finfo(step.dtype).eps * step.norm(dim=1) * change.norm(dim=1)
         usable = (curvature > floor).nonzero()[:, 0]
