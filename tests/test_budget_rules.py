@@ -14,7 +14,7 @@ from dmt.budget_rules import GivenBudgets, TypicalOfTarget
 from dmt.errors import UserError
 from dmt.kernels import RBF, Laplacian, Linear, Polynomial, RationalQuadratic
 from dmt.solvers import LBFGS
-from dmt.traversal import LinearInterpolation, WitnessDescent, traverse
+from dmt.traversal import LinearInterpolation, WitnessDescent
 from dmt.witness import Witness
 
 STRAIGHT = LinearInterpolation()
@@ -95,8 +95,8 @@ def test_at_lambda_the_witness_is_as_low_as_is_typical_and_at_a_slightly_larger_
     budgets = found(rule, z0, [witness] * 3, walk)
     assert (budgets > lowest).all()
     assert (budgets < 5).all()
-    reached = traverse(z0, [witness] * 3, budgets, walk).witness_after
-    beyond = traverse(z0, [witness] * 3, 1.001 * budgets, walk).witness_after
+    reached = walk(z0, [witness] * 3, budgets).witness_after
+    beyond = walk(z0, [witness] * 3, 1.001 * budgets).witness_after
     assert (reached <= typical).all()
     assert (beyond > typical).all()
 

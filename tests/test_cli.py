@@ -252,6 +252,7 @@ BAD_OPTIONS = [
     ([*SMALL, "data.batch_size=0"], ["batch_size", "0"]),
     ([*SMALL, "seed=-1"], ["seed", "-1"]),
     ([*SMALL, "threads=-2"], ["threads", "-2"]),
+    ([*SMALL, "precision=half"], ["precision", "bfloat16", "half"]),
     ([*SMALL, "trainer.accelerator=abacus"], ["abacus"]),
     (["experiment=fig8"], ["experiment/fig8", "fig7_tsne"]),
     ([*SMALL, "method=magic"], ["method/magic", "adversarial"]),

@@ -88,6 +88,26 @@ def test_a_large_common_mean_costs_no_accuracy_in_float32(kernel):
     torch.testing.assert_close(kernel(points, points).double(), reference, rtol=0, atol=tolerance)
 
 
+@laws
+@given(seed=seeds, n=st.integers(1, 12))
+@pytest.mark.parametrize("kernel", KERNELS, ids=REFERENCES)
+def test_an_expansion_is_the_weighted_sum_of_kernel_values(kernel, seed, n):
+    points, weights, z = normal(n, 3, seed), normal(n, 1, seed + 1)[:, 0], normal(4, 3, seed + 2)
+    expected = sum(weight * kernel(z, point[None])[:, 0] for weight, point in zip(weights, points, strict=True))
+    expansion = kernel.expansion(points, weights)
+    torch.testing.assert_close(expansion(z), expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(expansion.with_gradient(z)[0], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kernel", "mean"), [(kernel, 0) for kernel in KERNELS] + [(k, 1e3) for k in OF_DISTANCE])
+def test_the_gradient_of_an_expansion_is_that_of_finite_differences(kernel, mean):
+    points, weights, z = mean + normal(9, 3), normal(9, 1, seed=1)[:, 0], mean + normal(4, 3, seed=2)
+    expansion = kernel.expansion(points, weights)
+    step = 1e-5 * torch.eye(3, dtype=torch.float64)
+    differences = [(expansion(z + along) - expansion(z - along)) / 2e-5 for along in step]
+    torch.testing.assert_close(expansion.with_gradient(z)[1], torch.stack(differences, dim=1), rtol=1e-6, atol=1e-8)
+
+
 def test_squared_distances_are_those_of_scipy_and_never_negative():
     x, y = 1e-4 * normal(6, 300) + 5, 1e-4 * normal(9, 300, seed=1) + 5
     y[:3] = x[:3]

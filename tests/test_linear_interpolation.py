@@ -8,7 +8,7 @@ import torch
 from dmt.errors import UserError
 from dmt.kernels import RBF, Linear
 from dmt.solvers import LBFGS
-from dmt.traversal import LinearInterpolation, Traversal, WitnessDescent, interpolation_length, traverse
+from dmt.traversal import LinearInterpolation, Traversal, WitnessDescent, interpolation_length
 from dmt.witness import Witness
 
 DESCENT = WitnessDescent(LBFGS(iterations=1000, tolerance=0.0, gradient_tolerance=1e-9))
@@ -34,7 +34,7 @@ def test_traversal_with_a_linear_kernel_is_interpolation(bandwidth, seed):
     source, target, z0 = two_sets(seed)
     witness = Witness(Linear(bandwidth), source, target)
     each = budgets(0.03, 0.3, 1.0, 20.0)
-    descent, straight = (walk(z0, witness, each) for walk in (DESCENT, STRAIGHT))
+    descent, straight = (walk(z0, [witness] * 4, each) for walk in (DESCENT, STRAIGHT))
     torch.testing.assert_close(descent.delta, straight.delta, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(descent.witness_after, straight.witness_after, rtol=1e-4, atol=1e-4)
     assert all(descent.solution.converged)
@@ -43,7 +43,7 @@ def test_traversal_with_a_linear_kernel_is_interpolation(bandwidth, seed):
 def test_the_default_length_is_one_over_two_lambda():
     source, target, z0 = two_sets()
     each = budgets(0.05, 0.5, 2.0, inf)
-    result = STRAIGHT(z0, Witness(RBF(), source, target), each)
+    result = STRAIGHT(z0, [Witness(RBF(), source, target)] * 4, each)
     difference = target.mean(0) - source.mean(0)
     for row, alpha in enumerate((10, 1, 0.25, 0)):
         torch.testing.assert_close(result.z[row], z0[row] + alpha * difference)
@@ -52,7 +52,7 @@ def test_the_default_length_is_one_over_two_lambda():
 @pytest.mark.parametrize("alpha", [0, 0.4, 1, -2.5])
 def test_a_length_that_is_given_does_not_depend_on_lambda(alpha):
     source, target, z0 = two_sets()
-    result = LinearInterpolation(alpha)(z0, Witness(RBF(), source, target), budgets(0.1, 1, 10, inf))
+    result = LinearInterpolation(alpha)(z0, [Witness(RBF(), source, target)] * 4, budgets(0.1, 1, 10, inf))
     expected = alpha * (target.mean(0) - source.mean(0))
     torch.testing.assert_close(result.delta, expected.expand_as(z0))
     assert result.budget.tolist() == [0.1, 1, 10, inf]
@@ -68,7 +68,7 @@ def test_a_length_that_is_no_number_is_an_error_that_names_it(alpha):
 @pytest.mark.parametrize("kernel", [RBF(), Linear()])
 def test_an_infinite_budget_leaves_its_own_point_and_no_other(walk, kernel):
     source, target, z0 = two_sets()
-    result = walk(z0, Witness(kernel, source, target), budgets(inf, 0.5, inf, 0.5))
+    result = walk(z0, [Witness(kernel, source, target)] * 4, budgets(inf, 0.5, inf, 0.5))
     assert torch.equal(result.z[[0, 2]], z0[[0, 2]])
     assert result.length[[1, 3]].min() > 0.1
     torch.testing.assert_close(result.witness_after[[0, 2]], result.witness_before[[0, 2]])
@@ -79,9 +79,9 @@ def test_every_point_has_its_own_budget(walk):
     source, target, z0 = two_sets()
     witness = Witness(RBF(6.0), source, target)
     each = budgets(0.1, 1.0, 0.3, 10.0)
-    together = walk(z0, witness, each)
+    together = walk(z0, [witness] * 4, each)
     for row in range(4):
-        alone = walk(z0[row : row + 1], witness, each[row : row + 1])
+        alone = walk(z0[row : row + 1], [witness], each[row : row + 1])
         torch.testing.assert_close(together.delta[row], alone.delta[0], rtol=1e-5, atol=1e-8)
 
 
@@ -94,8 +94,8 @@ def mixed(walk) -> tuple[Traversal, list[Traversal]]:
         Witness(RBF(3.0), target, source),
     )
     witnesses, each = [far, near, back, near], budgets(0.2, 0.5, 1.0, 2.0)
-    alone = [traverse(z0[i : i + 1], [witnesses[i]], each[i : i + 1], walk) for i in range(4)]
-    return traverse(z0, witnesses, each, walk), alone
+    alone = [walk(z0[i : i + 1], [witnesses[i]], each[i : i + 1]) for i in range(4)]
+    return walk(z0, witnesses, each), alone
 
 
 @pytest.mark.parametrize("walk", [STRAIGHT, DESCENT])
@@ -110,22 +110,9 @@ def test_images_with_witnesses_of_their_own_go_where_they_go_alone(walk):
     torch.testing.assert_close(together.solution.objective, expected, rtol=1e-5, atol=1e-8)
 
 
-def test_images_that_share_a_witness_walk_together():
-    source, target, z0 = two_sets()
-    first, second = (Witness(RBF(), source, target) for _ in range(2))
-    calls = []
-
-    def walk(points, witness, budget):
-        calls.append((witness, len(points)))
-        return STRAIGHT(points, witness, budget)
-
-    traverse(z0, [first, second, first, first], budgets(1, 1, 1, 1), walk)
-    assert calls == [(first, 3), (second, 1)]
-
-
 def test_interpolation_needs_no_iteration_and_says_so():
     source, target, z0 = two_sets()
-    result = STRAIGHT(z0, Witness(RBF(), source, target), budgets(1, 1, 1, 1))
+    result = STRAIGHT(z0, [Witness(RBF(), source, target)] * 4, budgets(1, 1, 1, 1))
     assert result.solution.iterations.tolist() == [0, 0, 0, 0]
     assert result.solution.evaluations.tolist() == [0, 0, 0, 0]
     assert result.solution.converged == [True] * 4

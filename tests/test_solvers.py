@@ -306,6 +306,22 @@ def test_the_callback_hears_of_every_iteration():
     assert objectives[-1] == pytest.approx(float(solution.objective.sum()))
 
 
+def test_what_is_known_at_the_start_is_not_asked_for_again():
+    asked: list[Tensor] = []
+    plain = differentiated(rosenbrock)
+
+    def objective(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        asked.append(points)
+        return plain(points, rows)
+
+    starts = doubles([[-1.2, 1.0], [0.5, 0.5]])
+    expected = LBFGS().minimise(plain, starts)
+    solution = LBFGS().minimise(objective, starts, at_start=plain(starts, torch.arange(2)))
+    assert torch.equal(solution.value, expected.value)
+    assert solution.evaluations.tolist() == expected.evaluations.tolist()
+    assert not torch.equal(asked[0], starts)
+
+
 def test_an_empty_batch_has_an_empty_solution():
     solution = LBFGS().minimise(differentiated(rosenbrock), torch.zeros(0, 3))
     assert solution.value.shape == (0, 3)

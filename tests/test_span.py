@@ -12,7 +12,7 @@ from dmt.kernels import RBF
 from dmt.manifolds import PCA, ExactPCA, IncrementalPCA, Manifold, Span
 from dmt.manifolds.rows import COLUMNS
 from dmt.solvers import LBFGS
-from dmt.traversal import WitnessDescent, traverse
+from dmt.traversal import WitnessDescent
 from dmt.witness import Witness
 
 laws = settings(deadline=None, max_examples=15, derandomize=True)
@@ -203,7 +203,7 @@ def test_with_every_component_kept_pca_and_span_give_the_same_traversal(dtype, b
         codes = manifold.partial_fit(data).finish().encode(data).double()
         witness = Witness(RBF(), codes[:25], codes[25:])
         walk = WitnessDescent(LBFGS(iterations=1000, tolerance=0.0, gradient_tolerance=1e-7))
-        moved = traverse(codes[:inputs], [witness] * inputs, torch.full((inputs,), budget, dtype=torch.float64), walk)
+        moved = walk(codes[:inputs], [witness] * inputs, torch.full((inputs,), budget, dtype=torch.float64))
         return manifold.decode(moved.delta)
 
     ours, theirs = displacement(Span()), displacement(ExactPCA(50))

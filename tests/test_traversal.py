@@ -13,10 +13,11 @@ from scipy.optimize import minimize
 from dmt.errors import UserError
 from dmt.kernels import RBF, Laplacian, Linear, Polynomial, RationalQuadratic
 from dmt.solvers import LBFGS, Solution
-from dmt.traversal import Traversal, WitnessDescent, check_budget
+from dmt.traversal import Traversal, WitnessDescent, check_budget, lambda_path
 from dmt.witness import Witness
 
 EXACT = LBFGS(iterations=1000, tolerance=0.0, gradient_tolerance=1e-7)
+CONFIGURED = LBFGS(iterations=200, history=5, tolerance=1e-6)  # conf/solver/lbfgs.yaml
 
 laws = settings(deadline=None, max_examples=15, derandomize=True)
 
@@ -27,7 +28,7 @@ def normal(n: int, k: int, seed: int = 0) -> torch.Tensor:
 
 def descend(z0: torch.Tensor, witness: Witness, budget: float, solver: LBFGS) -> Traversal:
     """One lambda for all points."""
-    return WitnessDescent(solver)(z0, witness, torch.full((len(z0),), budget, dtype=torch.float64))
+    return WitnessDescent(solver)(z0, [witness] * len(z0), torch.full((len(z0),), budget, dtype=torch.float64))
 
 
 def two_sets(seed: int = 0, k: int = 6) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -109,6 +110,75 @@ def test_the_objective_is_no_worse_than_that_of_scipy(budget):
         ours = objective(result.delta[row].numpy(), z)[0]
         assert ours <= theirs.fun + 1e-9
         assert float(result.solution.objective[row]) == pytest.approx(ours, abs=1e-12)
+
+
+def decaying_sets(seed: int, k: int = 24) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Source, target and five points of the source whose variances fall as those of faces do."""
+    scales = torch.arange(1, k + 1, dtype=torch.float64) ** -0.4
+    shift = 0.5 * normal(1, k, seed + 3)
+    return scales * normal(60, k, seed), scales * (shift + normal(80, k, seed + 1)), scales * normal(5, k, seed + 2)
+
+
+@laws
+@given(seed=st.integers(0, 1000), budget=st.sampled_from([0.03, 0.1, 0.3, 1.0]))
+@pytest.mark.parametrize("kernel", [RBF(), Laplacian(), RationalQuadratic()])
+def test_the_solver_as_configured_gets_as_low_as_a_descent_to_a_tolerance_of_1e10(kernel, seed, budget):
+    """Plain gradients by autograd, steps in units of z, to the end: the way it was done before."""
+    source, target, z0 = decaying_sets(seed)
+    witness = Witness(kernel, source, target)
+    weight = budget / (2 * witness.kernel.sigma2)
+
+    def objective(delta: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        delta = delta.detach().requires_grad_()
+        to_source, to_target = (witness.kernel(z0[rows] + delta, side).mean(dim=1) for side in (source, target))
+        values = to_source - to_target + weight * delta.square().sum(dim=1)
+        return values.detach(), torch.autograd.grad(values.sum(), delta)[0]
+
+    plain = LBFGS(iterations=1000, tolerance=1e-10, gradient_tolerance=1e-10)
+    expected = plain.minimise(objective, torch.zeros_like(z0)).objective
+    result = descend(z0, witness, budget, CONFIGURED)
+    assert all(result.solution.converged)
+    assert (result.solution.objective <= expected + 1e-9 * expected.abs()).all()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("budget", [0.03, 0.3, 3.0])
+def test_few_evaluations_are_enough_whatever_the_unit(budget, scale):
+    source, target, z0 = (scale * points for points in decaying_sets(0))
+    solution = descend(z0, Witness(RBF(), source, target), budget, CONFIGURED).solution
+    assert solution.evaluations.max() <= 20
+
+
+@pytest.mark.parametrize("budget", [0.05, 0.3])
+def test_what_is_left_of_the_gradient_lies_along_the_directions_that_are_kept(budget):
+    source, target, z0 = decaying_sets(1)
+    kept = torch.linalg.qr(normal(z0.shape[1], 3, seed=9)).Q.T
+    sigma2 = 4.0
+    result = descend(z0, Witness(RBF(sigma2), source, target, kept=kept), budget, EXACT)
+    torch.testing.assert_close(result.delta @ kept.T, torch.zeros(5, 3).double(), rtol=0, atol=1e-12)
+    for z, delta in zip(result.z, result.delta, strict=True):
+        pulls = [
+            torch.exp(-(side - z).square().sum(1) / (2 * sigma2)) @ (side - z) / len(side) for side in (source, target)
+        ]
+        gradient = (pulls[0] - pulls[1] + budget * delta) / sigma2
+        assert (gradient - (gradient @ kept.T) @ kept).norm() < 1e-6 * delta.norm()
+        assert (gradient @ kept.T).norm() > 1e-3 * delta.norm()
+
+
+def test_a_path_of_lambdas_is_what_each_gives_alone():
+    source, target, z0 = decaying_sets(2)
+    witnesses = [Witness(RBF(), source, target)] * 3 + [Witness(RBF(), source[:20], target)] * 2
+    budgets = torch.tensor([[0.5], [0.1], [0.03], [inf]]).double() * torch.linspace(1, 2, 5).double()
+    walk = WitnessDescent(EXACT)
+    path = lambda_path(z0, witnesses, budgets, walk)
+    assert len(path) == 4
+    for result, budget in zip(path, budgets, strict=True):
+        alone = walk(z0, witnesses, budget)
+        for name in ("z0", "delta", "budget", "witness_before", "witness_after"):
+            torch.testing.assert_close(getattr(result, name), getattr(alone, name), rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(result.solution.objective, alone.solution.objective)
+        torch.testing.assert_close(result.solution.value, result.delta)
+        assert result.solution.reasons == alone.solution.reasons
 
 
 def test_a_smaller_lambda_goes_further_and_deeper():

@@ -11,7 +11,7 @@ from torch import Tensor
 from dmt.budgets import largest_crossing_budgets, require_range
 from dmt.errors import UserError, require_whole_number
 from dmt.probe import fit_probe, held_out_logits
-from dmt.traversal import Walk, traverse
+from dmt.traversal import Walk
 from dmt.witness import Witness
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class TypicalOfTarget:
         excess = {key: self._excess(witness) for key, witness in distinct.items()}
 
         def reached(budgets: Tensor) -> Tensor:
-            z = traverse(z0, witnesses, budgets, walk).z
+            z = walk(z0, witnesses, budgets).z
             return torch.cat([excess[id(w)](point[None]) for w, point in zip(witnesses, z, strict=True)]) >= 0
 
         search = largest_crossing_budgets(reached, len(z0), self.lowest, self.highest, self.steps, SCAN)

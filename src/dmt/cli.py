@@ -29,6 +29,7 @@ from dmt.errors import UserError, require_whole_number
 from dmt.grounds import CatalogGrounds, Grounds, SetGrounds
 from dmt.manifolds import Span
 from dmt.modules import TraversalModule
+from dmt.precision import working_precision
 from dmt.preparation import Preparation, Prepared
 from dmt.reporting.animation import require_writer
 from dmt.reporting.loggers import finish, log_report
@@ -149,6 +150,7 @@ def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
         instantiate(cfg.judges, _convert_="all"),
         bar if cfg.progress else None,
         _frames(cfg, method),
+        cfg.precision,
         [str(label) for label in cfg.keep or []],
         _settings(cfg),
     )
@@ -187,6 +189,7 @@ def _begin(cfg: DictConfig) -> Path:
     if cfg.threads is not None:
         require_whole_number("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
         torch.set_num_threads(cfg.threads)
+    working_precision(cfg.precision, torch.device("cpu"))  # an unknown name is said before any work
     pl.seed_everything(cfg.seed, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for advice in LIGHTNING_ADVICE:

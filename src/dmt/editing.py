@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dmt.budget_choices import BudgetChoice
+from dmt.budget_choices import BudgetChoice, Trials
 from dmt.budget_rules import GivenBudgets
 from dmt.data import AttributeSplits, ImageBatch, Selection, Sets, Task
 from dmt.grounds import Ground, Grounds
@@ -77,6 +77,7 @@ class Editor:
         judges: name -> judge of the results.
         on_progress: told about the inversion after every iteration.
         frames: pictures between input and result.
+        precision: of the network while pixels are sought.
         keep: labels that the edit shall leave alone (``dmt.kept_labels``).
         settings: the configuration that all this was made from, as plain values.
     """
@@ -94,6 +95,7 @@ class Editor:
     judges: Mapping[str, Judge]
     on_progress: Callable[[ImageBatch, Progress], None] | None = None
     frames: int = 0
+    precision: str = "float32"
     keep: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -125,7 +127,14 @@ class Editor:
             batches = run(self.method(replace(tools, budgets=GivenBudgets(budgets), frames=0)))
             return judged(edited_images(batches, data.in_place), self.judges)
 
-        rule, n_tried = self.budget.rule(len(data.inputs), try_out)
+        def arrived(budgets: Tensor) -> Tensor:
+            module = self.method(replace(tools, budgets=GivenBudgets(budgets), frames=0))
+            return torch.cat([module.coordinates(batch.inversion.images) for batch in run(module)])
+
+        def sides() -> tuple[Tensor, Tensor]:
+            return _present(ground.source_points[data.source]), _present(ground.target_points[data.target])
+
+        rule, n_tried = self.budget.rule(Trials(len(data.inputs), try_out, arrived, sides))
         module = self.method(replace(tools, budgets=rule))
         batches = run(module)
         images_made = judged(edited_images(batches, data.in_place), self.judges)
@@ -172,6 +181,7 @@ class Editor:
             self.pixel_solver,
             self.on_progress,
             self.frames,
+            self.precision,
         )
 
     def _kept(self, data: AttributeSplits, ground: Ground) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Self
@@ -101,9 +102,18 @@ class FeatureExtractor(nn.Module):
             "normalization": scales.hexdigest()[:16],
         }
 
-    def activations(self, images: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """Normalised activations of any layers in one pass: ``(B, 3, H, W)`` in [0, 1] -> ``{layer: (B, C, h, w)}``."""
-        found = self.backbone(images.contiguous(memory_format=torch.channels_last), layers)
+    def activations(
+        self, images: Tensor, layers: Collection[str], precision: torch.dtype = torch.float32
+    ) -> dict[str, Tensor]:
+        """Normalised activations of any layers in one pass: ``(B, 3, H, W)`` in [0, 1] -> ``{layer: (B, C, h, w)}``.
+
+        Args:
+            images: pictures.
+            layers: which to read.
+            precision: of the convolutions and of what comes back; see ``dmt.precision``.
+        """
+        with nullcontext() if precision == torch.float32 else torch.autocast(images.device.type, precision):
+            found = self.backbone(images.contiguous(memory_format=torch.channels_last), layers)
         return {
             layer: value / self.get_buffer(_buffer(layer)) if layer in self._scaled_layers else value
             for layer, value in found.items()

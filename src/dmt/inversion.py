@@ -1,14 +1,14 @@
 """Target activations -> pixels: bounded minimisation over images, batched, without I/O."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from dmt.errors import UserError
 from dmt.features import FeatureExtractor
-from dmt.regularizers import Regularizer, View
+from dmt.regularizers import Regularizer, View, half_squared_distance
 from dmt.solvers import LBFGS, Progress, Solution
 
 MAIN_TERM = "reconstruction"
@@ -37,6 +37,7 @@ def invert(
     solver: LBFGS,
     callback: Callable[[Progress], None] | None = None,
     start: Tensor | None = None,
+    precision: torch.dtype = torch.float32,
 ) -> Inversion:
     """``argmin_x 1/2 ||Omega(x) - target||^2 + regularizers(x)`` over 0 <= x <= 1 (the paper, section 4, eq. 8).
 
@@ -48,6 +49,9 @@ def invert(
         solver: the minimiser.
         callback: told the progress after every iteration.
         start: ``(B, 3, H, W)`` in [0, 1]; the inputs by default.
+        precision: of the network while the minimum is sought. Targets and references are moved by what a reduced
+            precision makes of the inputs, so that an input that has nothing to change is still the minimum (ours). The
+            terms that come back are in float32.
 
     Raises:
         UserError: a regularizer has the name of the main term.
@@ -57,22 +61,13 @@ def invert(
     penalty_layers = [layer for penalty in regularizers.values() for layer in penalty.layers]
     layers = list(dict.fromkeys([*extractor.layers, *penalty_layers]))
     with torch.no_grad():
-        reference = View(images, extractor.activations(images, layers))
-
-    def terms(x: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        view = View(x, extractor.activations(x, layers))
-        distances = [
-            (view.activations[layer] - targets[layer][rows]).square().sum(dim=(1, 2, 3)) / 2
-            for layer in extractor.layers
-        ]
-        below = View(images[rows], {layer: value[rows] for layer, value in reference.activations.items()})
-        penalties = {name: penalty(view, below) for name, penalty in regularizers.items()}
-        return {MAIN_TERM: sum(distances[1:], distances[0]), **penalties}
+        exact = _Problem(extractor, targets, View(images, extractor.activations(images, layers)), regularizers)
+        problem = exact if precision == torch.float32 else exact.in_precision(precision)
 
     def objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             x = flat.detach().reshape(-1, *images.shape[1:]).requires_grad_()
-            values = torch.stack(list(terms(x, rows).values())).sum(dim=0)
+            values = torch.stack(list(problem.terms(x, rows).values())).sum(dim=0)
             (gradient,) = torch.autograd.grad(values.sum(), x)
         return values.detach(), gradient.flatten(1)
 
@@ -80,6 +75,34 @@ def invert(
     solution = solver.minimise(objective, first.flatten(1), lower=0.0, upper=1.0, callback=callback)
     results = solution.value.reshape(images.shape)
     with torch.no_grad():
-        everyone = torch.arange(len(images), device=images.device)
-        final = terms(results, everyone)
-    return Inversion(results, final, solution)
+        terms = exact.terms(results, torch.arange(len(images), device=images.device))
+    return Inversion(results, terms, solution)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is minimised, with the network in one precision; ``inputs`` are the regularizers' reference."""
+
+    extractor: FeatureExtractor
+    targets: Mapping[str, Tensor]
+    inputs: View
+    regularizers: Mapping[str, Regularizer]
+    precision: torch.dtype = torch.float32
+
+    def in_precision(self, precision: torch.dtype) -> "_Problem":
+        exact = self.inputs.activations
+        found = self.extractor.activations(self.inputs.images, list(exact), precision)
+        targets = {layer: found[layer] + (target - exact[layer]) for layer, target in self.targets.items()}
+        return replace(self, targets=targets, inputs=View(self.inputs.images, found), precision=precision)
+
+    def terms(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """The parts of the objective ``(b,)`` at pictures ``x (b, 3, H, W)`` of the inputs ``rows (b,)``."""
+        chosen = self if len(rows) == len(self.inputs.images) else self._of(rows)
+        view = View(x, self.extractor.activations(x, list(self.inputs.activations), self.precision))
+        distances = [half_squared_distance(view.activations[layer], target) for layer, target in chosen.targets.items()]
+        penalties = {name: penalty(view, chosen.inputs) for name, penalty in self.regularizers.items()}
+        return {MAIN_TERM: sum(distances[1:], distances[0]), **penalties}
+
+    def _of(self, rows: Tensor) -> "_Problem":
+        inputs = View(self.inputs.images[rows], {name: value[rows] for name, value in self.inputs.activations.items()})
+        return replace(self, targets={layer: target[rows] for layer, target in self.targets.items()}, inputs=inputs)

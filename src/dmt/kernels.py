@@ -11,12 +11,78 @@ from torch import Tensor
 from dmt.errors import UserError, is_number
 
 
+class Places:
+    """Points ``(m, K)`` to which distances are taken, centred so that a common mean costs the distances no digits.
+
+    Args:
+        points: ``(m, K)``.
+    """
+
+    def __init__(self, points: Tensor):
+        self.center = points.mean(dim=0)
+        self.offsets = points - self.center
+        self._squares = self.offsets.square().sum(dim=1)
+
+    def squared_distances(self, x: Tensor) -> Tensor:
+        """``||x_i - point_j||^2`` as ``(n, m)`` for rows ``x (n, K)``."""
+        x = x - self.center
+        squares = torch.addmm(self._squares, x, self.offsets.T, alpha=-2) + x.square().sum(dim=1, keepdim=True)
+        return squares.clamp_min(0)
+
+
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """``||x_i - y_j||^2`` as ``(n, m)``, centred before it is expanded so that a common mean costs no digits."""
-    center = y.mean(dim=0, keepdim=True)
-    x, y = x - center, y - center
-    squares = x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T
-    return squares.clamp_min(0)
+    """``||x_i - y_j||^2`` as ``(n, m)`` for rows ``x (n, K)`` and ``y (m, K)``."""
+    return Places(y).squared_distances(x)
+
+
+class Expansion:
+    """``f(z) = sum_i weight_i k(z, point_i)``, a function of the kernel's space, with its gradient.
+
+    Args:
+        kernel: with its bandwidth as a number.
+        points: ``(n, K)``.
+        weights: ``(n,)``.
+    """
+
+    def __init__(self, kernel: "Kernel", points: Tensor, weights: Tensor):
+        self.kernel = kernel
+        self.points = points
+        self.weights = weights
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Values ``(B,)`` at ``z (B, K)``."""
+        return self.kernel(z, self.points) @ self.weights
+
+    def with_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Values ``(B,)`` and gradients ``(B, K)`` at ``z (B, K)``."""
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            values = self(z)
+            (gradients,) = torch.autograd.grad(values.sum(), z)
+        return values.detach(), gradients
+
+
+class RadialExpansion(Expansion):
+    """The same for a radial kernel: two products with the points, which are centred once for all."""
+
+    kernel: "RadialKernel"
+
+    def __init__(self, kernel: "RadialKernel", points: Tensor, weights: Tensor):
+        super().__init__(kernel, points, weights)
+        self._places = Places(points)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.kernel.profile(self._places.squared_distances(z)) @ self.weights
+
+    @torch.no_grad()
+    def with_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``Expansion``; the gradient is ``2 sum_i weight_i profile'(||z - point_i||^2) (z - point_i)``."""
+        squared = self._places.squared_distances(z)
+        values = self.kernel.profile(squared)
+        pulls = self.weights * self.kernel.slope(squared, values)
+        offset = z - self._places.center
+        gradients = 2 * (pulls.sum(dim=1, keepdim=True) * offset - pulls @ self._places.offsets)
+        return values @ self.weights, gradients
 
 
 @dataclass(frozen=True)
@@ -33,6 +99,10 @@ class Kernel:
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Kernel values ``(n, m)`` of rows ``x (n, K)`` and ``y (m, K)``."""
         raise NotImplementedError
+
+    def expansion(self, points: Tensor, weights: Tensor) -> Expansion:
+        """``sum_i weights_i k(z, points_i)`` as a function of z; ``points (n, K)``, ``weights (n,)``."""
+        return Expansion(self, points, weights)
 
     @property
     def sigma2(self) -> float:
@@ -79,8 +149,15 @@ class RadialKernel(Kernel):
         """Kernel values at squared distances."""
         raise NotImplementedError
 
+    def slope(self, squared: Tensor, values: Tensor) -> Tensor:
+        """The derivative of ``profile`` at ``squared``, given its values there."""
+        raise NotImplementedError
+
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         return self.profile(squared_distances(x, y))
+
+    def expansion(self, points: Tensor, weights: Tensor) -> Expansion:
+        return RadialExpansion(self, points, weights)
 
     def _mean_rule(self, squared: Tensor) -> float:
         def mean_value(log_bandwidth: float) -> float:
@@ -100,14 +177,22 @@ class RBF(RadialKernel):
     def profile(self, squared: Tensor) -> Tensor:
         return torch.exp(-squared / (2 * self.sigma2))
 
+    def slope(self, squared: Tensor, values: Tensor) -> Tensor:
+        return values / (-2 * self.sigma2)
+
 
 @dataclass(frozen=True)
 class Laplacian(RadialKernel):
     """``exp(-||x - y|| / sigma)`` with the Euclidean distance, so that sigma means what it means for RBF."""
 
     def profile(self, squared: Tensor) -> Tensor:
-        distances = (squared + 1e-12 * self.sigma2).sqrt()  # differentiable at 0
-        return torch.exp(-distances / self.sigma2**0.5)
+        return torch.exp(-self._distances(squared) / self.sigma2**0.5)
+
+    def slope(self, squared: Tensor, values: Tensor) -> Tensor:
+        return values / (-2 * self.sigma2**0.5 * self._distances(squared))
+
+    def _distances(self, squared: Tensor) -> Tensor:
+        return (squared + 1e-12 * self.sigma2).sqrt()  # differentiable at 0
 
 
 @dataclass(frozen=True)
@@ -118,6 +203,9 @@ class RationalQuadratic(RadialKernel):
 
     def profile(self, squared: Tensor) -> Tensor:
         return (1 + squared / (2 * self.alpha * self.sigma2)) ** -self.alpha
+
+    def slope(self, squared: Tensor, values: Tensor) -> Tensor:
+        return -values / (2 * self.sigma2 + squared / self.alpha)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from dmt.errors import UserError, is_number
@@ -47,10 +48,9 @@ class FeatureDistance:
 
     def __call__(self, view: View, reference: View) -> Tensor:
         distances = [
-            (view.activations[layer] - reference.activations[layer]).square().sum(dim=(1, 2, 3))
-            for layer in self.layers
+            half_squared_distance(view.activations[layer], reference.activations[layer]) for layer in self.layers
         ]
-        return self.weight / 2 * sum(distances[1:], distances[0])
+        return self.weight * sum(distances[1:], distances[0])
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,32 @@ class Sparsity:
     def __call__(self, view: View, reference: View) -> Tensor:
         squares = (view.images - reference.images).square().sum(dim=1)
         return self.weight * ((squares + self.epsilon**2).sqrt() - self.epsilon).sum(dim=(1, 2))
+
+
+def half_squared_distance(first: Tensor, second: Tensor) -> Tensor:
+    """``1/2 ||first - second||^2`` per image, ``(B, ...) -> (B,)``, added up in float32 at least.
+
+    Only ``first`` gets a gradient.
+    """
+    return _HalfSquaredDistance.apply(first, second)
+
+
+class _HalfSquaredDistance(torch.autograd.Function):
+    """The difference is kept for the gradient, so that activations are passed over three times in all, not nine."""
+
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
+        difference = first - second
+        ctx.save_for_backward(difference)
+        ctx.kind = first.dtype
+        exact = torch.promote_types(difference.dtype, torch.float32)
+        return torch.linalg.vector_norm(difference, dim=tuple(range(1, first.ndim)), dtype=exact).square() / 2
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (difference,) = ctx.saved_tensors
+        shape = [-1] + [1] * (difference.ndim - 1)
+        return (difference * gradients[0].reshape(shape).to(difference.dtype)).to(ctx.kind), None
 
 
 def total_variation(images: Tensor, exponent: float = 2.0, epsilon: float = 0.0) -> Tensor:

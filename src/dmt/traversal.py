@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dmt.errors import UserError, is_number
 from dmt.solvers import LBFGS, Solution
-from dmt.witness import Witness
+from dmt.witness import Witness, allowed_gradients, shared, witness_values
 
 
 @dataclass(frozen=True)
@@ -52,22 +52,17 @@ class Traversal:
         """
         return -(self.delta * self.z0).sum(dim=1) / self.z0.square().sum(dim=1).clamp_min(1e-30)
 
-    @classmethod
-    def joined(cls, parts: Sequence[Self], rows: Sequence[Sequence[int]]) -> Self:
-        """Put traversals of some images each, ``parts[i]`` of the images ``rows[i]``, back into one."""
-        order = torch.tensor([row for part in rows for row in part]).argsort()
-        tensors = {
-            name: torch.cat([getattr(part, name) for part in parts])[order]
-            for name in ("z0", "delta", "budget", "witness_before", "witness_after")
-        }
-        return cls(**tensors, solution=Solution.joined([part.solution for part in parts], order))
+    def part(self, rows: slice) -> Self:
+        """That of some of the images."""
+        before, after = self.witness_before[rows], self.witness_after[rows]
+        return type(self)(self.z0[rows], self.delta[rows], self.budget[rows], before, after, self.solution.part(rows))
 
 
 class Walk(Protocol):
     """A way to move points from the source towards the target."""
 
-    def __call__(self, z0: Tensor, witness: Witness, budget: Tensor) -> Traversal:
-        """Move ``z0 (B, K)``; ``budget (B,)`` is lambda', infinite for a point that stays."""
+    def __call__(self, z0: Tensor, witnesses: Sequence[Witness], budget: Tensor) -> Traversal:
+        """Move ``z0 (B, K)``, each by its own witness; ``budget (B,)`` is lambda', infinite for a point that stays."""
 
     def how(self, budget: str) -> str:
         """How far it goes, in a few words, given those for lambda."""
@@ -85,20 +80,28 @@ class WitnessDescent:
 
     solver: LBFGS
 
-    def __call__(self, z0: Tensor, witness: Witness, budget: Tensor) -> Traversal:
-        weights = witness.kernel.budget_weight(budget)
-        moves = weights.isfinite()
+    def __call__(self, z0: Tensor, witnesses: Sequence[Witness], budget: Tensor) -> Traversal:
+        before, gradients = allowed_gradients(z0, witnesses)
+        weights, sigma = torch.empty_like(before), torch.empty_like(before)
+        for witness, own in shared(witnesses):
+            weights[own] = witness.kernel.budget_weight(budget[own])
+            sigma[own] = witness.kernel.sigma2**0.5
+        # Ours: the solver's first step, its unit of length, would reach the minimum if the witness were linear, but is
+        # no longer than sigma, within which it nearly is; one unit of z is a thousandth of that for LFW's features
+        unit = (gradients.norm(dim=1) / (2 * weights)).minimum(sigma)[:, None]
+        weights = weights.where(weights.isfinite(), 0)  # who stays pays nothing
 
-        def objective(delta: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-            with torch.enable_grad():
-                delta = delta.detach().requires_grad_()
-                values = witness(z0[rows] + delta) + weights[rows].nan_to_num() * delta.square().sum(dim=1)
-                values = torch.where(moves[rows], values, values.detach())
-                (gradient,) = torch.autograd.grad(values.sum(), delta)
-            return values.detach(), witness.allowed(gradient)
+        def objective(steps: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            delta = unit[rows] * steps
+            values, gradients = allowed_gradients(z0[rows] + delta, [witnesses[row] for row in rows.tolist()])
+            values += weights[rows] * delta.square().sum(dim=1)
+            return values, unit[rows] * (gradients + 2 * weights[rows, None] * delta)
 
-        solution = self.solver.minimise(objective, torch.zeros_like(z0))
-        return _traversal(z0, solution, witness, budget)
+        at_start = before, unit * gradients
+        found = self.solver.minimise(objective, torch.zeros_like(z0), at_start=at_start)
+        delta = unit * found.value
+        after = found.objective - weights * delta.square().sum(dim=1)
+        return Traversal(z0, delta, budget, before, after, replace(found, value=delta))
 
     def how(self, budget: str) -> str:
         return budget
@@ -115,10 +118,13 @@ class LinearInterpolation:
 
     alpha: float | None = None
 
-    def __call__(self, z0: Tensor, witness: Witness, budget: Tensor) -> Traversal:
-        alpha = interpolation_length(self.alpha, budget)
-        delta = alpha[:, None] * witness.allowed(witness.target.mean(dim=0) - witness.source.mean(dim=0))
-        return _traversal(z0, Solution.at_rest(delta, witness(z0 + delta)), witness, budget)
+    def __call__(self, z0: Tensor, witnesses: Sequence[Witness], budget: Tensor) -> Traversal:
+        delta = torch.empty_like(z0)
+        for witness, own in shared(witnesses):
+            delta[own] = witness.allowed(witness.target.mean(dim=0) - witness.source.mean(dim=0))
+        delta *= interpolation_length(self.alpha, budget)[:, None]
+        before, after = witness_values(z0, witnesses), witness_values(z0 + delta, witnesses)
+        return Traversal(z0, delta, budget, before, after, Solution.at_rest(delta, after))
 
     def how(self, budget: str) -> str:
         return budget if self.alpha is None else f"alpha {self.alpha}"
@@ -137,12 +143,15 @@ def interpolation_length(alpha: float | None, budget: Tensor) -> Tensor:
     return torch.full_like(budget, alpha)
 
 
-def traverse(z0: Tensor, witnesses: Sequence[Witness], budget: Tensor, walk: Walk) -> Traversal:
-    """Walk from ``z0 (B, K)``, each image with its own witness; images that share one walk together."""
-    distinct = list({id(witness): witness for witness in witnesses}.values())
-    rows = [[i for i, witness in enumerate(witnesses) if witness is shared] for shared in distinct]
-    parts = [walk(z0[own], witness, budget[own]) for own, witness in zip(rows, distinct, strict=True)]
-    return Traversal.joined(parts, rows)
+def lambda_path(z0: Tensor, witnesses: Sequence[Witness], budgets: Tensor, walk: Walk) -> list[Traversal]:
+    """Move ``z0 (B, K)`` at each row of ``budgets (n, B)``, all in one batch.
+
+    Ours: warm starts, each lambda from the end of the one before, would save a fifth of the evaluations and would
+    make each result depend on those before; one batch reads the points of the witness once for all lambdas.
+    """
+    n_budgets, n_points = budgets.shape
+    moved = walk(z0.repeat(n_budgets, 1), list(witnesses) * n_budgets, budgets.flatten())
+    return [moved.part(slice(start, start + n_points)) for start in range(0, n_budgets * n_points, n_points)]
 
 
 def check_budget(value: object) -> float:
@@ -156,7 +165,3 @@ def check_budget(value: object) -> float:
             f"lambda must be a number above 0 or auto, got {value}; smaller edits more, for example lambda=0.3"
         )
     return float(value)
-
-
-def _traversal(z0: Tensor, solution: Solution, witness: Witness, budget: Tensor) -> Traversal:
-    return Traversal(z0, solution.value, budget, witness(z0), witness(z0 + solution.value), solution)

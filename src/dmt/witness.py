@@ -1,5 +1,7 @@
 """The witness function of the maximum mean discrepancy: positive near the source, negative near the target."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -31,11 +33,15 @@ class Witness:
             raise UserError(f"the witness needs images on both sides, got {len(source)} and {len(target)}")
         if weighting not in ("mean", "sum"):
             raise UserError(f"witness.weighting must be mean or sum, got {weighting!r}")
-        self.kernel = kernel.fit(torch.cat([source, target]))
-        self.source = source
-        self.target = target
+        points = torch.cat([source, target])
+        self.kernel = kernel.fit(points)
+        self.source, self.target = points[: len(source)], points[len(source) :]
         self.weighting = weighting
         self.kept = kept
+        n_source, n_target = (len(source), len(target)) if weighting == "mean" else (1, 1)
+        weights = points.new_full((len(points),), 1 / n_source)
+        weights[len(source) :] = -1 / n_target
+        self._expansion = self.kernel.expansion(points, weights)
 
     def allowed(self, delta: Tensor) -> Tensor:
         """What is left of displacements ``(..., K)`` without their part along the directions that are kept."""
@@ -43,10 +49,11 @@ class Witness:
 
     def __call__(self, z: Tensor) -> Tensor:
         """Witness values ``(B,)`` of points ``(B, K)``; they fall towards the target."""
-        to_source, to_target = self.kernel(z, self.source), self.kernel(z, self.target)
-        if self.weighting == "sum":
-            return to_source.sum(dim=1) - to_target.sum(dim=1)
-        return to_source.mean(dim=1) - to_target.mean(dim=1)
+        return self._expansion(z)
+
+    def with_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Witness values ``(B,)`` and their gradients ``(B, K)`` at points ``(B, K)``."""
+        return self._expansion.with_gradient(z)
 
     def at_target(self) -> Tensor:
         """Witness values ``(m,)`` at the target's own points, each left out of its own value.
@@ -62,3 +69,28 @@ class Witness:
         if self.weighting == "sum":
             return to_source.sum(dim=1) - others
         return to_source.mean(dim=1) - others / (n_target - 1)
+
+
+def shared(witnesses: Sequence[Witness]) -> list[tuple[Witness, list[int]]]:
+    """The distinct ones among witnesses, one per point, each with the positions of the points that share it."""
+    rows: dict[int, list[int]] = {}
+    for row, witness in enumerate(witnesses):
+        rows.setdefault(id(witness), []).append(row)
+    return [(witnesses[own[0]], own) for own in rows.values()]
+
+
+def witness_values(z: Tensor, witnesses: Sequence[Witness]) -> Tensor:
+    """Values ``(B,)`` of points ``(B, K)``, each by its own witness."""
+    values = z.new_empty(len(z))
+    for witness, rows in shared(witnesses):
+        values[rows] = witness(z[rows])
+    return values
+
+
+def allowed_gradients(z: Tensor, witnesses: Sequence[Witness]) -> tuple[Tensor, Tensor]:
+    """Values ``(B,)`` of points ``(B, K)``, each by its own witness, and the part of the gradients that it allows."""
+    values, gradients = z.new_empty(len(z)), torch.empty_like(z)
+    for witness, rows in shared(witnesses):
+        values[rows], gradient = witness.with_gradient(z[rows])
+        gradients[rows] = witness.allowed(gradient)
+    return values, gradients

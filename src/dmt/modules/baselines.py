@@ -11,7 +11,7 @@ from dmt.modules.edit import EditModule, EditTools
 from dmt.probe import fit_probe
 from dmt.solvers import LBFGS, Solution
 from dmt.traversal import LinearInterpolation, Traversal, interpolation_length
-from dmt.witness import Witness
+from dmt.witness import Witness, witness_values
 
 ENOUGH = 0.99  # of the margin
 
@@ -136,6 +136,5 @@ class AdversarialModule(EditModule):
 
 def _observed(z0: Tensor, z: Tensor, witnesses: list[Witness], budget: Tensor) -> Traversal:
     """The way on the manifold of pictures that were made without it."""
-    before = torch.cat([witness(point[None]) for witness, point in zip(witnesses, z0, strict=True)])
-    after = torch.cat([witness(point[None]) for witness, point in zip(witnesses, z, strict=True)])
+    before, after = witness_values(z0, witnesses), witness_values(z, witnesses)
     return Traversal(z0, z - z0, budget, before, after, Solution.at_rest(z - z0, after))

@@ -75,6 +75,7 @@ class EditTools:
         pixel_solver: inverts features to pixels.
         on_progress: told about the inversion after every iteration.
         frames: pictures between input and result, for methods that walk.
+        precision: of the network while pixels are sought; see ``working_precision``.
     """
 
     extractor: FeatureExtractor
@@ -86,6 +87,7 @@ class EditTools:
     pixel_solver: LBFGS
     on_progress: Callable[[ImageBatch, Progress], None] | None = None
     frames: int = 0
+    precision: str = "float32"
 
 
 class EditModule(LightningModule):

@@ -8,7 +8,8 @@ from dmt.errors import UserError
 from dmt.features import FeatureLayout
 from dmt.inversion import Inversion, invert
 from dmt.modules.edit import EditModule, EditTools
-from dmt.traversal import Traversal, Walk, traverse
+from dmt.precision import working_precision
+from dmt.traversal import Traversal, Walk, lambda_path
 from dmt.witness import Witness
 
 
@@ -40,7 +41,7 @@ class TraversalModule(EditModule):
     def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
         layout, features, z0, witnesses = self._start(batch)
         budget = self.tools.budgets(batch.indices, z0, witnesses, self.walk)
-        traversal = traverse(z0, witnesses, budget, self.walk)
+        traversal = self.walk(z0, witnesses, budget)
         return traversal, self._inversion(batch, layout, self._targets(features, traversal), batch.images)
 
     def way(self, batch: ImageBatch, traversal: Traversal, inversion: Inversion) -> Tensor:
@@ -50,8 +51,8 @@ class TraversalModule(EditModule):
         layout, features, z0, witnesses = self._start(batch)
         images = inversion.images
         frames: list[Tensor] = []
-        for i in range(n_frames, 0, -1):
-            part = traverse(z0, witnesses, traversal.budget * (n_frames + 1) / i, self.walk)
+        budgets = traversal.budget * (n_frames + 1) / torch.arange(n_frames, 0, -1)[:, None]
+        for part in lambda_path(z0, witnesses, budgets, self.walk):
             images = self._inversion(batch, layout, self._targets(features, part), images).images
             frames.insert(0, images)
         return torch.stack(frames)
@@ -76,6 +77,7 @@ class TraversalModule(EditModule):
             self.tools.pixel_solver,
             None if report is None else lambda progress: report(batch, progress),
             start,
+            working_precision(self.tools.precision, batch.images.device),
         )
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
 """Many bounded minimisation problems at once: (B, n) starting points -> (B, n) minimisers, by limited-memory BFGS."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import torch
@@ -44,15 +44,11 @@ class Solution:
         zeros = torch.zeros(len(value), dtype=torch.long)
         return cls(value, objective, zeros, zeros, [CONVERGED] * len(value))
 
-    @classmethod
-    def joined(cls, parts: Sequence[Self], order: Tensor) -> Self:
-        """The problems of all parts as one solution, in the given order."""
-        tensors = {
-            name: torch.cat([getattr(part, name) for part in parts])[order]
-            for name in ("value", "objective", "iterations", "evaluations")
-        }
-        reasons = [reason for part in parts for reason in part.reasons]
-        return cls(**tensors, reasons=[reasons[i] for i in order.tolist()])
+    def part(self, rows: slice) -> Self:
+        """Those of some of the problems."""
+        return type(self)(
+            self.value[rows], self.objective[rows], self.iterations[rows], self.evaluations[rows], self.reasons[rows]
+        )
 
 
 @dataclass(frozen=True)
@@ -102,14 +98,19 @@ class LBFGS:
         lower: float = -math.inf,
         upper: float = math.inf,
         callback: Callable[[Progress], None] | None = None,
+        at_start: tuple[Tensor, Tensor] | None = None,
     ) -> Solution:
         """Minimise ``objective`` from ``start (B, n)`` within ``lower <= x <= upper``.
+
+        Values ``(B,)`` and gradients ``(B, n)`` that are known already are handed over as ``at_start``; ``start`` must
+        then lie within the bounds.
 
         The objective's values must be finite at ``start``, projected into the bounds; where a trial step gives NaN
         or +infinity the step is shortened.
         """
         found = _Results(start)
-        state = self._first_state(objective, start.clamp(lower, upper))
+        first = objective if at_start is None else lambda points, rows: at_start
+        state = self._first_state(first, start.clamp(lower, upper))
         for iteration in range(1, self.iterations + 1):
             state = self._finish(state, found, _is_stationary(state, self.gradient_tolerance, lower, upper), CONVERGED)
             if len(state) == 0:
@@ -127,7 +128,7 @@ class LBFGS:
     def _first_state(self, objective: Objective, start: Tensor) -> "_State":
         rows = torch.arange(len(start), device=start.device)
         values, gradients = objective(start, rows)
-        empty = start.new_zeros(self.history, *start.shape)
+        empty = start.new_zeros(len(start), self.history, start.shape[1])
         return _State(
             rows=rows,
             x=start,
@@ -138,14 +139,16 @@ class LBFGS:
             recent=values.new_full((len(start), self.window), torch.inf),
             steps=empty,
             changes=empty.clone(),
-            curvature=values.new_zeros(self.history, len(start)),
+            products=start.new_zeros(len(start), self.history, self.history),
+            scale=start.new_ones(len(start)),
+            next_slot=torch.zeros_like(rows),
             iterations=torch.zeros_like(rows),
             evaluations=torch.ones_like(rows),
         )
 
     def _step(self, objective: Objective, state: "_State", lower: float, upper: float) -> tuple["_State", Tensor]:
         direction = _search_direction(state, lower, upper)
-        has_history = (state.curvature > 0).any(dim=0)
+        has_history = state.products.diagonal(dim1=1, dim2=2).any(dim=1)
         unit = 1 / direction.norm(dim=1).clamp_min(torch.finfo(direction.dtype).tiny)
         length = torch.where(has_history, torch.ones_like(unit), unit)
         shortest, longest = torch.zeros_like(length), torch.full_like(length, math.inf)
@@ -194,7 +197,11 @@ class LBFGS:
 
 @dataclass(frozen=True)
 class _State:
-    """The problems still running; ``steps``, ``changes`` and ``curvature`` are ``(history, b, ...)``, newest last."""
+    """The problems still running.
+
+    The history is a ring for each problem: ``next_slot (b,)`` says where its next step will be written, ``products``
+    are the inner products ``steps_i . changes_j``, ``(b, history, history)``. An empty slot is zero.
+    """
 
     rows: Tensor
     x: Tensor
@@ -205,7 +212,9 @@ class _State:
     recent: Tensor
     steps: Tensor
     changes: Tensor
-    curvature: Tensor
+    products: Tensor
+    scale: Tensor
+    next_slot: Tensor
     iterations: Tensor
     evaluations: Tensor
 
@@ -213,36 +222,31 @@ class _State:
         return len(self.rows)
 
     def select(self, keep: Tensor) -> Self:
-        historic = ("steps", "changes", "curvature")
-        chosen = {
-            f.name: getattr(self, f.name)[:, keep] if f.name in historic else getattr(self, f.name)[keep]
-            for f in fields(self)
-        }
-        return type(self)(**chosen)
+        return type(self)(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
 
     def advanced(self, x: Tensor, value: Tensor, gradient: Tensor, evaluations: Tensor) -> Self:
-        step, change = x - self.x, gradient - self.gradient
-        curvature = (step * change).sum(dim=1)
-        floor = torch.finfo(x.dtype).eps * step.norm(dim=1) * change.norm(dim=1)
-        usable = curvature > floor
-        steps, changes, curvatures = self.steps.clone(), self.changes.clone(), self.curvature.clone()
-        steps[:, usable] = torch.cat([steps[1:, usable], step[None, usable]])
-        changes[:, usable] = torch.cat([changes[1:, usable], change[None, usable]])
-        curvatures[:, usable] = torch.cat([curvatures[1:, usable], curvature[None, usable]])
-        return type(self)(
-            rows=self.rows,
+        self._remember(x - self.x, gradient - self.gradient)
+        return replace(
+            self,
             x=x,
             value=value,
             gradient=gradient,
-            first_value=self.first_value,
-            first_gradient=self.first_gradient,
             recent=torch.cat([self.recent[:, 1:], self.value[:, None]], dim=1),
-            steps=steps,
-            changes=changes,
-            curvature=curvatures,
             iterations=self.iterations + 1,
             evaluations=evaluations,
         )
+
+    def _remember(self, step: Tensor, change: Tensor) -> None:
+        """Write a step ``(b, n)`` and the gradient's change over the oldest, if its curvature is good."""
+        curvature = (step * change).sum(dim=1)
+        floor = torch.finfo(step.dtype).eps * step.norm(dim=1) * change.norm(dim=1)
+        usable = (curvature > floor).nonzero()[:, 0]
+        slot = self.next_slot[usable]
+        self.steps[usable, slot], self.changes[usable, slot] = step[usable], change[usable]
+        self.products[usable, :, slot] = _products(self.steps, change)[usable]
+        self.products[usable, slot, :] = _products(self.changes, step)[usable]
+        self.scale[usable] = (curvature / change.square().sum(dim=1))[usable]
+        self.next_slot[usable] = (slot + 1) % self.steps.shape[1]
 
 
 class _Results:
@@ -292,20 +296,37 @@ def _is_stationary(state: _State, tolerance: float, lower: float, upper: float) 
 
 
 def _inverse_hessian_product(state: _State, vector: Tensor) -> Tensor:
-    """The two-loop recursion; slots that hold no step yet contribute nothing."""
-    filled = state.curvature > 0
-    inverse = torch.where(filled, 1 / state.curvature.where(filled, torch.ones_like(state.curvature)), 0)
-    q = vector.clone()
-    coefficients = []
-    for i in reversed(range(len(state.steps))):
-        coefficient = inverse[i] * (state.steps[i] * q).sum(dim=1)
-        q -= coefficient[:, None] * state.changes[i]
-        coefficients.append(coefficient)
-    newest_change = state.changes[-1].square().sum(dim=1)
-    q *= torch.where(filled[-1], state.curvature[-1] / newest_change.clamp_min(torch.finfo(q.dtype).tiny), 1)[:, None]
-    for i, coefficient in enumerate(reversed(coefficients)):
-        q += (coefficient - inverse[i] * (state.changes[i] * q).sum(dim=1))[:, None] * state.steps[i]
-    return q
+    """The two-loop recursion of Nocedal and Wright, algorithm 7.4, whose loops are two triangular systems.
+
+    With S and Y the steps and changes by age and R the upper triangle of ``S^T Y``, the first loop is
+    ``a = R^-1 S^T v``, the second ``b = R^-T (diag(R) a - Y^T H0 (v - Y a))``, and the result ``H0 (v - Y a) + S b``.
+    """
+    history = state.steps.shape[1]
+    order = (state.next_slot[:, None] + torch.arange(history, device=vector.device)) % history  # the oldest first
+    products = state.products.gather(1, order[:, :, None].expand(-1, -1, history))
+    products = products.gather(2, order[:, None].expand(-1, history, -1))
+    curvature = products.diagonal(dim1=1, dim2=2)
+    triangle = products.triu() + (curvature == 0).to(products).diag_embed()
+    newest_first = order.argsort(dim=1)
+    first = _solve(triangle, _products(state.steps, vector).gather(1, order), upper=True)
+    rest = state.scale[:, None] * _minus(vector, state.changes, first.gather(1, newest_first))
+    second = curvature * first - _products(state.changes, rest).gather(1, order)
+    second = _solve(triangle.mT, second, upper=False)
+    return _minus(rest, state.steps, -second.gather(1, newest_first))
+
+
+def _products(vectors: Tensor, vector: Tensor) -> Tensor:
+    """``(b, k, n), (b, n) -> (b, k)``: inner products."""
+    return torch.bmm(vectors, vector[:, :, None])[:, :, 0]
+
+
+def _minus(vector: Tensor, vectors: Tensor, coefficients: Tensor) -> Tensor:
+    """``vector - sum_i coefficients_i vectors_i``, ``(b, n)``."""
+    return torch.baddbmm(vector[:, None], coefficients[:, None], vectors, alpha=-1)[:, 0]
+
+
+def _solve(triangle: Tensor, right: Tensor, upper: bool) -> Tensor:
+    return torch.linalg.solve_triangular(triangle, right[:, :, None], upper=upper)[:, :, 0]
 
 
 def _interpolated_shrinkage(value: Tensor, slope: Tensor, trial_value: Tensor) -> Tensor:
