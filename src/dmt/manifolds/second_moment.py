@@ -31,7 +31,8 @@ class SecondMoment:
         """Vectors ``(n, D)``, as ``column_blocks`` yields them, -> ``(2, n, w)``."""
         total = self.matrix.new_zeros(2, 0, self.width)
         for columns, block in blocks:
-            total = total if total.numel() else self.matrix.new_zeros(2, *block.shape)
+            if len(block) != total.shape[1]:
+                total = self.matrix.new_zeros(2, len(block), self.width)
             total[:, :, : block.shape[1]].addcmul_(block, self.signs[:, :, columns])
         return total
 
