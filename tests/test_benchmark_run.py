@@ -15,6 +15,7 @@ from test_figures import editor_of
 
 from dmt.benchmark import BenchmarkRun, Case
 from dmt.benchmark.cells import Cell
+from dmt.budget_choices import PictureBudget
 from dmt.data import ClassTask, Matched
 from dmt.data.selection import reserved_groups
 from dmt.editing import Editor
@@ -79,6 +80,17 @@ def test_every_edit_is_made_once_judged_and_shown(editor, tmp_path, caplog):
     assert again.tables["edits"] == edits
 
 
+def test_a_method_may_choose_lambda_for_each_image_by_levels(editor, tmp_path):
+    choices = {"dmt": partial(PictureBudget, lowest=0.05, highest=2.0, steps=3)}
+    cases = {"three_to_eight": case(editor, methods=["dmt"])}
+    asked = run(editor, tmp_path, cases=cases, choices=choices, levels=[0.2, 1.0, 1.0])
+    edits = asked(editor, TASK, [], 1).tables["edits"]
+    weak, strong = sorted({row["lambda"] for row in edits}, reverse=True)  # the level given twice counts once
+    assert 0.05 <= strong < weak <= 2.0
+    change = {budget: np.mean([row["change"] for row in edits if row["lambda"] == budget]) for budget in (weak, strong)}
+    assert change[weak] < change[strong]
+
+
 def test_what_was_cut_off_goes_on_where_it_was(editor, tmp_path, caplog):
     run(editor, tmp_path, budgets=[1.0])(editor, TASK, [], 1)
     unfinished = max((tmp_path / "cells").iterdir(), key=lambda folder: "pixel_mean" in folder.name)
@@ -136,11 +148,11 @@ def test_a_case_without_a_judge_gets_a_probe_of_its_own_task_or_is_left_out_with
     cases = {name: Case(task, THREES, editor.selection, ["pixel_mean"], threshold=0.9) for name, task in tasks.items()}
     report = run(editor, tmp_path, cases=cases, budgets=[1.0], probe=probe)(editor, TASK, [], 1)
     assert asked == list(tasks.values())
+    assert {row["case"] for row in report.tables["edits"]} == {"three to eight"}
+    assert "the AUC is too low" in (tmp_path / "index.html").read_text()
     asked.clear()
     run(editor, tmp_path, cases=cases, budgets=[1.0], probe=probe, only=["three_to_eight"])(editor, TASK, [], 1)
     assert asked == [TASK]
-    assert {row["case"] for row in report.tables["edits"]} == {"three to eight"}
-    assert "the AUC is too low" in (tmp_path / "index.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from dmt.benchmark.page import Benchmark, Sheet, write_page
 from dmt.benchmark.sheets import contact_sheet, rank
 from dmt.benchmark.statistics import curve_table, differences
 from dmt.benchmark.tables import difference_records, headline, headline_measures, headline_records, markdown
-from dmt.budget_choices import FixedBudget
+from dmt.budget_choices import BudgetChoice, FixedBudget
 from dmt.data import AttributeSplits, ImageError, Selection, Task, to_pixels
 from dmt.editing import Editor, Method
 from dmt.errors import UserError, nearest_name
@@ -117,6 +117,9 @@ class BenchmarkRun:
         methods: name -> method.
         budgets: lambda' from weak to strong; infinity gives the reconstruction floor.
         unbudgeted: names of the methods that do not read lambda'.
+        choices: name of a method -> what makes its choice of lambda' from a level; its place among the others is the
+            geometric mean of the lambdas chosen.
+        levels: for these methods, from weak to strong.
         probe: task -> the judge of cases that name none.
         attributes: task -> the judge of side effects.
         resamples: of each bootstrap.
@@ -130,6 +133,8 @@ class BenchmarkRun:
     methods: Mapping[str, Method]
     budgets: Sequence[float]
     unbudgeted: Sequence[str] = ("adversarial",)
+    choices: Mapping[str, Callable[..., BudgetChoice]] = field(default_factory=dict)
+    levels: Sequence[float] = (1.0,)
     probe: Callable[..., Judge] | None = None
     attributes: Callable[..., Judge] | None = None
     resamples: int = 2000
@@ -198,32 +203,46 @@ class BenchmarkRun:
 
     def _edits(self, trial: Trial) -> Iterator[tuple[Cell, list[Record]]]:
         for method in trial.case.methods:
-            budgets = [math.nan] if method in self.unbudgeted else [check_budget(value) for value in self.budgets]
-            for budget in budgets:
-                cell = self._cell(trial, method, budget)
+            seen: set[float] = set()
+            for strength in self._strengths(method):
+                cell = self._cell(trial, method, strength)
                 if not cell.is_done:
-                    self._fill(cell, trial, method, budget)
+                    self._fill(cell, trial, method, strength)
+                records = cell.records()
+                budget = _mean_budget(records) if method in self.choices else strength
+                if budget in seen:
+                    continue  # a stronger level that changed nothing
+                seen.add(budget)
                 lost: list[Record] = [
                     {"case": trial.name, "method": method, "lambda": budget, "image": image, "flipped": 0, "failed": 1}
                     for image in trial.broken
                 ]
-                yield cell, [{**record, "lambda": budget} for record in cell.records()] + lost
+                yield cell, [{**record, "lambda": budget} for record in records] + lost
 
-    def _cell(self, trial: Trial, method: str, budget: float) -> Cell:
+    def _strengths(self, method: str) -> list[float]:
+        if method in self.unbudgeted:
+            return [math.nan]
+        if method in self.choices:
+            return [float(level) for level in self.levels]
+        return [check_budget(value) for value in self.budgets]
+
+    def _cell(self, trial: Trial, method: str, strength: float) -> Cell:
         kept = {key: value for key, value in trial.editor.settings.items() if key not in INDEPENDENT}
         determined_by = {
             "version": version("dmt"),
             "settings": kept,
-            "what": repr((trial.case.task, trial.case.selection, self.methods[method])),
+            "what": repr((trial.case.task, trial.case.selection, self.methods[method], self.choices.get(method))),
             "inputs": trial.inputs,
             "judge": trial.judge,
         }
-        return Cell.of(Path(self.folder) / "cells", trial.name, method, budget, determined_by)
+        return Cell.of(Path(self.folder) / "cells", trial.name, method, strength, determined_by)
 
-    def _fill(self, cell: Cell, trial: Trial, method: str, budget: float) -> None:
-        log.info("benchmark: %s, %s, lambda' %g", trial.name, method, budget)
-        strength = FixedBudget(1.0 if math.isnan(budget) else budget)
-        editor = replace(trial.editor, method=self.methods[method], budget=strength)
+    def _fill(self, cell: Cell, trial: Trial, method: str, strength: float) -> None:
+        choice: BudgetChoice = FixedBudget(1.0 if math.isnan(strength) else strength)
+        if method in self.choices:
+            choice = self.choices[method](level=strength)
+        log.info("benchmark: %s, %s, %s", trial.name, method, choice.title)
+        editor = replace(trial.editor, method=self.methods[method], budget=choice)
         edit = editor.edit(trial.case.task, trial.inputs, len(trial.inputs))
         cell.write(edit.images, [_record(trial, method, image) for image in edit.images])
 
@@ -280,6 +299,7 @@ def _record(trial: Trial, method: str, image: EditedImage) -> Record:
         "image": image.name,
         "flipped": int(bool(is_finite and reached(known, judge, case.beyond, case.threshold))),
         "failed": int(not is_finite),
+        "lambda": known["lambda"],
         "judged": known[f"{judge}_after"],
         "judged_shift": float(known[f"{judge}_after"]) - float(known[f"{judge}_before"]),
     }
@@ -312,6 +332,10 @@ def _sheets(trial: Trial, found: Sequence[tuple[Cell, list[Record]]]) -> dict[st
         name = "-".join([kind, *trial.name.split()])
         sheets[name] = contact_sheet(pairs, [_caption(row) for row in chosen], title=title)
     return sheets
+
+
+def _mean_budget(records: Sequence[Record]) -> float:
+    return float(np.exp(np.mean([math.log(float(record["lambda"])) for record in records])))
 
 
 def _caption(row: Record) -> str:
