@@ -81,10 +81,10 @@ def method(args: argparse.Namespace) -> None:
 
 
 def auto(args: argparse.Namespace) -> None:
-    """lambda=auto: by the witness, by a classifier in z, by the judge."""
+    """lambda=auto: by the witness, by a classifier in z or of the finished picture, by the judge."""
     print("| lambda=auto | lambda' (least, median, most) | flips | identity | inversions | s an image |")
     print("|---|---|---|---|---|---|")
-    for name in ("witness", "classifier", "judge"):
+    for name in ("witness", "classifier", "picture", "judge"):
         folder = args.output / f"auto-{name}"
         seconds, _ = run("traverse.py", "lambda=auto", f"auto={name}", "n_images=8", "judges=faces", "logger=none",
                          f"hydra.run.dir={folder}")  # fmt: skip

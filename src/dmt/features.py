@@ -138,9 +138,9 @@ class FeatureExtractor(nn.Module):
                 f"images of {height} x {width} pixels do not fit the network; set a larger data.image_size"
             ) from error
 
-    def vectors(self, images: Tensor) -> Tensor:
-        """Feature vectors: ``(B, 3, H, W)`` in [0, 1] -> ``(B, D)``."""
-        activations = self(images)
+    def vectors(self, images: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+        """Feature vectors: ``(B, 3, H, W)`` in [0, 1] -> ``(B, D)``; ``precision`` as in ``activations``."""
+        activations = self.activations(images, self.layers, precision)
         return FeatureLayout.of(activations).pack(activations)
 
 

@@ -8,6 +8,7 @@ from dmt.data import ImageBatch
 from dmt.errors import UserError, is_number
 from dmt.inversion import Inversion
 from dmt.modules.edit import EditModule, EditTools
+from dmt.precision import working_precision
 from dmt.probe import fit_probe
 from dmt.solvers import LBFGS, Solution
 from dmt.traversal import LinearInterpolation, Traversal, interpolation_length
@@ -119,11 +120,12 @@ class AdversarialModule(EditModule):
 
     def _smallest_change(self, images: Tensor, directions: Tensor, offsets: Tensor, weights: Tensor) -> Solution:
         flat = images.flatten(1)
+        precision = working_precision(self.tools.precision, images.device)
 
         def objective(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
-                features = self.extractor.vectors(x.reshape(-1, *images.shape[1:]))
+                features = self.extractor.vectors(x.reshape(-1, *images.shape[1:]), precision)
                 logits = (features * directions[rows]).sum(dim=1) + offsets[rows]
                 change = (x - flat[rows]).square().sum(dim=1)
                 values = weights[rows] * change + torch.nn.functional.softplus(2 * (self.margin - logits))
