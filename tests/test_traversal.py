@@ -165,6 +165,24 @@ def test_what_is_left_of_the_gradient_lies_along_the_directions_that_are_kept(bu
         assert (gradient @ kept.T).norm() > 1e-3 * delta.norm()
 
 
+@pytest.mark.parametrize("budget", [0.05, 0.5])
+def test_without_shrinkage_what_is_left_of_the_gradient_lies_along_the_kept_directions_and_the_deviation(budget):
+    source, target, z0 = two_sets()
+    kept = torch.linalg.qr(normal(6, 2, 9)).Q.T.contiguous()
+    witness = Witness(RBF(4.0), source, target, kept=kept)
+    walk = WitnessDescent(EXACT, shrink=False)
+    result = walk(z0, [witness] * len(z0), torch.full((len(z0),), budget, dtype=torch.float64))
+    torch.testing.assert_close(result.shrinkage, torch.zeros(len(z0)).double(), rtol=0, atol=1e-12)
+    assert float(result.length.min()) > 0.1
+    assert float((result.delta @ kept.T).abs().max()) < 1e-12
+    for start, z, delta in zip(z0, result.z, result.delta, strict=True):
+        point = z.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(witness(point[None]).sum(), point)
+        rest = gradient + 2 * budget / 8 * delta
+        free = torch.linalg.qr(torch.cat([kept, start[None]]).T).Q
+        torch.testing.assert_close(rest, free @ (free.T @ rest), rtol=0, atol=1e-7)
+
+
 def test_a_path_of_lambdas_is_what_each_gives_alone():
     source, target, z0 = decaying_sets(2)
     witnesses = [Witness(RBF(), source, target)] * 3 + [Witness(RBF(), source[:20], target)] * 2

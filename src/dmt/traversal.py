@@ -76,12 +76,17 @@ class WitnessDescent:
 
     Args:
         solver: the minimiser; it starts at delta = 0.
+        shrink: whether an image may come nearer to the mean, or go away from it, along its own deviation: with
+            ``False`` (ours), ``<delta, z0> = 0``.
     """
 
     solver: LBFGS
+    shrink: bool = True
 
     def __call__(self, z0: Tensor, witnesses: Sequence[Witness], budget: Tensor) -> Traversal:
+        radial = None if self.shrink else _radial(z0, witnesses)
         before, gradients = allowed_gradients(z0, witnesses)
+        gradients = _without(gradients, radial)
         weights, sigma = torch.empty_like(before), torch.empty_like(before)
         for witness, own in shared(witnesses):
             weights[own] = witness.kernel.budget_weight(budget[own])
@@ -94,6 +99,7 @@ class WitnessDescent:
         def objective(steps: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             delta = unit[rows] * steps
             values, gradients = allowed_gradients(z0[rows] + delta, [witnesses[row] for row in rows.tolist()])
+            gradients = _without(gradients, None if radial is None else radial[rows])
             values += weights[rows] * delta.square().sum(dim=1)
             return values, unit[rows] * (gradients + 2 * weights[rows, None] * delta)
 
@@ -105,6 +111,18 @@ class WitnessDescent:
 
     def how(self, budget: str) -> str:
         return budget
+
+
+def _radial(z0: Tensor, witnesses: Sequence[Witness]) -> Tensor:
+    """Unit vectors ``(B, K)``: each image's deviation from the mean, as far as its witness allows to move along it."""
+    allowed = torch.empty_like(z0)
+    for witness, own in shared(witnesses):
+        allowed[own] = witness.allowed(z0[own])
+    return torch.nn.functional.normalize(allowed, dim=1)
+
+
+def _without(vectors: Tensor, unit: Tensor | None) -> Tensor:
+    return vectors if unit is None else vectors - (vectors * unit).sum(dim=1, keepdim=True) * unit
 
 
 @dataclass(frozen=True)
