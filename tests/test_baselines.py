@@ -200,7 +200,7 @@ def test_more_confidence_takes_more_change(pixels, quiet_trainer):
 
 
 def test_where_all_is_linear_the_change_is_the_shortest_way_to_the_boundary(pixels, quiet_trainer):
-    edited = pixels.edit(quiet_trainer, AdversarialModule, 4, confidence=0.9, largest=1e4, steps=14)
+    edited = pixels.edit(quiet_trainer, AdversarialModule, 4, confidence=0.9, steps=100)
     change = (edited.inversion.images - pixels.inputs).flatten(1).double().numpy()
     one_each = torch.eye(48).reshape(48, 3, 4, 4)
     first = pixels.inputs[:1]
@@ -232,7 +232,7 @@ def test_an_input_that_the_classifier_takes_for_the_target_is_hardly_changed(pix
 
 
 def test_an_image_that_cannot_convince_comes_back_and_the_record_says_so(pixels, quiet_trainer):
-    edited = pixels.edit(quiet_trainer, AdversarialModule, 2, largest=1e12, steps=1)
+    edited = pixels.edit(quiet_trainer, AdversarialModule, 2, steps=1)
     assert torch.equal(edited.inversion.images, pixels.inputs[:2])
     assert edited.inversion.solution.reasons == ["the classifier was not convinced"] * 2
 

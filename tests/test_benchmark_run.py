@@ -113,6 +113,21 @@ def test_other_settings_are_other_edits(editor, tmp_path, caplog):
         assert sum("three to eight, " in message for message in caplog.messages) == n_made
 
 
+def test_each_case_keeps_its_own_labels_whatever_the_run_keeps(editor, tmp_path):
+    made = []
+
+    def method(tools):
+        kept = tools.contrasts(THREES[:1], torch.zeros(1, 8))[0].witness.kept
+        made.append(kept is not None)
+        return editor.method(tools)
+
+    cases = {"free": case(editor), "kept": case(editor, keep=["1", "7"])}
+    cases = {name: replace(one, methods=["dmt"]) for name, one in cases.items()}
+    keeping = replace(editor, keep=["8"])  # the target: a case cannot keep it
+    run(keeping, tmp_path, cases=cases, methods={"dmt": method}, budgets=[1.0])(keeping, TASK, [], 1)
+    assert made == [False, True]
+
+
 def test_inputs_that_show_the_target_already_are_left_out(editor, tmp_path):
     brightness = {name: float(editor.splits(task=None).original(name).mean()) for name in THREES}
     ordered = sorted(brightness.values())

@@ -154,9 +154,9 @@ def test_every_method_is_built_with_the_values_given():
     assert built("linear").walk.alpha is None
     assert built("pixel_mean", "method.alpha=1.5").alpha == 1.5
     assert built("pixel_mean").alpha is None
-    adversary = built("adversarial", "method.confidence=0.75", "method.largest=10", "method.steps=3")
+    adversary = built("adversarial", "method.confidence=0.75", "method.damping=0.7", "method.steps=3")
     assert torch.tensor(adversary.margin).sigmoid() == pytest.approx(0.75)
-    assert (adversary.largest, adversary.steps) == (10, 3)
+    assert (adversary.damping, adversary.steps) == (0.7, 3)
 
 
 PROBES = ["probe", "attributes"]

@@ -70,6 +70,7 @@ class Case:
         judge: name of the judge that decides; ``None``: a probe that is trained for the task.
         beyond: the side of the threshold on which the target lies, ``above`` or ``below``.
         threshold: where the judge is undecided.
+        keep: labels that the edit shall leave alone.
         most: of the images, from the first on; ``None``: all.
     """
 
@@ -80,6 +81,7 @@ class Case:
     judge: str | None = None
     beyond: str = "above"
     threshold: float = 0.5
+    keep: Sequence[str] = ()
     most: int | None = None
 
 
@@ -187,7 +189,8 @@ class BenchmarkRun:
         decides = judges[judge]
         if isinstance(decides, OutputJudge | ProbeJudge) and case.threshold == 0.5:
             judges["cout"] = CoutJudge(decides, case.beyond)
-        editor = replace(editor, selection=case.selection, judges=judges)
+        settings = {**editor.settings, "keep": list(case.keep)}
+        editor = replace(editor, selection=case.selection, judges=judges, keep=case.keep, settings=settings)
         names = list(case.images)[: case.most]
         inputs, broken = _open_inputs(editor.splits(task=None), names, decides, case)
         log.info(
