@@ -11,9 +11,9 @@ FILES = sorted((ROOT / "src/dmt").rglob("*.py"))
 # From the ground up: a room may import from its own floor and from those below
 FLOORS = [
     {"__init__", "errors", "downloads", "torchvision_operators", "precision"},
-    {"backbones", "kernels", "solvers", "budgets", "probe", "cached_tensors"},
+    {"backbones", "kernels", "solvers", "parametrizations", "budgets", "probe", "cached_tensors"},
     {"features", "manifolds", "witness", "regularizers", "feature_store"},
-    {"traversal", "inversion", "memory"},
+    {"traversal", "inversion", "memory", "colors"},
     {"data", "judges", "metrics", "frechet", "verdicts", "budget_rules", "kept_labels"},
     {"modules", "transfer"},
     {"preparation", "reporting", "grounds"},
