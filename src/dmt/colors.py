@@ -12,4 +12,5 @@ def with_colors_of(pictures: Tensor, reference: Tensor) -> Tensor:
     """
     mean, wanted = pictures.mean(dim=(2, 3), keepdim=True), reference.mean(dim=(2, 3), keepdim=True)
     spread, wanted_spread = pictures.std(dim=(2, 3), keepdim=True), reference.std(dim=(2, 3), keepdim=True)
-    return (wanted + (pictures - mean) * wanted_spread / spread.clamp_min(SMALLEST)).clamp(0, 1)
+    scale = (wanted_spread / spread).where(spread > SMALLEST, 0)
+    return (wanted + (pictures - mean) * scale).clamp(0, 1)
