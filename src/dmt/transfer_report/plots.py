@@ -88,8 +88,10 @@ def figure_3(runs: Sequence[Run], reference: Sequence[Run] = (), measure: Measur
     panels = figure.subplot_mosaic([["left", "right"], ["below", "below"]], height_ratios=[1, 1.25])
     _draw_from_base(panels["left"], shown, ("transfer", DISSIMILAR), measure, DISSIMILAR_STYLE, by_target=True)
     panels["left"].set_title("dissimilar tasks: AnB", fontsize=FONT + 1, loc="left")
-    _draw_from_base(panels["right"], shown, ("random", _random_split(shown)), measure, STYLES["random"])
-    panels["right"].set_title("random filters, frozen", fontsize=FONT + 1, loc="left")
+    kind = _random_split(shown)
+    _draw_from_base(panels["right"], shown, ("random", kind), measure, STYLES["random"])
+    of_what = "" if kind == SIMILAR else f", {kind}"
+    panels["right"].set_title(f"random filters, frozen{of_what}", fontsize=FONT + 1, loc="left")
     for name in ("left", "right"):
         _furnish(panels[name], "layer n", TOP1)
     entries = {
