@@ -11,6 +11,7 @@ from dmt.transfer.original import original_runs
 from dmt.transfer.rows import COLUMNS
 from dmt.transfer_report import OriginalReport, TransferReport
 from dmt.transfer_report.plots import figure_2, figure_3, of_one_size
+from dmt.transfer_report.report import transfer_report
 
 FALLS = {"selffer": -1.0, "transfer": -3.0, "selffer_finetuned": 0.5, "transfer_finetuned": 1.0, "random": -20.0}
 
@@ -103,7 +104,7 @@ def test_where_numbers_of_classes_differ_differences_are_told_above_chance_too(s
     table = TransferReport(str(store(content)))().tables["dissimilar"]
     found = {(row["difference_of"], row["n"], row["scale"]): row["similar"] for row in table}
     assert found["AnB - base", 2, "points"] == -6.0
-    assert found["AnB - base", 2, "% above chance"] == pytest.approx(-6 / 0.9)
+    assert found["AnB - base", 2, "% above chance"] == pytest.approx(-6 / 0.9, abs=0.0005)
 
 
 def test_an_unfit_base_is_named_and_its_dip_is_void(store):
@@ -125,6 +126,12 @@ def test_an_unfinished_study_is_reported_as_far_as_it_goes(store, count):
     assert set(report.pictures) == {"figure_2", "figure_3"}
     for table in report.tables.values():
         assert text_table(table)
+
+
+def test_a_column_is_of_one_kind_so_that_every_logger_takes_it(original):
+    for rows in transfer_report(original).tables.values():
+        for column in rows[0]:
+            assert len({isinstance(row[column], str) for row in rows}) == 1, column
 
 
 def test_a_corrupt_row_is_one_line_and_nothing_is_written(store):

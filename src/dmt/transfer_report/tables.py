@@ -1,5 +1,6 @@
 """Statistics of the transfer study -> rows for tables."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -33,8 +34,10 @@ def accuracy_table(runs: Sequence[Run]) -> list[Record]:
             "networks": len(there),
         }
         for column in ("top1_last", "top1_best10", "train_loss", "val_loss"):
-            row[column] = float(np.mean([getattr(run, column) for run in there]))
-        row["top1_sd"] = float(np.std([run.top1_last for run in there], ddof=1)) if len(there) > 1 else ""
+            row[column] = _rounded(float(np.mean([getattr(run, column) for run in there])))
+        row["top1_sd"] = (
+            _rounded(float(np.std([run.top1_last for run in there], ddof=1))) if len(there) > 1 else math.nan
+        )
         rows.append(row)
     return rows
 
@@ -68,8 +71,8 @@ def distance_table(found: Sequence[Distance], scale: str) -> list[Record]:
             "images": images_text(one.images_per_class),
             "n": one.n,
             "scale": scale,
-            "dissimilar": one.dissimilar.value,
-            "similar": one.similar.value,
+            "dissimilar": _rounded(one.dissimilar.value),
+            "similar": _rounded(one.similar.value),
             **_columns("difference", one.difference),
             "divisions": f"{one.dissimilar.units} and {one.similar.units}",
             "verdict": _verdict(one.difference.verdict, one.difference),
@@ -87,16 +90,16 @@ def gain_table(found: Sequence[Gain]) -> list[Record]:
             "split": one.split,
             "images": images_text(one.images_per_class),
             "layers": f"{one.layers[0]}-{one.layers[1]}",
-            "gain": _known(one.value),
-            "sd": _known(one.sd),
+            "gain": _rounded(one.value),
+            "sd": _rounded(one.sd),
             "networks": one.networks,
             "references": one.references,
-            "over_divisions": _known(one.estimate.value),
-            "low": _known(one.estimate.low),
-            "high": _known(one.estimate.high),
-            "divisions": one.estimate.units or "",
+            "over_divisions": _rounded(one.estimate.value),
+            "low": _rounded(one.estimate.low),
+            "high": _rounded(one.estimate.high),
+            "divisions": one.estimate.units,
             "verdict": _verdict(one.estimate.verdict, one.estimate) if one.estimate.units else "",
-            "of_targets": _known(one.of_targets),
+            "of_targets": _rounded(one.of_targets),
             "warning": one.warning,
         }
         for one in found
@@ -126,12 +129,12 @@ def unfit_table(runs: Sequence[Run]) -> list[Record]:
 
 
 def _columns(name: str, found: Estimate) -> Record:
-    return {name: _known(found.value), "low": _known(found.low), "high": _known(found.high)}
+    return {name: _rounded(found.value), "low": _rounded(found.low), "high": _rounded(found.high)}
 
 
-def _known(value: float) -> float | str:
-    """Rounded to what ten evaluations can tell; empty where there is none."""
-    return round(value, 3) + 0.0 if np.isfinite(value) else ""
+def _rounded(value: float) -> float:
+    """To a thousandth of a point, which is finer than any test set tells; without a minus before zero."""
+    return round(value, 3) + 0.0
 
 
 def _verdict(word: str, found: Estimate) -> str:
