@@ -15,10 +15,10 @@ FLOORS = [
     {"features", "manifolds", "witness", "regularizers", "feature_store"},
     {"traversal", "inversion", "memory"},
     {"data", "judges", "metrics", "frechet", "verdicts", "budget_rules", "kept_labels"},
-    {"modules", "transfer"},
+    {"modules"},
     {"preparation", "reporting", "grounds"},
     {"editing", "budget_choices"},
-    {"figures", "benchmark"},
+    {"figures", "benchmark", "transfer"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -52,16 +52,16 @@ class Training:
         """Whether the dip of co-adapted layers can be measured: ``ok``, ``saturated`` or ``unconverged``.
 
         Ours. Saturated: the training loss is near zero, so that whatever is above a frozen layer can make up for it.
-        Unconverged: the loss of the last tenth of the epochs is still lower than that of the tenth before, or near
-        that of guessing.
+        Unconverged: the loss of the last tenth of the epochs is still lower than that of the tenth before (two epochs
+        at least), or near that of guessing.
 
         Args:
             saturated_below: training loss, in nats.
             still_falling: the relative fall that is too much.
         """
         losses = [epoch["train_loss"] for epoch in self.epochs]
-        tenth = max(1, len(losses) // 10)
-        last, before = mean(losses[-tenth:]), mean(losses[-2 * tenth : -tenth] or losses[-tenth:])
+        tenth = max(2, len(losses) // 10)
+        last, before = mean(losses[-tenth:]), mean(losses[-2 * tenth : -tenth] or losses)
         if last < saturated_below:
             return "saturated"
         if last < (1 - still_falling) * before or last > 0.9 * float(torch.tensor(self.classes).log()):
