@@ -56,8 +56,8 @@ class Setting:
     classes: int | None = None
     images_per_class: int | None = None
     held_out: float = 0.25
-    saturated_below: float = 0.1
-    still_falling: float = 0.05
+    saturated_below: float = 0.05
+    still_falling: float = 0.15
 
     @cached_property
     def table(self) -> ClassTable:

@@ -68,8 +68,8 @@ class TransferStudy:
     classes: int | None = None
     images_per_class: int | None = None
     held_out: float = 0.25
-    saturated_below: float = 0.1
-    still_falling: float = 0.05
+    saturated_below: float = 0.05
+    still_falling: float = 0.15
     plan: bool = False
 
     def __call__(self, trainer: Callable[..., Trainer]) -> Report:
