@@ -76,7 +76,7 @@ def test_pictures_with_several_labels_are_an_error_that_names_one():
 
 @pytest.mark.parametrize("share", [0, 1, 1.5, None, True])
 def test_no_share_is_an_error(share):
-    with pytest.raises(UserError, match="transfer.held_out must be a number between 0 and 1"):
+    with pytest.raises(UserError, match=r"transfer.held_out must be a number between 0 and 1"):
         ClassTable.of(catalog_of([0, 1], 2), share)
 
 

@@ -227,14 +227,14 @@ def test_a_plan_expects_what_was_measured(study, counted):
     assert transfer["seconds"] == pytest.approx(measured[1] + measured[2])
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 class KillAtOnce(Callback):
     def on_train_epoch_start(self, trainer, pl_module):
         if trainer.current_epoch == 1:
-            raise Killed
+            raise KilledError
 
 
 def test_a_killed_study_goes_on_where_it_was(study, quiet_trainer, counted):
@@ -244,7 +244,7 @@ def test_a_killed_study_goes_on_where_it_was(study, quiet_trainer, counted):
         return quiet_trainer(**{**options, "callbacks": [*options["callbacks"], *extra]})
 
     killed.made = 0
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         study()(killed)
     assert len(RowStore(study().store).rows()) == 2
     rows = study()(counted).tables["transfer"]

@@ -50,8 +50,8 @@ def test_caffenet_has_as_many_parameters_as_the_published_one(paper_network):
 
 
 def test_caffenet_begins_with_the_weights_of_the_prototxt(paper_network):
-    expected = dict(conv1=(0.01, 0), conv2=(0.01, 1), conv3=(0.01, 0), conv4=(0.01, 1), conv5=(0.01, 1))
-    expected |= dict(fc6=(0.005, 1), fc7=(0.005, 1), fc8=(0.01, 0))
+    expected = {"conv1": (0.01, 0), "conv2": (0.01, 1), "conv3": (0.01, 0), "conv4": (0.01, 1), "conv5": (0.01, 1)}
+    expected |= {"fc6": (0.005, 1), "fc7": (0.005, 1), "fc8": (0.01, 0)}
     for name, layer in paper_network.named_children():
         (weighted,) = (module for module in layer if isinstance(module, WEIGHTED))
         std, bias = expected[name]

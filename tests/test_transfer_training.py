@@ -226,7 +226,7 @@ def test_every_epoch_serves_every_picture_once_in_an_order_of_its_own():
 # Interrupted runs
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -236,7 +236,7 @@ class KillAfter(Callback):
 
     def on_train_epoch_start(self, trainer, pl_module):
         if trainer.current_epoch == self.epoch:
-            raise Killed
+            raise KilledError
 
 
 @pytest.mark.parametrize("n", [0, 4])
@@ -251,7 +251,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(n, tmp_path, quiet_
         return quiet_trainer(**{**options, "callbacks": [*options["callbacks"], KillAfter(2)]})
 
     resumed, whole = made(), made()
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         trained(made(), killed, checkpoint=checkpoint())
     assert (tmp_path / "run.ckpt").is_file()
     second = trained(resumed, quiet_trainer, checkpoint=checkpoint())
@@ -270,9 +270,9 @@ def test_a_checkpoint_of_another_configuration_is_an_error(tmp_path, quiet_train
         return quiet_trainer(**{**options, "callbacks": [*options["callbacks"], KillAfter(1)]})
 
     path = tmp_path / "run.ckpt"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         trained(network(0), killed, checkpoint=EpochCheckpoint(path, "one", seconds=0))
-    with pytest.raises(UserError, match="is the checkpoint of another configuration .key one.; delete it"):
+    with pytest.raises(UserError, match=r"is the checkpoint of another configuration .key one.; delete it"):
         trained(network(0), quiet_trainer, checkpoint=EpochCheckpoint(path, "other", seconds=0))
     path.write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match=r"run.ckpt is damaged; delete it"):
