@@ -193,7 +193,8 @@ def _run(row: Mapping[str, object], place: str) -> Run:
     treatment, n = one_of("treatment", list(SYMBOLS)), count("n", 0)
     if (n == 0) != (treatment in WHOLE):
         raise problem("n", "0" if treatment in WHOLE else f"1 or more for {treatment}")
-    base, target = one_of("base", TASKS), one_of("target", TASKS)
+    target = one_of("target", TASKS)
+    base = target if treatment == "random" and not values["base"] else one_of("base", TASKS)
     if treatment != "random" and (base != target) != treatment.startswith("transfer"):
         raise problem("base", f"{'another' if base == target else 'the same'} task than the target for {treatment}")
     return Run(
