@@ -48,8 +48,7 @@ def summarize_sweep(folder: Path) -> SweepSummary | None:
     Returns:
         ``None`` if there are fewer than two runs with results.
     """
-    every = sorted((_read(file, folder) for file in folder.rglob("results.json")), key=lambda run: run.number)
-    runs = [run for run in every if run.records]
+    runs = sorted((_read(file, folder) for file in folder.rglob("results.json")), key=lambda run: run.number)
     if len(runs) < 2:
         return None
     common = set(runs[0].options).intersection(*(run.options for run in runs))
