@@ -53,7 +53,7 @@ class Problem:
     images: Tensor
     regularizers: dict[str, Regularizer]
 
-    def inverted(self, solver: LBFGS | "LBFGSB", precision: torch.dtype, callback: Callable | None = None) -> Inversion:
+    def inverted(self, solver: "LBFGS | LBFGSB", precision: torch.dtype, callback: Callable | None = None) -> Inversion:
         """The pictures of the moved features."""
         return invert(
             self.extractor, self.targets, self.images, self.regularizers, solver, callback, precision=precision
