@@ -2,6 +2,7 @@
 
 import dmt  # noqa: F401, I001 - before anything that imports torchvision or Lightning
 
+import csv
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 from pytorch_lightning import Trainer
+
+from dmt.transfer.rows import COLUMNS
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +82,18 @@ def _folder(variable: str, file: str) -> Path:
     if not (folder / file).is_file():
         pytest.skip(f"{variable} names no folder with {file}")
     return folder
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Write rows of the transfer study, each a dict, and return the file."""
+
+    def write(rows, header=COLUMNS):
+        path = tmp_path / "runs.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, header)
+            writer.writeheader()
+            writer.writerows(rows)
+        return path
+
+    return write

@@ -16,7 +16,7 @@ from test_figures import editor_of
 from dmt.benchmark import BenchmarkRun, Case
 from dmt.benchmark.cells import Cell
 from dmt.budget_choices import PictureBudget
-from dmt.data import ClassTask, Matched
+from dmt.data import AttributeTask, ClassTask, Matched
 from dmt.data.selection import reserved_groups
 from dmt.editing import Editor
 from dmt.errors import UserError
@@ -118,14 +118,15 @@ def test_each_case_keeps_its_own_labels_whatever_the_run_keeps(editor, tmp_path)
 
     def method(tools):
         kept = tools.contrasts(THREES[:1], torch.zeros(1, 8))[0].witness.kept
-        made.append(kept is not None)
+        made.append(0 if kept is None else len(kept))
         return editor.method(tools)
 
-    cases = {"free": case(editor), "kept": case(editor, keep=["1", "7"])}
+    of_its_own = AttributeTask("8", source="3", balance=["1"])
+    cases = {"free": case(editor), "kept": case(editor, keep=["1", "7"]), "own": replace(case(editor), task=of_its_own)}
     cases = {name: replace(one, methods=["dmt"]) for name, one in cases.items()}
     keeping = replace(editor, keep=["8"])  # the target: a case cannot keep it
     run(keeping, tmp_path, cases=cases, methods={"dmt": method}, budgets=[1.0])(keeping, TASK, [], 1)
-    assert made == [False, True]
+    assert made == [0, 2, 1]
 
 
 def test_inputs_that_show_the_target_already_are_left_out(editor, tmp_path):

@@ -1,4 +1,3 @@
-import csv
 import json
 import logging
 
@@ -44,19 +43,6 @@ def rows(splits=(("random", 0), ("random", 1), ("man_made_natural", 0)), saturat
                 for n in (1, 2)
             ]
     return found
-
-
-@pytest.fixture
-def store(tmp_path):
-    def write(content):
-        path = tmp_path / "runs.csv"
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(content)
-        return path
-
-    return write
 
 
 @pytest.fixture(scope="module")

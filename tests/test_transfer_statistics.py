@@ -1,4 +1,3 @@
-import csv
 import math
 from dataclasses import replace
 
@@ -39,21 +38,6 @@ def run(treatment, top1, target="B", n=3, seed=0, split="random", classes=20, st
 
 def text_row(one):
     return {name: "" if value is None else str(value) for name, value in zip(COLUMNS, vars(one).values(), strict=True)}
-
-
-@pytest.fixture
-def store(tmp_path):
-    """Write rows, each a dict of texts, and return the file."""
-
-    def write(rows, header=COLUMNS):
-        path = tmp_path / "runs.csv"
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, header)
-            writer.writeheader()
-            writer.writerows(rows)
-        return path
-
-    return write
 
 
 # Rows

@@ -153,7 +153,7 @@ def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
         cfg.precision,
         instantiate(cfg.parametrization),
         cfg.match_colors,
-        [str(label) for label in cfg.keep or []],
+        None if cfg.keep is None else [str(label) for label in cfg.keep],
         _settings(cfg),
     )
 

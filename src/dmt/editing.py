@@ -81,7 +81,7 @@ class Editor:
         precision: of the network while pixels are sought.
         parametrization: what the pixel solver moves.
         match_colors: whether results get the colours of their inputs back (``dmt.colors``).
-        keep: labels that the edit shall leave alone (``dmt.kept_labels``).
+        keep: labels that the edit shall leave alone (``dmt.kept_labels``); ``None``: the task's balance.
         settings: the configuration that all this was made from, as plain values.
     """
 
@@ -101,7 +101,7 @@ class Editor:
     precision: str = "float32"
     parametrization: Parametrization = PIXELS
     match_colors: bool = False
-    keep: Sequence[str] = ()
+    keep: Sequence[str] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def edit(self, task: Task, images: Sequence[str] = (), n_images: int = 8) -> Edit:
@@ -192,11 +192,12 @@ class Editor:
         )
 
     def _kept(self, data: AttributeSplits, ground: Ground) -> Tensor | None:
-        if not self.keep:
-            return None
         assert data.task is not None
+        keep = data.task.balance if self.keep is None else self.keep
+        if not keep:
+            return None
         source, target = (torch.from_numpy(scores > 0).double() for scores in data.task.scores(data.catalog))
-        signs = label_signs(data.catalog, self.keep, data.task.labels())
+        signs = label_signs(data.catalog, keep, data.task.labels())
         return kept_directions(ground.target_points, signs, target - source)
 
     def _witness(self, sets: Sets, ground: Ground, kept: Tensor | None) -> Witness:

@@ -70,7 +70,7 @@ class Case:
         judge: name of the judge that decides; ``None``: a probe that is trained for the task.
         beyond: the side of the threshold on which the target lies, ``above`` or ``below``.
         threshold: where the judge is undecided.
-        keep: labels that the edit shall leave alone.
+        keep: labels that the edit shall leave alone; ``None``: the task's balance.
         most: of the images, from the first on; ``None``: all.
     """
 
@@ -81,7 +81,7 @@ class Case:
     judge: str | None = None
     beyond: str = "above"
     threshold: float = 0.5
-    keep: Sequence[str] = ()
+    keep: Sequence[str] | None = None
     most: int | None = None
 
 
@@ -189,7 +189,7 @@ class BenchmarkRun:
         decides = judges[judge]
         if isinstance(decides, OutputJudge | ProbeJudge) and case.threshold == 0.5:
             judges["cout"] = CoutJudge(decides, case.beyond)
-        settings = {**editor.settings, "keep": list(case.keep)}
+        settings = {**editor.settings, "keep": case.keep}
         editor = replace(editor, selection=case.selection, judges=judges, keep=case.keep, settings=settings)
         names = list(case.images)[: case.most]
         inputs, broken = _open_inputs(editor.splits(task=None), names, decides, case)

@@ -26,6 +26,8 @@ class Task(Protocol):
     """The most source pictures; ``None``: as many as a set may have."""
     target_size: int | None
     """The same for the target."""
+    balance: Sequence[str]
+    """Labels that the edit is not about: both sets have them equally often, and it does not move along them."""
 
     @property
     def title(self) -> str:
@@ -100,6 +102,7 @@ class ClassTask:
     source_view: ClassVar[None] = None
     source_size: ClassVar[None] = None
     target_size: ClassVar[None] = None
+    balance: ClassVar[Sequence[str]] = ()
 
     source: str
     target: str
@@ -133,6 +136,7 @@ class PersonTask:
     source_view: ClassVar[None] = None
     source_size: ClassVar[None] = None
     target_size: ClassVar[None] = None
+    balance: ClassVar[Sequence[str]] = ()
 
     person: str
     least: int = 10
@@ -185,6 +189,7 @@ class ColorizeTask:
     """
 
     source_view: ClassVar[PictureView] = staticmethod(desaturated)
+    balance: ClassVar[Sequence[str]] = ()
 
     source_size: int = 200
     target_size: int = 2000

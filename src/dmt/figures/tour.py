@@ -1,7 +1,7 @@
 """Figure 1 of the paper: several edits of several people, and where they lie on the manifold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,18 +31,16 @@ class Tour:
     Args:
         tasks: name -> task; the first one chooses the inputs if none are given.
         dots: pictures of the catalog shown as dots.
-        keep: name -> labels that the task's edit shall leave alone.
     """
 
     tasks: Mapping[str, Task]
     dots: int = 1500
-    keep: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
         require_one_map(editor)
         edits: dict[str, Edit] = {}
         for name, one in self.tasks.items():
-            edits[name] = replace(editor, keep=self.keep.get(name, ())).edit(one, images, n_images)
+            edits[name] = editor.edit(one, images, n_images)
             images = edits[name].data.inputs
         inputs = next(iter(edits.values())).images
         rows = [
