@@ -242,3 +242,13 @@ def test_a_confidence_out_of_range_is_an_error_that_names_it(digits, confidence)
     contrasts = [digits.contrast(digits.sets.source, digits.sets.target)]
     with pytest.raises(UserError, match=f"method.confidence must be a number between 0.5 and 1, got {confidence}"):
         AdversarialModule(digits.tools(contrasts, torch.ones(1)), confidence=confidence)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"steps": 0}, {"steps": 2.5}, {"damping": 0}, {"damping": 1.5}, {"damping": "half"}]
+)
+def test_steps_and_damping_out_of_range_are_errors_that_name_them(digits, setting):
+    ((name, value),) = setting.items()
+    contrasts = [digits.contrast(digits.sets.source, digits.sets.target)]
+    with pytest.raises(UserError, match=f"method.{name} must be .*got {value}"):
+        AdversarialModule(digits.tools(contrasts, torch.ones(1)), **setting)

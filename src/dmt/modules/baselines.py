@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dmt.data import ImageBatch
-from dmt.errors import UserError, is_number
+from dmt.errors import UserError, is_number, require_whole_number
 from dmt.inversion import Inversion
 from dmt.modules.edit import EditModule, EditTools
 from dmt.probe import fit_probe
@@ -61,13 +61,16 @@ class AdversarialModule(EditModule):
         damping: share of the way that r and the multiplier go at a step, in (0, 1].
 
     Raises:
-        UserError: the confidence is no number between 0.5 and 1.
+        UserError: one of these is out of its range.
     """
 
     def __init__(self, tools: EditTools, confidence: float = 0.55, steps: int = 40, damping: float = 0.3):
         super().__init__(tools)
         if not (is_number(confidence) and 0.5 < confidence < 1):
             raise UserError(f"method.confidence must be a number between 0.5 and 1, got {confidence}")
+        require_whole_number("method.steps", steps, "a whole number above 0, for example 40", least=1)
+        if not (is_number(damping) and 0 < damping <= 1):
+            raise UserError(f"method.damping must be a number above 0, at most 1, got {damping}")
         self.margin = float(torch.logit(torch.tensor(confidence, dtype=torch.float64)))
         self.steps = steps
         self.damping = damping
