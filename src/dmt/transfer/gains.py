@@ -1,7 +1,7 @@
 """Runs -> table 1 of the paper: what fine-tuning gains over ranges of layers, paired, and unpaired as printed there."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +15,7 @@ from dmt.transfer.statistics import (
     Estimate,
     Measure,
     Pair,
+    by_division,
     last,
     over_divisions,
     paired,
@@ -112,12 +113,8 @@ def _by_base(runs: Sequence[Run], contrast: Contrast, layers: tuple[int, int], m
         for treatment in (contrast.arm, contrast.reference)
     ]
     first, second = ([pair.difference(measure) for pair in side] for side in sides)
-    arm, reference = (_by_division(side) for side in sides)
-    both = sorted(arm.keys() & reference.keys())
-    ahead = [
-        _mean([p.difference(measure) for p in arm[d]]) - _mean([p.difference(measure) for p in reference[d]])
-        for d in both
-    ]
+    arm, reference = (by_division(side, measure) for side in sides)
+    ahead = [arm[seed] - reference[seed] for seed in sorted(arm.keys() & reference.keys())]
     return [
         Gain(
             contrast,
@@ -164,13 +161,6 @@ def _pairs(runs: Sequence[Run], contrast: Contrast, layers: tuple[int, int]) -> 
     """All pairs of these layers, and those that are not void."""
     pairs = [pair for pair in paired(runs, contrast) if layers[0] <= pair.run.n <= layers[1]]
     return pairs, [pair for pair in pairs if not pair.void]
-
-
-def _by_division(pairs: Iterable[Pair]) -> dict[int, list[Pair]]:
-    found = defaultdict(list)
-    for pair in pairs:
-        found[pair.run.split_seed].append(pair)
-    return found
 
 
 def _mean(values: Sequence[float]) -> float:

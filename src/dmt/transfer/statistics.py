@@ -226,10 +226,15 @@ def _void(bases: Sequence[Run], contrast: Contrast) -> str:
 
 def over_divisions(pairs: Iterable[Pair], measure: Measure) -> list[float]:
     """The mean difference of each division, its directions and layers together, in order of its seed."""
+    return list(by_division(pairs, measure).values())
+
+
+def by_division(pairs: Iterable[Pair], measure: Measure) -> dict[int, float]:
+    """The same by the seed of the division, for pairs of one kind of split."""
     differences = defaultdict(list)
     for pair in pairs:
-        differences[pair.run.division].append(pair.difference(measure))
-    return [float(np.mean(differences[division])) for division in sorted(differences, key=lambda d: d[1])]
+        differences[pair.run.split_seed].append(pair.difference(measure))
+    return {seed: float(np.mean(differences[seed])) for seed in sorted(differences)}
 
 
 def effects(runs: Sequence[Run], contrasts: Sequence[Contrast] = CONTRASTS, measure: Measure = last) -> list[Effect]:
