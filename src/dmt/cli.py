@@ -216,7 +216,7 @@ def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
         cfg.normalization,
         cfg.cache_dir,
         _trainer(cfg),
-        layer_weights=_settings(cfg)["layer_weights"],
+        layer_weights=cfg.layer_weights,
         keep_features=cfg.keep_features,
     )
 
