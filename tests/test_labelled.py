@@ -3,12 +3,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from dmt.data import ClassFolders, ClassificationTask, ClassTable, Digits, Folder, TorchvisionClasses, read_labelled
 from dmt.errors import UserError
+
+laws = settings(deadline=None, max_examples=30, derandomize=True)
 
 
 def catalog_of(classes: list[int], count: int) -> SimpleNamespace:
@@ -22,6 +24,7 @@ def catalog_of(classes: list[int], count: int) -> SimpleNamespace:
     )
 
 
+@laws
 @given(classes=st.lists(st.integers(0, 3), min_size=8, max_size=60), share=st.floats(0.05, 0.9), seed=st.integers(0, 9))
 def test_a_share_of_every_class_is_held_out(classes, share, seed):
     table = ClassTable.of(catalog_of(classes, 4), share, seed)
@@ -33,6 +36,7 @@ def test_a_share_of_every_class_is_held_out(classes, share, seed):
         assert sorted([*kept, *learnt]) == [i for i, own in enumerate(classes) if own == position]
 
 
+@laws
 @given(seed=st.integers(0, 2**32), fewer=st.integers(1, 9), more=st.integers(1, 9))
 def test_a_task_has_as_many_pictures_of_each_class_and_more_contain_fewer(seed, fewer, more):
     table = ClassTable.of(catalog_of([0, 1, 2] * 12, 3), 0.25)  # 12 of each class, 3 held out

@@ -1,15 +1,18 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmt.errors import UserError
 from dmt.transfer import Halves, HalvesByKind, ListedHalves, RandomHalves
 
+laws = settings(deadline=None, max_examples=30, derandomize=True)
+
 LABELS = [f"class {i}" for i in range(100)]
 KINDS = {label: "natural" if i % 3 else "man_made" for i, label in enumerate(LABELS)}  # 66 and 34
 
 
+@laws
 @given(n=st.integers(4, 100), seed=st.integers(0, 2**32), data=st.data())
 def test_random_halves_are_disjoint_and_equally_large(n, seed, data):
     size = data.draw(st.none() | st.integers(2, n // 2))
@@ -32,6 +35,7 @@ def test_every_class_is_in_half_a_as_often_as_chance_says():
     assert (np.abs(counts - 200) < 5 * 10).all()  # five standard deviations of a binomial, sqrt(400 / 4) = 10
 
 
+@laws
 @given(seed=st.integers(0, 2**32), size=st.none() | st.integers(2, 34))
 def test_halves_by_kind_hold_one_kind_each_and_equally_many(seed, size):
     halves = HalvesByKind("natural", "man_made").halves(LABELS, KINDS, size, seed)

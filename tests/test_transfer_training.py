@@ -44,6 +44,11 @@ def trained(net, trainer, **options) -> Training:
     return train_network(net, TRAIN, VALIDATION, SCHEDULE, 1, 5, trainer, **options)
 
 
+def watched(trainer, *callbacks: Callback):
+    """A trainer with more callbacks than it is asked to have."""
+    return lambda **options: trainer(**{**options, "callbacks": [*options["callbacks"], *callbacks]})
+
+
 # Treatments
 
 
@@ -90,14 +95,24 @@ def test_a_base_keeps_its_weights_when_a_network_made_of_it_is_trained(quiet_tra
 # What learns and what does not
 
 
+class WithGradient(Callback):
+    """Notes which of the layers that are trained have a gradient."""
+
+    def on_after_backward(self, trainer, pl_module):
+        layers = pl_module.network.named_children()
+        self.names = {name for name, layer in layers if any(p.grad is not None for p in layer.parameters())}
+
+
 @pytest.mark.parametrize("n", [0, 1, 4, 6, 7])
-def test_frozen_layers_stay_and_all_others_learn(n, quiet_trainer):
+@pytest.mark.parametrize("cache_bytes", [0, 1e9])
+def test_frozen_layers_stay_and_all_others_learn(n, cache_bytes, quiet_trainer):
+    watch = WithGradient()
     net = WeightLayers(dict(network(0).named_children()), n)
     before = [network_fingerprint(layer) for layer in net]
-    trained(net, quiet_trainer)
+    trained(net, watched(quiet_trainer, watch), cache_bytes=cache_bytes)
     after = [network_fingerprint(layer) for layer in net]
     assert [a == b for a, b in zip(before, after, strict=True)] == [True] * n + [False] * (8 - n)
-    assert [any(p.grad is not None for p in layer.parameters()) for layer in net] == [False] * n + [True] * (8 - n)
+    assert watch.names == set(net.names[n:])
 
 
 def test_running_statistics_of_frozen_layers_stay_and_those_of_others_do_not(quiet_trainer):
@@ -204,11 +219,8 @@ def test_the_rate_falls_where_the_schedule_says(quiet_trainer):
         def on_train_epoch_start(self, trainer, pl_module):
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    def watched(**options):
-        return quiet_trainer(**{**options, "callbacks": [*options["callbacks"], Watch()]})
-
     schedule = Schedule(epochs=4, batch_size=30, learning_rate=1.0, drops=[0.5, 0.75])
-    train_network(network(0), TRAIN, VALIDATION, schedule, 2, 0, watched)
+    train_network(network(0), TRAIN, VALIDATION, schedule, 2, 0, watched(quiet_trainer, Watch()))
     assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
@@ -230,7 +242,7 @@ class KilledError(Exception):
     pass
 
 
-class KillAfter(Callback):
+class KillBefore(Callback):
     def __init__(self, epoch: int):
         self.epoch = epoch
 
@@ -247,12 +259,9 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(n, tmp_path, quiet_
     def checkpoint():
         return EpochCheckpoint(tmp_path / "run.ckpt", "key", seconds=0)
 
-    def killed(**options):
-        return quiet_trainer(**{**options, "callbacks": [*options["callbacks"], KillAfter(2)]})
-
     resumed, whole = made(), made()
     with pytest.raises(KilledError):
-        trained(made(), killed, checkpoint=checkpoint())
+        trained(made(), watched(quiet_trainer, KillBefore(2)), checkpoint=checkpoint())
     assert (tmp_path / "run.ckpt").is_file()
     second = trained(resumed, quiet_trainer, checkpoint=checkpoint())
     first = trained(whole, quiet_trainer)
@@ -266,9 +275,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(n, tmp_path, quiet_
 
 
 def test_a_checkpoint_of_another_configuration_is_an_error(tmp_path, quiet_trainer):
-    def killed(**options):
-        return quiet_trainer(**{**options, "callbacks": [*options["callbacks"], KillAfter(1)]})
-
+    killed = watched(quiet_trainer, KillBefore(1))
     path = tmp_path / "run.ckpt"
     with pytest.raises(KilledError):
         trained(network(0), killed, checkpoint=EpochCheckpoint(path, "one", seconds=0))

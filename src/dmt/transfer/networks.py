@@ -206,20 +206,17 @@ def torchvision_network(classes: int, image_size: int, name: str, cuts: Sequence
 
 def _layer_of_each_node(graph: fx.Graph, cuts: Sequence[str], name: str) -> dict[fx.Node, int]:
     nodes = list(graph.nodes)
+    modules_of = [{path for path, _ in node.meta.get("nn_module_stack", {}).values()} for node in nodes]
     ends = []
     for cut in cuts:
-        inside = [i for i, node in enumerate(nodes) if node.op == "call_module" and _is_within(str(node.target), cut)]
+        inside = [i for i, modules in enumerate(modules_of) if cut in modules]
         if not inside:
-            targets = {str(node.target) for node in nodes if node.op == "call_module"}
-            raise UserError(f"{name} has no module {cut!r}{nearest_name(cut, targets)}; see net.network.cuts")
+            known = {module for modules in modules_of for module in modules}
+            raise UserError(f"{name} has no module {cut!r}{nearest_name(cut, known)}; see net.network.cuts")
         ends.append(inside[-1])
     if any(later <= earlier for earlier, later in pairwise(ends)):
         raise UserError(f"net.network.cuts must be in the network's order, got {list(cuts)}")
     return {node: sum(end < i for end in ends) for i, node in enumerate(nodes)}
-
-
-def _is_within(target: str, module: str) -> bool:
-    return target == module or target.startswith(f"{module}.")
 
 
 def _layers(**layers: list[nn.Module]) -> WeightLayers:

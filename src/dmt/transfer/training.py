@@ -8,7 +8,8 @@ from statistics import mean
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor, nn
 
 from dmt.backbones.network import network_fingerprint
@@ -69,7 +70,7 @@ class Training:
         return "ok"
 
 
-class EpochCheckpoint(Callback):
+class EpochCheckpoint(Checkpoint):
     """Keeps a run's state at the end of an epoch, at most every so often, whole or not at all.
 
     Args:
@@ -149,6 +150,7 @@ def train_network(
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=False,
+        enable_checkpointing=checkpoint is not None,
         callbacks=[checkpoint] if checkpoint else [],
     )
     frozen = nn.Sequential(*network.frozen)
