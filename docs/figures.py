@@ -12,6 +12,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.results import text_table
+from dmt.transfer_report import OriginalReport
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -94,6 +96,15 @@ def make_astronaut() -> None:
     labelled_grid(rows, tasks, ["input", *(f"lambda' {budget}" for budget in budgets)]).save(IMAGES / "astronaut.png")
 
 
+def make_transfer_2014() -> None:
+    """Figures 2 and 3 of the transfer study from the runs of 2014; prints its table 1 and what dissimilar tasks add."""
+    report = OriginalReport()()
+    for name, picture in report.pictures.items():
+        picture.quantize(64).save(IMAGES / f"transfer_2014_{name}.png", optimize=True)
+    for name in ("table_1", "dissimilar"):
+        print(f"{name}\n{text_table(report.tables[name])}\n")
+
+
 PICTURES: dict[str, Callable[[], None]] = {
     "digits": make_digits,
     "digits_lambda": make_digits_lambda,
@@ -102,6 +113,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "digits_sweep": make_digits_sweep,
     "digits_methods": make_digits_methods,
     "digits_film": make_digits_film,
+    "transfer_2014": make_transfer_2014,
     "astronaut": make_astronaut,
     "astronaut_colour": make_astronaut_colour,
 }

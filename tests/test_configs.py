@@ -111,11 +111,17 @@ def test_every_key_is_an_argument_of_what_it_configures(file):
         assert required - HANDED_OVER <= keys
 
 
-PLAIN = ("kernel=", "task=", "selection=", "auto=")  # what keeps every value under the name it was given by
+PLAIN = (
+    "kernel=",
+    "task=",
+    "selection=",
+    "auto=",
+    "parametrization=",
+)  # what keeps every value under the name it was given by
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith(PLAIN)])
-def test_kernels_tasks_selections_and_choices_of_lambda_are_built_with_the_values_given(option):
+def test_plain_objects_are_built_with_the_values_given(option):
     cfg = composed("traverse", option, *OPEN.get(option, []))[option.split("=")[0]]
     values = {key: value for key, value in cfg.items() if key != "_target_"}
     built = instantiate(cfg)

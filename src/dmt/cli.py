@@ -153,6 +153,8 @@ def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
         bar if cfg.progress else None,
         _frames(cfg, method),
         cfg.precision,
+        instantiate(cfg.parametrization),
+        cfg.match_colors,
         [str(label) for label in cfg.keep or []],
         _settings(cfg),
     )
@@ -216,6 +218,7 @@ def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
         cfg.normalization,
         cfg.cache_dir,
         _trainer(cfg),
+        layer_weights=_settings(cfg)["layer_weights"],
         keep_features=cfg.keep_features,
     )
 

@@ -19,6 +19,7 @@ from dmt.kept_labels import kept_directions, label_signs
 from dmt.kernels import Kernel
 from dmt.memory import inversion_bytes, require_memory
 from dmt.modules import Contrast, EditedBatch, EditModule, EditTools
+from dmt.parametrizations import PIXELS, Parametrization
 from dmt.regularizers import Regularizer
 from dmt.reporting.results import EditedImage, edited_images, judged
 from dmt.solvers import LBFGS, Progress
@@ -78,6 +79,8 @@ class Editor:
         on_progress: told about the inversion after every iteration.
         frames: pictures between input and result.
         precision: of the network while pixels are sought.
+        parametrization: what the pixel solver moves.
+        match_colors: whether results get the colours of their inputs back (``dmt.colors``).
         keep: labels that the edit shall leave alone (``dmt.kept_labels``).
         settings: the configuration that all this was made from, as plain values.
     """
@@ -96,6 +99,8 @@ class Editor:
     on_progress: Callable[[ImageBatch, Progress], None] | None = None
     frames: int = 0
     precision: str = "float32"
+    parametrization: Parametrization = PIXELS
+    match_colors: bool = False
     keep: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -182,6 +187,8 @@ class Editor:
             self.on_progress,
             self.frames,
             self.precision,
+            self.parametrization,
+            self.match_colors,
         )
 
     def _kept(self, data: AttributeSplits, ground: Ground) -> Tensor | None:

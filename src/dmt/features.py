@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dmt.backbones import Backbone, network_fingerprint
 from dmt.backbones.network import require_layers
-from dmt.errors import UserError
+from dmt.errors import UserError, is_number, nearest_name
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,20 @@ def measure_scales(
         else:
             scales[layer] = channel_means.clamp_min(floor * layer_mean).reshape(-1, 1, 1).float()
     return scales
+
+
+def weighted(scales: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """Scales by which layers come out ``weights`` times as large.
+
+    Raises:
+        UserError: a weight is no number above 0, or of a layer that has no scale.
+    """
+    for layer, weight in weights.items():
+        if layer not in scales:
+            raise UserError(f"layer_weights names {layer!r}, which is not normalised{nearest_name(layer, scales)}")
+        if not (is_number(weight) and 0 < weight < inf):
+            raise UserError(f"layer_weights.{layer} must be a number above 0, got {weight}")
+    return {layer: scale / weights.get(layer, 1) for layer, scale in scales.items()}
 
 
 def _buffer(layer: str) -> str:

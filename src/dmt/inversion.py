@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dmt.errors import UserError
 from dmt.features import FeatureExtractor
+from dmt.parametrizations import PIXELS, Parametrization
 from dmt.regularizers import Regularizer, View, half_squared_distance
 from dmt.solvers import LBFGS, Progress, Solution
 
@@ -38,6 +39,7 @@ def invert(
     callback: Callable[[Progress], None] | None = None,
     start: Tensor | None = None,
     precision: torch.dtype = torch.float32,
+    parametrization: Parametrization = PIXELS,
 ) -> Inversion:
     """``argmin_x 1/2 ||Omega(x) - target||^2 + regularizers(x)`` over 0 <= x <= 1 (the paper, section 4, eq. 8).
 
@@ -52,6 +54,7 @@ def invert(
         precision: of the network while the minimum is sought. Targets and references are moved by what a reduced
             precision makes of the inputs, so that an input that has nothing to change is still the minimum (ours). The
             terms that come back are in float32.
+        parametrization: what the solver moves.
 
     Raises:
         UserError: a regularizer has the name of the main term.
@@ -66,14 +69,16 @@ def invert(
 
     def objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
-            x = flat.detach().reshape(-1, *images.shape[1:]).requires_grad_()
+            moved = flat.detach().reshape(-1, *images.shape[1:]).requires_grad_()
+            x = parametrization.pictures(moved, images[rows])
             values = torch.stack(list(problem.terms(x, rows).values())).sum(dim=0)
-            (gradient,) = torch.autograd.grad(values.sum(), x)
+            (gradient,) = torch.autograd.grad(values.sum(), moved)
         return values.detach(), gradient.flatten(1)
 
-    first = images if start is None else start
-    solution = solver.minimise(objective, first.flatten(1), lower=0.0, upper=1.0, callback=callback)
-    results = solution.value.reshape(images.shape)
+    first = parametrization.values(images if start is None else start, images)
+    solution = solver.minimise(objective, first.flatten(1), *parametrization.bounds, callback=callback)
+    results = parametrization.pictures(solution.value.reshape(images.shape), images)
+    solution = replace(solution, value=results.flatten(1))
     with torch.no_grad():
         terms = exact.terms(results, torch.arange(len(images), device=images.device))
     return Inversion(results, terms, solution)

@@ -18,7 +18,7 @@ from dmt.cached_tensors import cache_key, read_tensors, write_tensors
 from dmt.data import AttributeSplits, PictureView
 from dmt.errors import UserError
 from dmt.feature_store import FeatureStore
-from dmt.features import FeatureExtractor, FeatureLayout, measure_scales
+from dmt.features import FeatureExtractor, FeatureLayout, measure_scales, weighted
 from dmt.manifolds import PCA, IncrementalPCA
 from dmt.modules.manifold import (
     BrokenImages,
@@ -63,6 +63,7 @@ class Preparation:
         trainer: makes a trainer.
         keep_features: whether features are stored (2 bytes a number) or computed anew for each pass.
         fit_batch_size: feature vectors merged into the manifold at a time.
+        layer_weights: layer -> number that its normalised features are multiplied by; 1 where there is none.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Preparation:
         trainer: Callable[..., Trainer],
         keep_features: bool = True,
         fit_batch_size: int = 512,
+        layer_weights: Mapping[str, float] | None = None,
     ):
         self.data = data
         self.backbone = backbone
@@ -84,6 +86,7 @@ class Preparation:
         self.trainer = trainer
         self.keep_features = keep_features
         self.fit_batch_size = fit_batch_size
+        self.layer_weights = dict(layer_weights or {})
 
     def extractor(self) -> FeatureExtractor:
         """The network with the layers' scales measured on the data, or found.
@@ -93,7 +96,7 @@ class Preparation:
         """
         size = self.data.image_size
         FeatureExtractor(self.backbone, self.layers).layout(size, size)  # an unfit size is said before any work
-        return FeatureExtractor(self.backbone, self.layers, self._scales())
+        return FeatureExtractor(self.backbone, self.layers, weighted(self._scales(), self.layer_weights))
 
     def manifold(self, empty: PCA, path: str | Path | None = None) -> Prepared:
         """Find the manifold of the data, or fit it.

@@ -10,10 +10,12 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from dmt.budget_rules import BudgetRule
+from dmt.colors import with_colors_of
 from dmt.data import ImageBatch, Sets
 from dmt.features import FeatureExtractor
 from dmt.inversion import Inversion
 from dmt.manifolds import Manifold
+from dmt.parametrizations import PIXELS, Parametrization
 from dmt.regularizers import Regularizer
 from dmt.solvers import LBFGS, Progress
 from dmt.traversal import Traversal
@@ -76,6 +78,8 @@ class EditTools:
         on_progress: told about the inversion after every iteration.
         frames: pictures between input and result, for methods that walk.
         precision: of the network while pixels are sought; see ``working_precision``.
+        parametrization: what the pixel solver moves.
+        match_colors: whether results get the mean and the spread of their inputs' colours back.
     """
 
     extractor: FeatureExtractor
@@ -88,6 +92,8 @@ class EditTools:
     on_progress: Callable[[ImageBatch, Progress], None] | None = None
     frames: int = 0
     precision: str = "float32"
+    parametrization: Parametrization = PIXELS
+    match_colors: bool = False
 
 
 class EditModule(LightningModule):
@@ -117,6 +123,8 @@ class EditModule(LightningModule):
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> EditedBatch:
         began = time.perf_counter()
         traversal, inversion = self.edited(batch)
+        if self.tools.match_colors:
+            inversion = replace(inversion, images=with_colors_of(inversion.images, batch.images))
         seconds = time.perf_counter() - began
         return EditedBatch(batch, traversal, inversion, self.way(batch, traversal, inversion), seconds)
 

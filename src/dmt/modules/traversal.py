@@ -78,6 +78,7 @@ class TraversalModule(EditModule):
             None if report is None else lambda progress: report(batch, progress),
             start,
             working_precision(self.tools.precision, batch.images.device),
+            self.tools.parametrization,
         )
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A matplotlib figure -> a picture."""
+"""A matplotlib figure -> a picture, or a page for print."""
 
 import io
 
@@ -13,3 +13,10 @@ def drawn(canvas: Figure) -> Image.Image:
     file = io.BytesIO()
     canvas.savefig(file, dpi=DOTS_PER_INCH, format="png", bbox_inches="tight")
     return Image.open(file).convert("RGB")
+
+
+def drawn_pdf(canvas: Figure) -> bytes:
+    """A matplotlib figure as a PDF, the same bytes for the same figure."""
+    file = io.BytesIO()
+    canvas.savefig(file, format="pdf", bbox_inches="tight", metadata={"CreationDate": None})
+    return file.getvalue()

@@ -119,12 +119,14 @@ class Report:
         images: every input with its result; a column ``edit`` tells several edits of one input apart.
         pictures: file name without suffix -> a picture of the whole: a grid, a plot.
         tables: file name without suffix -> rows that are not about one image each.
+        documents: file name -> content: a picture for print, say.
     """
 
     title: str
     images: Sequence[EditedImage]
     pictures: Mapping[str, Image.Image]
     tables: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    documents: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def is_of_many_edits(self) -> bool:
@@ -138,7 +140,7 @@ class Report:
 
 
 def write_report(folder: Path, report: Report, settings: Mapping, animation: str = "none") -> None:
-    """Write a PNG per image, ``inputs/``, the report's pictures and tables, ``results.csv`` and ``results.json``.
+    """Write a PNG per image, ``inputs/``, the report's pictures, tables and documents, ``results.csv`` and ``.json``.
 
     Args:
         folder: an existing folder.
@@ -157,6 +159,8 @@ def write_report(folder: Path, report: Report, settings: Mapping, animation: str
         Image.fromarray(to_pixels(image.after)).save(folder / f"{name}.png")
     for name, picture in report.pictures.items():
         picture.save(folder / f"{name}.png")
+    for name, content in report.documents.items():
+        (folder / name).write_bytes(content)
     records = [
         {**image.record, "input_file": input_files[image.name], "file": f"{name}.png"}
         for name, image in zip(names, report.images, strict=True)
