@@ -249,6 +249,7 @@ def test_a_killed_study_goes_on_where_it_was(study, quiet_trainer, counted):
     assert len(RowStore(study().store).rows()) == 2
     rows = study()(counted).tables["transfer"]
     assert (counted.made, len(rows)) == (2, 4)
+    assert not list((study().folder / "checkpoints").iterdir())
 
 
 def _work(study, trainer, path):

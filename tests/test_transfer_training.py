@@ -271,6 +271,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(n, tmp_path, quiet_
         for run in (first, second)
     ]
     assert without_time[0] == without_time[1]
+    checkpoint().remove()
     assert not list(tmp_path.iterdir())
 
 
@@ -299,3 +300,16 @@ def test_a_checkpoint_of_another_configuration_is_an_error(tmp_path, quiet_train
 def test_a_schedule_that_cannot_be_is_an_error(options, message):
     with pytest.raises(UserError, match=message):
         Schedule(**{"epochs": 1, "batch_size": 1, "learning_rate": 0.1, **options})
+
+
+def test_a_run_that_was_killed_after_its_last_epoch_has_nothing_left_to_do(tmp_path, quiet_trainer):
+    runs = []
+    for _ in range(2):
+        net = network(0)
+        runs.append(
+            (trained(net, quiet_trainer, checkpoint=EpochCheckpoint(tmp_path / "run.ckpt", "key", seconds=0)), net)
+        )
+    (first, one), (second, other) = runs
+    assert same(weights(one), weights(other))
+    assert [epoch["val_loss"] for epoch in first.epochs] == [epoch["val_loss"] for epoch in second.epochs]
+    assert sum(epoch["seconds"] for epoch in first.epochs[1:]) == sum(epoch["seconds"] for epoch in second.epochs[1:])

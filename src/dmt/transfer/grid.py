@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -171,16 +170,9 @@ class Grid:
         seed = int(key, 16) % 2**31
         network = treated(setting.fresh(len(task.classes), seed), cell.treatment, cell.n, base)
         train, validation = self._pictures(task)
-        training = train_network(
-            network,
-            train,
-            validation,
-            setting.schedule,
-            treatment_named(cell.treatment).schedules,
-            seed,
-            self.trainer,
-            EpochCheckpoint(self._file("checkpoints", key, "ckpt"), key),
-        )
+        checkpoint = EpochCheckpoint(self._file("checkpoints", key, "ckpt"), key)
+        times = treatment_named(cell.treatment).schedules
+        training = train_network(network, train, validation, setting.schedule, times, seed, self.trainer, checkpoint)
         row = self._row_of(cell, task, training)
         log.info(
             "%s: top-1 %.1f %%, training loss %.2f, %s, %.0f s",
@@ -197,6 +189,7 @@ class Grid:
             self.store.append(row)
         if cell.treatment == "base":
             write_tensors(self._file("bases", key, "safetensors"), network.state_dict())
+        checkpoint.remove()
         return row
 
     def _row_of(self, cell: Cell, task: ClassificationTask, training: Training) -> Row:
@@ -218,7 +211,7 @@ class Grid:
             "epochs": len(training.epochs),
             "seconds": training.seconds,
             "status": training.status(self.setting.saturated_below, self.setting.still_falling),
-            "version_torch": version("torch"),
+            "version_torch": str(torch.__version__),
             "version_dmt": __version__,
             "key": self.setting.key(cell),
         }

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dmt.backbones.network import network_fingerprint
 from dmt.data import LabelledImages
 from dmt.errors import UserError
-from dmt.modules import ClassifierModule, LabelledBatches, Schedule
+from dmt.modules import LabelledBatches, Schedule, ValidatedClassifierModule
 from dmt.transfer.networks import WeightLayers
 
 BEST = 10  # validation evaluations that the reported accuracy is the mean of; the paper's figures
@@ -95,6 +95,10 @@ class EpochCheckpoint(Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["key"] = self.key
 
+    def remove(self) -> None:
+        """Delete it, once what came of the run is kept."""
+        self.path.unlink(missing_ok=True)
+
     def found(self) -> str | None:
         """The path, if an interrupted run left a checkpoint there.
 
@@ -139,7 +143,7 @@ def train_network(
         times: how many times as long as the schedule says.
         seed: of the order of the pictures and of dropout.
         trainer: makes the trainer, given options of Lightning's ``Trainer``.
-        checkpoint: keeps the state while it trains; gone afterwards.
+        checkpoint: keeps the state while it trains, and what an interrupted run left there is gone on with.
         cache_bytes: the most that the activations may take; 0: nothing is computed beforehand.
 
     Returns:
@@ -163,12 +167,12 @@ def train_network(
     trunk, rest = network.part(0, depth), network.part(depth, len(network))
     train, validation = (_activations(trunk, pictures, fit.strategy.root_device) for pictures in (train, validation))
     prepared = time.perf_counter() - began
-    module = ClassifierModule(rest.train(), schedule.optimizer, schedule.milestones(times), schedule.factor, seed=seed)
+    module = ValidatedClassifierModule(
+        rest.train(), schedule.optimizer, schedule.milestones(times), schedule.factor, seed=seed
+    )
     batches = LabelledBatches(train, validation, schedule.batch_size, seed)
     fit.fit(module, datamodule=batches, ckpt_path=checkpoint.found() if checkpoint else None)
     assert network_fingerprint(frozen) == before, "a frozen layer has changed"
-    if checkpoint:
-        checkpoint.path.unlink(missing_ok=True)
     epochs = [dict(epoch) for epoch in module.epochs]
     epochs[0]["seconds"] += prepared
     classes = int(train.labels.max()) + 1
