@@ -138,7 +138,7 @@ class ClassifierModule(LightningModule):
 
 
 class ValidatedClassifierModule(ClassifierModule):
-    """The same, tested on other pictures after every epoch: Lightning warns of a validation step that has no pictures."""
+    """The same, tested on other pictures after every epoch; Lightning warns of such a step where there are none."""
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._tallied(batch, self._validation)
