@@ -43,7 +43,7 @@ class Setting:
         images_per_class: for training; ``None``: as many as the smallest class of both halves has.
         held_out: the share of pictures that is for validation where no split is published.
         saturated_below: a training loss, in nats; see ``Training.status``.
-        still_falling: a relative fall of the training loss; see there.
+        still_falling: a fall of the training loss, in nats; see there.
     """
 
     catalog: Catalog
@@ -56,7 +56,7 @@ class Setting:
     images_per_class: int | None = None
     held_out: float = 0.25
     saturated_below: float = 0.05
-    still_falling: float = 0.15
+    still_falling: float = 0.05
 
     @cached_property
     def table(self) -> ClassTable:

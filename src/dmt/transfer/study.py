@@ -69,7 +69,7 @@ class TransferStudy:
     images_per_class: int | None = None
     held_out: float = 0.25
     saturated_below: float = 0.05
-    still_falling: float = 0.15
+    still_falling: float = 0.05
     plan: bool = False
 
     def __call__(self, trainer: Callable[..., Trainer]) -> Report:

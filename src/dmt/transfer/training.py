@@ -58,14 +58,14 @@ class Training:
 
         Args:
             saturated_below: training loss, in nats.
-            still_falling: the relative fall that is too much.
+            still_falling: the fall, in nats, that is too much.
         """
         losses = [epoch["train_loss"] for epoch in self.epochs]
         tenth = max(2, len(losses) // 10)
         last, before = mean(losses[-tenth:]), mean(losses[-2 * tenth : -tenth] or losses)
         if last < saturated_below:
             return "saturated"
-        if last < (1 - still_falling) * before or last > 0.9 * float(torch.tensor(self.classes).log()):
+        if before - last > still_falling or last > 0.9 * float(torch.tensor(self.classes).log()):
             return "unconverged"
         return "ok"
 
