@@ -91,3 +91,30 @@ def test_a_damaged_row_stops_the_study_and_stays(tmp_path, capsys):
         train(tmp_path, *cell)
     assert f"{store}, line 3: the row is damaged; delete this line" in capsys.readouterr().err
     assert store.read_bytes() == before
+
+
+def test_what_was_trained_is_found_again_and_reported(tmp_path):
+    few = ["transfer.treatments=[base,transfer]", "transfer.depths=[4]", "transfer.targets=[B]"]
+    train(tmp_path, "experiment=transfer_quick", *few)
+    trained = rows_of(tmp_path / "cache/transfer/networks.csv")
+    assert sorted((row["treatment"], row["n"], row["base"], row["target"]) for row in trained) == [
+        ("base", "0", "A", "A"),
+        ("base", "0", "B", "B"),
+        ("transfer", "4", "A", "B"),
+    ]
+    train(tmp_path, "experiment=transfer_report", "study.reference=false")
+    top1 = {(row["treatment"], row["target"]): float(row["top1_last"]) for row in trained}
+    differences = rows_of(tmp_path / "out/differences.csv")
+    assert {"figure_2.png", "figure_2.pdf", "figure_3.png"} <= {file.name for file in (tmp_path / "out").iterdir()}
+    for fall in differences:
+        if fall["difference_of"] == "AnB - base":
+            assert float(fall["difference"]) == pytest.approx(top1["transfer", "B"] - top1["base", "B"], abs=1e-3)
+
+
+def test_the_runs_of_2014_are_replayed(tmp_path):
+    cli.train(compose("train", ["experiment=transfer_replay", "logger=none", f"output_dir={tmp_path}"]))
+    gains = [row for row in rows_of(tmp_path / "table_1.csv") if row["layers"] == "1-7"]
+    printed = {(row["pairing"], row["difference_of"]): round(float(row["gain"]), 1) for row in gains}
+    assert printed["unpaired", "AnB+ - base"] == 1.6  # the paper's table 1
+    assert printed["unpaired", "AnB+ - BnB+"] == 1.4
+    assert printed["paired", "AnB+ - base"] == 1.0

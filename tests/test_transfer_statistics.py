@@ -22,6 +22,7 @@ from dmt.transfer.statistics import (
     t_interval,
     unfit_bases,
 )
+from dmt.transfer.store import COLUMNS as STORE_COLUMNS
 
 NAN = math.nan
 DIP = Contrast("co-adaptation", "selffer", "base", is_dip=True)
@@ -57,6 +58,15 @@ def store(tmp_path):
 
 
 # Rows
+
+
+def test_the_store_that_is_read_is_the_one_that_is_written():
+    assert list(COLUMNS) == list(STORE_COLUMNS)
+
+
+def test_random_filters_have_no_base_of_their_own_and_are_counted_with_their_target(store):
+    (found,) = read_runs(store([{**text_row(run("random", 5.0, target="A")), "base": ""}]))
+    assert (found.base, found.target) == ("A", "A")
 
 
 def test_a_store_gives_back_what_was_written(store):
