@@ -45,7 +45,6 @@ LIGHTNING_ADVICE = (  # true of modules that are trained by gradients, as ours a
     ".*does not have many workers.*",
     ".*configure_optimizers` returned `None`.*",
     r".*module\(s\) in eval mode at the start of training.*",
-    ".*defined a `validation_step` but have no `val_dataloader`.*",  # the network for digits has no need of one
     ".*LeafSpec.*is deprecated.*",
 )
 

@@ -78,9 +78,9 @@ def invert(
     first = parametrization.values(images if start is None else start, images)
     solution = solver.minimise(objective, first.flatten(1), *parametrization.bounds, callback=callback)
     results = parametrization.pictures(solution.value.reshape(images.shape), images)
-    solution = replace(solution, value=results.flatten(1))
     with torch.no_grad():
         terms = exact.terms(results, torch.arange(len(images), device=images.device))
+    solution = replace(solution, value=results.flatten(1), objective=torch.stack(list(terms.values())).sum(dim=0))
     return Inversion(results, terms, solution)
 
 
