@@ -208,16 +208,35 @@ def test_every_cell_has_a_key_of_its_own(study):
 
 def test_a_plan_trains_no_network_and_says_what_is_missing(study, counted):
     study(treatments=["base"])(counted)
-    treatments = ["base", "base_long", "transfer"]
+    treatments = ["base", "base_long", "transfer", "transfer_finetuned"]
     made = counted.made
-    (base, long, transfer, whole) = study(treatments=treatments, depths=[1, 2], plan=True)(counted).tables["plan"]
-    assert counted.made == made + 1  # the epochs that were measured
-    assert (base["networks"], base["finished"], base["missing"], base["seconds"]) == (2, 2, 0, 0)
-    assert (long["networks"], long["missing"]) == (2, 2)
-    assert (transfer["networks"], transfer["missing"]) == (4, 4)
-    assert whole["seconds"] == pytest.approx(long["seconds"] + transfer["seconds"])
-    assert long["seconds"] == pytest.approx(transfer["seconds"])  # half as many, twice as long
+    planned = study(treatments=treatments, depths=[1, 2], plan=True)(counted).tables["plan"]
+    assert [tuple(row[name] for name in ("networks", "finished", "missing")) for row in planned] == [
+        (2, 2, 0),
+        (2, 0, 2),
+        (4, 0, 4),
+        (4, 0, 4),
+        (12, 2, 10),
+    ]
+    assert counted.made == made + 3  # epochs with no frozen layer, one and two
     assert len(RowStore(study().store).rows()) == 2
+
+
+def test_a_plan_of_what_was_never_measured_counts_epochs(study, counted, monkeypatch):
+    def seconds(grid, cell):
+        return 10.0 - (cell.n if cell.treatment == "transfer" else 0)
+
+    monkeypatch.setattr(Grid, "seconds_of_an_epoch", seconds)
+    treatments = ["base", "base_long", "transfer", "transfer_finetuned"]
+    planned = study(treatments=treatments, depths=[1, 3], plan=True)(counted).tables["plan"]
+    assert {row["treatment"]: row["seconds"] for row in planned} == {  # two targets, two epochs
+        "base": 2 * 2 * 10,
+        "base_long": 2 * 4 * 10,
+        "transfer": 2 * 2 * (9 + 7),
+        "transfer_finetuned": 2 * 2 * 2 * 10,
+        "all": 40 + 80 + 64 + 80,
+    }
+    assert counted.made == 0
 
 
 def test_a_plan_expects_what_was_measured(study, counted):

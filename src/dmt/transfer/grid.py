@@ -156,12 +156,12 @@ class Grid:
         return read_tensors(file)
 
     def seconds_of_an_epoch(self, cell: Cell) -> float:
-        """How long a whole network takes for an epoch on a cell's target, measured."""
+        """How long an epoch of a cell's network takes, measured with layers that nobody trained."""
         task = self.setting.tasks(cell.split_seed)[cell.target]
         train, validation = self._pictures(task)
         short = replace(self.setting.schedule, epochs=2)  # the first one is slower
-        fresh = self.setting.fresh(len(task.classes), 0)
-        return train_network(fresh, train, validation, short, 1, 0, self.trainer).epochs[-1]["seconds"]
+        network = treated(self.setting.fresh(len(task.classes), 0), cell.treatment, cell.n, None)
+        return train_network(network, train, validation, short, 1, 0, self.trainer).epochs[-1]["seconds"]
 
     def _train(self, cell: Cell) -> Row:
         setting, key = self.setting, self.setting.key(cell)
@@ -178,7 +178,7 @@ class Grid:
             "%s: top-1 %.1f %%, training loss %.2f, %s, %.0f s",
             cell, training.top1_best10, training.epochs[-1]["train_loss"], row["status"], training.seconds,
         )  # fmt: skip
-        if cell.n == 0 and row["status"] != "ok":
+        if cell.treatment == "base" and row["status"] != "ok":
             log.warning(
                 "%s is %s (training loss %.3f): what copied layers cost cannot be read from this split; %s",
                 cell, row["status"], training.epochs[-1]["train_loss"],

@@ -47,7 +47,7 @@ class TransferStudy:
         held_out: the share of pictures for validation where the data set says nothing.
         saturated_below: see ``Training.status``.
         still_falling: see there.
-        plan: whether to say what is missing and what it will take, and train nothing but one epoch.
+        plan: whether to say what is missing and what it will take, and train nothing but an epoch here and there.
 
     Raises:
         UserError: whatever cannot be done, in one line.
@@ -127,12 +127,12 @@ def planned(grid: Grid, cells: Sequence[Cell]) -> list[Record]:
     """What is finished, what is missing and how many seconds of one process that is, by treatment.
 
     A network takes as long as those of its treatment and depth that are finished took on average; else those of its
-    treatment; else as long as one epoch of a base, measured now, says.
+    treatment; else as long as an epoch with as many frozen layers, measured now, says.
     """
     known = grid.store.rows()
     found = {cell: known[key] for cell in cells if (key := grid.setting.key(cell)) in known}
     missing = [cell for cell in cells if cell not in found]
-    epoch = None
+    epoch: dict[int, float] = {}
     expected: dict[Cell, float] = {}
     for cell in missing:
         alike = [other for other in found if other.treatment == cell.treatment]
@@ -140,12 +140,15 @@ def planned(grid: Grid, cells: Sequence[Cell]) -> list[Record]:
         if same:
             expected[cell] = mean(float(found[other]["seconds"]) for other in same)
         else:
-            epoch = epoch or grid.seconds_of_an_epoch(cell)
-            expected[cell] = epoch * grid.setting.schedule.epochs * treatment_named(cell.treatment).schedules
+            treatment = treatment_named(cell.treatment)
+            n_frozen = cell.n if treatment.frozen else 0
+            if n_frozen not in epoch:
+                epoch[n_frozen] = grid.seconds_of_an_epoch(cell)
+            expected[cell] = epoch[n_frozen] * grid.setting.schedule.epochs * treatment.schedules
     records: list[Record] = []
-    for treatment in dict.fromkeys(cell.treatment for cell in cells):
-        own = [cell for cell in cells if cell.treatment == treatment]
-        records.append(_plan_record(treatment, own, expected))
+    for name in dict.fromkeys(cell.treatment for cell in cells):
+        own = [cell for cell in cells if cell.treatment == name]
+        records.append(_plan_record(name, own, expected))
     return [*records, _plan_record("all", cells, expected)]
 
 
