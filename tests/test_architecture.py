@@ -15,10 +15,10 @@ FLOORS = [
     {"features", "manifolds", "witness", "regularizers", "feature_store"},
     {"traversal", "inversion", "memory", "colors"},
     {"data", "judges", "metrics", "frechet", "verdicts", "budget_rules", "kept_labels"},
-    {"modules", "transfer"},
+    {"modules"},
     {"preparation", "reporting", "grounds"},
     {"editing", "budget_choices"},
-    {"figures", "benchmark", "transfer_report"},
+    {"figures", "benchmark", "transfer", "transfer_report"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

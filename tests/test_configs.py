@@ -8,15 +8,19 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dmt.backbones import digits_network, vgg19
+from dmt.errors import UserError
 from dmt.features import FeatureExtractor
 from dmt.judges.perceptual import LAYERS
 from dmt.manifolds import IncrementalPCA
 from dmt.modules import EditTools
 from dmt.solvers import LBFGS
+from dmt.transfer import HalvesByKind
+from dmt.transfer.cells import Cell
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 PROGRAMS = ("train", "traverse")
@@ -34,7 +38,7 @@ OPEN = {
     "task=person": ["person=George W Bush"],
 }
 # What the program hands over when it builds an object, so that no file needs to say it
-HANDED_OVER = {"task", "images", "n_images", "seed", "save_dir", "tools"}
+HANDED_OVER = {"task", "images", "n_images", "seed", "save_dir", "tools", "classes", "image_size"}
 
 
 @pytest.fixture(autouse=True)
@@ -313,6 +317,63 @@ def test_the_hybrid_splits_its_layers_between_networks_that_have_them():
     cfg = composed("traverse", "backbone=vgg19_hybrid").backbone
     for network, names in zip(cfg.networks, cfg.layers, strict=True):
         assert set(names) <= set(instantiate(network, weights=None).layer_names)
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("net=")])
+def test_every_network_of_a_study_is_built_and_takes_the_pictures_of_its_data(option):
+    data = {"net=caffenet": "imagenet", "net=narrow64": "tiny_imagenet"}.get(option, "cifar10")
+    cfg = composed("train", f"data={data}", option)
+    network = instantiate(cfg.net.network)(classes=3, image_size=cfg.data.image_size).eval()
+    assert network(torch.zeros(1, 3, cfg.data.image_size, cfg.data.image_size)).shape == (1, 3)
+    assert len(network) == 8
+    schedule = instantiate(cfg.net.schedule, _convert_="all")
+    assert {key: getattr(schedule, key) for key in cfg.net.schedule if key != "_target_"} == {
+        key: value for key, value in OmegaConf.to_container(cfg.net.schedule).items() if key != "_target_"
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "net"),
+    [("digits", "digits"), ("cifar10", "narrow32"), ("tiny_imagenet", "narrow64"), ("imagenet", "caffenet")],
+)
+def test_a_data_set_chooses_its_network_unless_the_user_does(data, net):
+    def chosen(*overrides):
+        return composed("train", "experiment=transfer", f"data={data}", *overrides).study
+
+    expected = OmegaConf.load(CONF / f"net/{net}.yaml")
+    assert chosen().network == expected.network
+    assert chosen().schedule == expected.schedule
+    assert chosen("net=resnet18").network.name == "resnet18"
+
+
+def test_the_kinds_of_cifar100_are_thirty_classes_each_of_six_superclasses():
+    kinds = composed("train", "data=cifar100").data.catalog.kinds
+    assert {kind: len(set(classes)) for kind, classes in kinds.items()} == {"man_made": 30, "natural": 30}
+    assert not set(kinds.man_made) & set(kinds.natural)
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100", "imagenet", "tiny_imagenet"])
+def test_data_sets_of_classes_that_are_not_there_say_where_they_should_be(data, tmp_path):
+    with pytest.raises(InstantiationException) as error:
+        instantiate(composed("train", f"data={data}", f"data_dir={tmp_path}").data.catalog, _convert_="all")
+    assert isinstance(error.value.__cause__, UserError)
+    assert str(tmp_path) in str(error.value.__cause__)
+    assert "put " in str(error.value.__cause__)
+
+
+def test_a_study_of_one_cell_is_the_cell_that_was_asked_for():
+    given = ["transfer.treatment=selffer", "transfer.n=5", "transfer.split_seed=2", "transfer.target=A"]
+    study = instantiate(composed("train", "experiment=transfer_cell", *given).study, _convert_="all")
+    assert study.cells == [Cell("selffer", 5, 2, "A")]
+
+
+def test_a_study_is_built_with_the_values_given():
+    given = ["transfer.split=man_made_natural", "transfer.split_seeds=[4]", "transfer.images_per_class=9"]
+    cfg = composed("train", "experiment=transfer", *given, "transfer.plan=true", "cache_dir=/c")
+    study = instantiate(cfg.study, _convert_="all")
+    assert (study.split, study.split_seeds, study.images_per_class, study.plan) == ("man_made_natural", [4], 9, True)
+    assert study.splits["man_made_natural"] == HalvesByKind("natural", "man_made")
+    assert (study.store, study.folder) == ("/c/transfer/networks.csv", "/c/transfer")
 
 
 def test_digits_data_is_built():

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -276,7 +277,7 @@ def test_a_classifier_learns_what_can_be_told_apart(quiet_trainer):
     images = torch.rand(64, 3, 4, 4, generator=generator) * 0.5 + labels[:, None, None, None] * 0.5
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
-    module = ClassifierModule(network, learning_rate=0.05)
+    module = ClassifierModule(network, partial(torch.optim.AdamW, lr=0.05))
     quiet_trainer(max_epochs=10).fit(module, DataLoader(TensorDataset(images, labels), batch_size=16))
     assert (network(images).argmax(1) == labels).float().mean() > 0.95
 

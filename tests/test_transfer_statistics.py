@@ -21,6 +21,7 @@ from dmt.transfer.statistics import (
     t_interval,
     unfit_bases,
 )
+from dmt.transfer.store import COLUMNS as STORE_COLUMNS
 
 NAN = math.nan
 DIP = Contrast("co-adaptation", "selffer", "base", is_dip=True)
@@ -41,6 +42,10 @@ def text_row(one):
 
 
 # Rows
+
+
+def test_the_store_that_is_read_is_the_one_that_is_written():
+    assert list(COLUMNS) == list(STORE_COLUMNS)
 
 
 def test_random_filters_have_no_base_of_their_own_and_are_counted_with_their_target(store):

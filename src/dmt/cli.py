@@ -75,9 +75,15 @@ def errors_in_one_line() -> Iterator[None]:
 
 
 def train(cfg: DictConfig) -> None:
-    """Fit the manifold of the data set, or find it."""
+    """Fit the manifold of the data set, or find it; or do a study of networks."""
     folder = _begin(cfg)
     began = time.perf_counter()
+    if cfg.study is not None:
+        report = instantiate(cfg.study, _convert_="all")(_trainer(cfg))
+        _record(cfg, folder, report)
+        _say_tables(report)
+        log.info("done in %.0f s; tables and config.yaml are in %s", time.perf_counter() - began, folder)
+        return
     data = instantiate(cfg.data, _partial_=True)(task=None)
     grounds = _grounds(cfg, _preparation(cfg, data))
     if not isinstance(grounds, CatalogGrounds):
@@ -104,11 +110,7 @@ def traverse(cfg: DictConfig) -> Report:
     else:
         report = instantiate(cfg.figure, _convert_="all")(editor, task, _images(cfg), cfg.n_images)
     bar.close()
-    settings = _settings(cfg)
-    write_report(folder, report, settings, cfg.output.animation)
-    logger = _logger(cfg, folder)
-    log_report(logger, report, settings)
-    finish(logger)
+    _record(cfg, folder, report)
     _say(report, folder)
     return report
 
@@ -241,6 +243,15 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
+def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
+    """Write a report and log it."""
+    settings = _settings(cfg)
+    write_report(folder, report, settings, cfg.output.animation)
+    logger = _logger(cfg, folder)
+    log_report(logger, report, settings)
+    finish(logger)
+
+
 def _manifold_metrics(prepared: Prepared) -> dict[str, float]:
     ratios = prepared.manifold.explained_variance_ratio
     return {"components": len(ratios), "explained_variance": float(ratios.sum())}
@@ -255,10 +266,14 @@ def _say(report: Report, folder: Path) -> None:
     if not report.is_of_many_edits:
         means = mean_record(report.images)
         log.info("%-28s %s", "mean", " ".join(f"{means.get(column, float('inf')):14.4g}" for column in columns))
-    for name, rows in report.tables.items():
-        log.info("\n%s\n%s", name, text_table(rows))
+    _say_tables(report)
     shown = ", ".join(f"{name}.png" for name in report.pictures)
     log.info("pictures, %s, results.csv, results.json and config.yaml are in %s", shown, folder)
+
+
+def _say_tables(report: Report) -> None:
+    for name, rows in report.tables.items():
+        log.info("\n%s\n%s", name, text_table(rows))
 
 
 def _one_line(error: BaseException) -> str:

@@ -115,6 +115,8 @@ class Aligned:
         self.groups: Sequence[str] = catalog.groups
         self.labels: Sequence[str] = catalog.labels
         self.fingerprint = f"{catalog.fingerprint}-{alignment.fingerprint}"
+        self.is_validation = catalog.is_validation
+        self.kinds = catalog.kinds
 
     def read(self, index: int, size: int) -> Tensor:
         return self._aligned(self.catalog.read(index, size), self.names[index])

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import logging
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +32,10 @@ class Catalog(Protocol):
     """What ``scores`` knows."""
     fingerprint: str
     """Changes when a picture is added, removed or replaced."""
+    is_validation: np.ndarray | None
+    """Which pictures the publishers keep for validation, ``(n,)`` of bool; ``None`` if they say nothing."""
+    kinds: Mapping[str, str]
+    """Label -> what kind of thing it is; empty if nothing is known."""
 
     def read(self, index: int, size: int) -> Tensor:
         """One picture, ``(3, size, size)`` in [0, 1]; raises ``ImageError`` if it does not decode."""
@@ -67,6 +71,8 @@ class FileCatalog:
         self.names = names
         self.groups = groups
         self.fingerprint = _fingerprint(root, files, self.times_count)
+        self.is_validation: np.ndarray | None = None
+        self.kinds: Mapping[str, str] = {}
         self._index = {name: i for i, name in enumerate(names)}
         self._file_index = {file: i for i, file in enumerate(files)}
 
@@ -207,6 +213,8 @@ class Digits:
         self.groups = self.names
         self.labels = [str(digit) for digit in range(10)]
         self.fingerprint = hashlib.sha256(self.pixels.tobytes()).hexdigest()[:16]
+        self.is_validation = None
+        self.kinds: Mapping[str, str] = {}
 
     def read(self, index: int, size: int) -> Tensor:
         grey = torch.from_numpy(self.pixels[index])[None, None]

@@ -1,7 +1,13 @@
 """LightningModules: thin; the work is done by what they call."""
 
 from dmt.modules.baselines import AdversarialModule, PixelMeanModule
-from dmt.modules.classifier import ClassifierModule, digits_backbone
+from dmt.modules.classifier import (
+    ClassifierModule,
+    LabelledBatches,
+    Schedule,
+    ValidatedClassifierModule,
+    digits_backbone,
+)
 from dmt.modules.edit import Contrast, EditedBatch, EditModule, EditTools
 from dmt.modules.manifold import ManifoldModule
 from dmt.modules.traversal import TraversalModule
@@ -13,8 +19,11 @@ __all__ = [
     "EditModule",
     "EditTools",
     "EditedBatch",
+    "LabelledBatches",
     "ManifoldModule",
     "PixelMeanModule",
+    "Schedule",
     "TraversalModule",
+    "ValidatedClassifierModule",
     "digits_backbone",
 ]

@@ -1,18 +1,25 @@
-"""Labelled images -> a trained classifier; first of all the small network for digits."""
+"""Labelled images -> a trained classifier: the networks of the transfer study, and the small one for digits."""
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import MultiStepLR
 from torch.utils.data import DataLoader, TensorDataset
 
 from dmt.backbones import LayeredNetwork, digits_network
 from dmt.backbones.weights import load_into, load_tensors
-from dmt.data import Digits
+from dmt.data import Digits, LabelledImages
+from dmt.errors import UserError, is_number, require_whole_number
 
 log = logging.getLogger(__name__)
 
@@ -20,27 +27,179 @@ DIGITS_SIZE = 32  # pixels; scikit-learn's digits have 8
 DIGITS_EPOCHS = 4
 
 
-class ClassifierModule(LightningModule):
-    """Trains a network by cross-entropy with AdamW.
+@dataclass(frozen=True)
+class Schedule:
+    """Stochastic gradient descent with momentum and a learning rate that is divided in steps.
 
     Args:
-        network: ``(B, 3, H, W)`` in [0, 1] -> logits ``(B, classes)``.
-        learning_rate: of AdamW.
+        epochs: passes over the training pictures.
+        batch_size: pictures per step.
+        learning_rate: at the start.
+        drops: when the rate is divided, as shares of the epochs.
+        factor: by what the rate is multiplied then.
+        momentum: of the descent.
+        weight_decay: of all weights that learn.
+
+    Raises:
+        UserError: a value outside its range.
     """
 
-    def __init__(self, network: nn.Module, learning_rate: float = 2e-3):
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    drops: Sequence[float] = ()
+    factor: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            require_whole_number(f"net.schedule.{name}", getattr(self, name), "a whole number above 0", least=1)
+        for name in ("learning_rate", "factor"):
+            if not (is_number(getattr(self, name)) and getattr(self, name) > 0):
+                raise UserError(f"net.schedule.{name} must be a number above 0, got {getattr(self, name)!r}")
+        if not all(is_number(share) and 0 < share < 1 for share in self.drops):
+            raise UserError(f"net.schedule.drops must be shares of the epochs, between 0 and 1, got {list(self.drops)}")
+
+    def milestones(self, times: int = 1) -> list[int]:
+        """The epochs before which the rate is divided, if the whole schedule takes ``times`` as long.
+
+        >>> Schedule(epochs=40, batch_size=1, learning_rate=0.1, drops=[0.5, 0.75]).milestones(2)
+        [40, 60]
+        """
+        return [round(share * self.epochs * times) for share in self.drops]
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """Over the parameters that learn."""
+        return SGD(parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
+
+
+class ClassifierModule(LightningModule):
+    """Trains a network by cross-entropy and keeps what every epoch came to.
+
+    Args:
+        network: ``(B, 3, H, W)`` in [0, 1] -> logits ``(B, classes)``; or from activations ``(B, ...)``, where the
+            network's first layers were applied before.
+        optimizer: made for the parameters that learn.
+        milestones: epochs before which the learning rate is multiplied by ``factor``.
+        factor: see there.
+        seed: of what is random while it trains (dropout), anew for each epoch, so that a run that was interrupted
+            goes on as if it had not been; ``None``: torch's own state.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        milestones: Sequence[int] = (),
+        factor: float = 0.1,
+        seed: int | None = None,
+    ):
         super().__init__()
         self.network = network
-        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.milestones, self.factor, self.seed = list(milestones), factor, seed
+        self.epochs: list[dict[str, float]] = []
+        self._train, self._validation = _Tally(), _Tally()
+        self._began = time.perf_counter()
+
+    def on_train_epoch_start(self) -> None:
+        self._train, self._validation = _Tally(), _Tally()
+        self._began = time.perf_counter()
+        if self.seed is not None:
+            torch.manual_seed(self.seed + self.current_epoch)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        images, labels = batch
-        logits = self.network(images)
-        self.log("accuracy", (logits.argmax(1) == labels).float().mean(), prog_bar=True)
-        return nn.functional.cross_entropy(logits, labels)
+        return self._tallied(batch, self._train)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.parameters(), lr=self.learning_rate)
+    def on_train_epoch_end(self) -> None:
+        found = {"train_loss": self._train.loss, "train_top1": self._train.top1}
+        if self._validation.count:
+            found |= {"val_loss": self._validation.loss, "top1": self._validation.top1}
+        self.log_dict(found, prog_bar=True)
+        self.epochs.append({**found, "seconds": time.perf_counter() - self._began})
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        return [optimizer], [MultiStepLR(optimizer, self.milestones, self.factor)]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["epochs"] = self.epochs
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.epochs = checkpoint["epochs"]
+
+    def _tallied(self, batch: tuple[Tensor, Tensor], tally: "_Tally") -> Tensor:
+        inputs, labels = batch
+        logits = self.network(inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs)
+        loss = nn.functional.cross_entropy(logits, labels)
+        tally.add(loss.detach(), (logits.argmax(1) == labels).sum(), len(labels))
+        return loss
+
+
+class ValidatedClassifierModule(ClassifierModule):
+    """The same, tested on other pictures after every epoch; Lightning warns of such a step where there are none."""
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._tallied(batch, self._validation)
+
+
+class _Tally:
+    """Sums over the pictures of an epoch, left on their device until they are asked for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._loss: Tensor | float = 0.0
+        self._right: Tensor | int = 0
+
+    def add(self, mean_loss: Tensor, right: Tensor, count: int) -> None:
+        self._loss += mean_loss.double() * count
+        self._right += right
+        self.count += count
+
+    @property
+    def loss(self) -> float:
+        """The mean, in nats."""
+        return float(self._loss) / self.count
+
+    @property
+    def top1(self) -> float:
+        """The share that was right, in percent."""
+        return 100 * float(self._right) / self.count
+
+
+class LabelledBatches(LightningDataModule):
+    """Serves labelled pictures, or their activations, from memory: shuffled by seed and epoch alone, all of them.
+
+    Args:
+        train: inputs ``(n, ...)`` and labels ``(n,)``.
+        validation: the same.
+        batch_size: per step.
+        seed: of the order.
+    """
+
+    def __init__(self, train: LabelledImages, validation: LabelledImages, batch_size: int, seed: int):
+        super().__init__()
+        self.train, self.validation, self.batch_size, self.seed = train, validation, batch_size, seed
+
+    def train_dataloader(self) -> "_Batches":
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        order = torch.randperm(len(self.train.labels), generator=torch.Generator().manual_seed(self.seed + epoch))
+        return _Batches(self.train, order.split(self.batch_size))
+
+    def val_dataloader(self) -> "_Batches":
+        return _Batches(self.validation, torch.arange(len(self.validation.labels)).split(256))
+
+
+class _Batches:
+    def __init__(self, pictures: LabelledImages, parts: Sequence[Tensor]):
+        self.pictures, self.parts = pictures, parts
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Any:
+        return ((self.pictures.images[part], self.pictures.labels[part]) for part in self.parts)
 
 
 def digits_backbone(weights: str | Path, trainer: Callable[..., Trainer], width: int = 16) -> LayeredNetwork:
@@ -79,4 +238,4 @@ def _train_digits(network: LayeredNetwork, trainer: Callable[..., Trainer]) -> N
     loader = DataLoader(
         TensorDataset(images, labels), batch_size=64, shuffle=True, generator=torch.Generator().manual_seed(0)
     )
-    trainer(max_epochs=DIGITS_EPOCHS).fit(ClassifierModule(classifier), loader)
+    trainer(max_epochs=DIGITS_EPOCHS).fit(ClassifierModule(classifier, partial(AdamW, lr=2e-3)), loader)

@@ -28,8 +28,12 @@ class TransferReport:
     store: str
     reference: bool = True
 
-    def __call__(self) -> Report:
-        """Read the store and report; raises ``UserError`` if a row cannot be read."""
+    def __call__(self, trainer: object = None) -> Report:
+        """Read the store and report; nothing is trained, so that the trainer that every study is given rests.
+
+        Raises:
+            UserError: a row cannot be read.
+        """
         return transfer_report(read_runs(self.store), original_runs() if self.reference else [])
 
 
@@ -37,8 +41,8 @@ class TransferReport:
 class OriginalReport:
     """The same report of the runs that Yosinski et al. logged in 2014, by the accuracy that they report."""
 
-    def __call__(self) -> Report:
-        """Report the runs that come with the package."""
+    def __call__(self, trainer: object = None) -> Report:
+        """Report the runs that come with the package; the trainer rests."""
         return transfer_report(original_runs(), measure=best10, title="the runs of 2014")
 
 

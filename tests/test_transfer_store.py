@@ -1,0 +1,89 @@
+import multiprocessing
+
+import pytest
+
+from dmt.errors import UserError
+from dmt.transfer.store import COLUMNS, RowStore
+
+ROW = {
+    "treatment": "transfer", "n": 3, "layer": "conv3", "base": "A", "target": "B", "split": "random", "split_seed": 0,
+    "images_per_class": 130, "classes": 5, "top1_last": 90.5, "top1_best10": 91.25, "train_loss": 0.1, "val_loss": 0.2,
+    "epochs": 15, "seconds": 1.5, "status": "ok", "version_torch": "2.9,1", "version_dmt": "0.1.0", "key": "k0",
+}  # fmt: skip
+
+
+def test_the_columns_are_those_that_are_promised():
+    assert ",".join(COLUMNS) == (
+        "treatment,n,layer,base,target,split,split_seed,images_per_class,classes,top1_last,top1_best10,train_loss,"
+        "val_loss,epochs,seconds,status,version_torch,version_dmt,key"
+    )
+
+
+def test_rows_come_back_as_they_went_in_and_the_file_only_grows(tmp_path):
+    store = RowStore(tmp_path / "new/rows.csv")
+    assert store.rows() == {}
+    rows = [ROW | {"key": f"k{i}", "n": i} for i in range(3)]
+    sizes = []
+    for row in rows:
+        before = store.path.read_bytes() if store.path.exists() else b""
+        store.append(row)
+        assert store.path.read_bytes().startswith(before)
+        sizes.append(store.path.stat().st_size)
+    assert sizes == sorted(set(sizes))
+    assert store.rows() == {row["key"]: row for row in rows}
+
+
+def test_of_two_rows_with_one_key_the_first_counts(tmp_path):
+    store = RowStore(tmp_path / "rows.csv")
+    store.append(ROW)
+    store.append(ROW | {"top1_last": 0.0})
+    assert store.rows() == {"k0": ROW}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line[:40],  # torn
+        lambda line: line.replace("91.25", "nan"),
+        lambda line: line.replace("91.25", "high"),
+        lambda line: line.replace("ok", "fine"),
+        lambda line: line + ",more",
+        lambda line: line.replace(",k1", ","),
+    ],
+)
+def test_a_damaged_row_is_an_error_that_names_the_line_and_nothing_is_lost(damage, tmp_path):
+    store = RowStore(tmp_path / "rows.csv")
+    for i in range(3):
+        store.append(ROW | {"key": f"k{i}"})
+    lines = store.path.read_text().splitlines()
+    lines[2] = damage(lines[2])
+    text = "\n".join(lines) + "\n"
+    store.path.write_text(text)
+    with pytest.raises(UserError, match=r"rows.csv, line 3: the row is damaged; delete this line") as error:
+        store.rows()
+    assert "\n" not in str(error.value)
+    assert store.path.read_text() == text
+    store.path.write_text("\n".join(lines[:2] + lines[3:]) + "\n")  # the remedy
+    assert set(store.rows()) == {"k0", "k2"}
+
+
+def test_a_file_of_something_else_is_an_error(tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"line 1: not the header .*transfer.store=PATH"):
+        RowStore(tmp_path / "rows.csv").rows()
+
+
+def _append(path, first):
+    for i in range(20):
+        RowStore(path).append(ROW | {"key": f"k{first + i}"})
+
+
+def test_processes_that_append_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "rows.csv"
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_append, args=(path, first)) for first in (0, 20)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert set(RowStore(path).rows()) == {f"k{i}" for i in range(40)}
