@@ -89,7 +89,10 @@ def test_a_damaged_row_stops_the_study_and_stays(tmp_path, capsys):
     before = store.read_bytes()
     with pytest.raises(SystemExit), cli.errors_in_one_line():
         train(tmp_path, *cell)
-    assert f"{store}, line 3: the row is damaged; delete this line" in capsys.readouterr().err
+    assert (
+        f"{store}, line 3 has another number of values than the header; remove or mend this line"
+        in capsys.readouterr().err
+    )
     assert store.read_bytes() == before
 
 

@@ -15,7 +15,7 @@ from dmt.transfer_report.report import transfer_report
 FALLS = {"selffer": -1.0, "transfer": -3.0, "selffer_finetuned": 0.5, "transfer_finetuned": 1.0, "random": -20.0}
 
 
-def rows(splits=(("random", 0), ("random", 1), ("man_made_natural", 0)), saturated=()):
+def rows(splits=(("random", 0), ("random", 1), ("man_made_natural", 0)), saturated=(), study="study"):
     """Every treatment at n = 1, 2: its fall times n from a base of 40 (A) or 42 (B)."""
     found = []
     for split, seed in splits:
@@ -23,6 +23,8 @@ def rows(splits=(("random", 0), ("random", 1), ("man_made_natural", 0)), saturat
 
             def row(treatment, n, top1, base, target=target, split=split, seed=seed):
                 known = {
+                    "study": study,
+                    "key": f"{study} {treatment} {n} {target} {split} {seed}",
                     "treatment": treatment,
                     "n": n,
                     "base": base,
@@ -65,6 +67,15 @@ def test_the_report_is_written_as_pictures_pages_and_tables(store, tmp_path):
     for name in ("accuracies", "differences", "dissimilar", "table_1"):
         assert len((out / f"{name}.csv").read_text().splitlines()) > 2
     assert set(json.loads((out / "results.json").read_text())) >= {"differences", "table_1", "settings"}
+
+
+def test_two_studies_in_one_store_are_told_apart(store):
+    alone = TransferReport(str(store(rows())))()
+    path = store([*rows(study="digits-16px-0"), *rows(splits=[("random", 0)], study="faces-64px-1")])
+    both = TransferReport(str(path))()
+    assert set(both.pictures) == {f"{s}_figure_{i}" for s in ("digits-16px-0", "faces-64px-1") for i in (2, 3)}
+    assert str(both.tables["digits-16px-0_differences"]) == str(alone.tables["differences"])
+    assert len(both.tables["faces-64px-1_differences"]) < len(alone.tables["differences"])
 
 
 def test_the_same_runs_give_the_same_page(store):

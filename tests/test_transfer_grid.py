@@ -11,7 +11,8 @@ from dmt.modules import Schedule
 from dmt.transfer import ListedHalves, RandomHalves, TransferStudy, narrow_network
 from dmt.transfer.cells import Cell, cells_of
 from dmt.transfer.grid import Grid
-from dmt.transfer.store import COLUMNS, RowStore
+from dmt.transfer.rows import COLUMNS
+from dmt.transfer.store import RunStore
 
 FROZEN = ["selffer", "transfer", "random"]
 
@@ -56,7 +57,7 @@ def counted(quiet_trainer):
 
 
 def grid_of(study, trainer) -> Grid:
-    return Grid(study.setting, RowStore(study.store), study.folder, trainer)
+    return Grid(study.setting, RunStore(study.store), study.folder, trainer)
 
 
 # Cells
@@ -135,8 +136,8 @@ def test_the_long_base_takes_twice_the_schedule(study, counted):
 
 def test_a_cell_alone_trains_the_base_that_it_needs(study, counted):
     study(treatments=["transfer"], targets=["A"])(counted)
-    rows = RowStore(study().store).rows().values()
-    assert [(row["treatment"], row["target"]) for row in rows] == [("base", "B"), ("transfer", "A")]
+    rows = RunStore(study().store).runs().values()
+    assert [(row.treatment, row.target) for row in rows] == [("base", "B"), ("transfer", "A")]
 
 
 def test_frozen_layers_are_those_of_the_base_that_was_kept(study, counted, monkeypatch):
@@ -165,11 +166,11 @@ def test_a_base_whose_weights_were_lost_is_trained_again_to_the_same_weights(stu
     study(treatments=["base"], targets=["A"])(counted)
     (file,) = (study().folder / "bases").glob("*.safetensors")
     before = file.read_bytes()
-    rows = RowStore(study().store).path.read_bytes()
+    rows = RunStore(study().store).path.read_bytes()
     file.unlink()
     study(treatments=["selffer"], targets=["A"])(counted)
     assert file.read_bytes() == before
-    assert RowStore(study().store).path.read_bytes().count(b"\nbase,") == rows.count(b"\nbase,") == 1
+    assert RunStore(study().store).path.read_bytes().count(b",base,0,") == rows.count(b",base,0,") == 1
 
 
 def test_a_base_that_has_not_converged_is_warned_of(study, counted, caplog):
@@ -219,7 +220,7 @@ def test_a_plan_trains_no_network_and_says_what_is_missing(study, counted):
         (12, 2, 10),
     ]
     assert counted.made == made + 3  # epochs with no frozen layer, one and two
-    assert len(RowStore(study().store).rows()) == 2
+    assert len(RunStore(study().store).runs()) == 2
 
 
 def test_a_plan_of_what_was_never_measured_counts_epochs(study, counted, monkeypatch):
@@ -265,7 +266,7 @@ def test_a_killed_study_goes_on_where_it_was(study, quiet_trainer, counted):
     killed.made = 0
     with pytest.raises(KilledError):
         study()(killed)
-    assert len(RowStore(study().store).rows()) == 2
+    assert len(RunStore(study().store).runs()) == 2
     rows = study()(counted).tables["transfer"]
     assert (counted.made, len(rows)) == (2, 4)
     assert not list((study().folder / "checkpoints").iterdir())
@@ -303,6 +304,6 @@ def test_a_cell_that_another_process_is_training_is_left_to_it(study, counted):
     grid = grid_of(study(), counted)
     cell = Cell("base", 0, 0, "A")
     with FileLock(grid._file("locks", grid.setting.key(cell), "lock")):
-        assert grid.row(cell, wait=False) is None
+        assert grid.run(cell, wait=False) is None
     assert counted.made == 0
-    assert grid.row(cell, wait=False)["treatment"] == "base"
+    assert grid.run(cell, wait=False).treatment == "base"

@@ -1,43 +1,45 @@
 import multiprocessing
+from dataclasses import replace
 
 import pytest
 
 from dmt.errors import UserError
-from dmt.transfer.store import COLUMNS, RowStore
+from dmt.transfer.rows import COLUMNS, Run
+from dmt.transfer.store import RunStore
 
-ROW = {
-    "treatment": "transfer", "n": 3, "layer": "conv3", "base": "A", "target": "B", "split": "random", "split_seed": 0,
-    "images_per_class": 130, "classes": 5, "top1_last": 90.5, "top1_best10": 91.25, "train_loss": 0.1, "val_loss": 0.2,
-    "epochs": 15, "seconds": 1.5, "status": "ok", "version_torch": "2.9,1", "version_dmt": "0.1.0", "key": "k0",
-}  # fmt: skip
+RUN = Run(
+    study="digits-16px-012345", treatment="transfer", n=3, layer="conv3", base="A", target="B", split="random",
+    split_seed=0, images_per_class=130, classes=5, top1_last=90.5, top1_best10=91.25, train_loss=0.1, val_loss=0.2,
+    epochs=15, seconds=1.5, status="ok", version_torch="2.9,1", version_dmt="0.1.0", key="k0",
+)  # fmt: skip
 
 
 def test_the_columns_are_those_that_are_promised():
     assert ",".join(COLUMNS) == (
-        "treatment,n,layer,base,target,split,split_seed,images_per_class,classes,top1_last,top1_best10,train_loss,"
-        "val_loss,epochs,seconds,status,version_torch,version_dmt,key"
+        "study,treatment,n,layer,base,target,split,split_seed,images_per_class,classes,top1_last,top1_best10,"
+        "train_loss,val_loss,epochs,seconds,status,version_torch,version_dmt,key"
     )
 
 
-def test_rows_come_back_as_they_went_in_and_the_file_only_grows(tmp_path):
-    store = RowStore(tmp_path / "new/rows.csv")
-    assert store.rows() == {}
-    rows = [ROW | {"key": f"k{i}", "n": i} for i in range(3)]
+def test_runs_come_back_as_they_went_in_and_the_file_only_grows(tmp_path):
+    store = RunStore(tmp_path / "new/rows.csv")
+    assert store.runs() == {}
+    runs = [replace(RUN, key=f"k{i}", n=i + 1) for i in range(3)]
     sizes = []
-    for row in rows:
+    for run in runs:
         before = store.path.read_bytes() if store.path.exists() else b""
-        store.append(row)
+        store.append(run)
         assert store.path.read_bytes().startswith(before)
         sizes.append(store.path.stat().st_size)
     assert sizes == sorted(set(sizes))
-    assert store.rows() == {row["key"]: row for row in rows}
+    assert store.runs() == {run.key: run for run in runs}
 
 
 def test_of_two_rows_with_one_key_the_first_counts(tmp_path):
-    store = RowStore(tmp_path / "rows.csv")
-    store.append(ROW)
-    store.append(ROW | {"top1_last": 0.0})
-    assert store.rows() == {"k0": ROW}
+    store = RunStore(tmp_path / "rows.csv")
+    store.append(RUN)
+    store.append(replace(RUN, top1_last=0.0))
+    assert store.runs() == {"k0": RUN}
 
 
 @pytest.mark.parametrize(
@@ -52,30 +54,30 @@ def test_of_two_rows_with_one_key_the_first_counts(tmp_path):
     ],
 )
 def test_a_damaged_row_is_an_error_that_names_the_line_and_nothing_is_lost(damage, tmp_path):
-    store = RowStore(tmp_path / "rows.csv")
+    store = RunStore(tmp_path / "rows.csv")
     for i in range(3):
-        store.append(ROW | {"key": f"k{i}"})
+        store.append(replace(RUN, key=f"k{i}"))
     lines = store.path.read_text().splitlines()
     lines[2] = damage(lines[2])
     text = "\n".join(lines) + "\n"
     store.path.write_text(text)
-    with pytest.raises(UserError, match=r"rows.csv, line 3: the row is damaged; delete this line") as error:
-        store.rows()
+    with pytest.raises(UserError, match=r"rows.csv, line 3.*; remove or mend this line") as error:
+        store.runs()
     assert "\n" not in str(error.value)
     assert store.path.read_text() == text
     store.path.write_text("\n".join(lines[:2] + lines[3:]) + "\n")  # the remedy
-    assert set(store.rows()) == {"k0", "k2"}
+    assert set(store.runs()) == {"k0", "k2"}
 
 
 def test_a_file_of_something_else_is_an_error(tmp_path):
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match=r"line 1: not the header .*transfer.store=PATH"):
-        RowStore(tmp_path / "rows.csv").rows()
+    with pytest.raises(UserError, match=r"line 1 is not the header .*name another file"):
+        RunStore(tmp_path / "rows.csv").runs()
 
 
 def _append(path, first):
     for i in range(20):
-        RowStore(path).append(ROW | {"key": f"k{first + i}"})
+        RunStore(path).append(replace(RUN, key=f"k{first + i}"))
 
 
 def test_processes_that_append_at_once_lose_nothing(tmp_path):
@@ -86,4 +88,4 @@ def test_processes_that_append_at_once_lose_nothing(tmp_path):
         worker.start()
     for worker in workers:
         worker.join()
-    assert set(RowStore(path).rows()) == {f"k{i}" for i in range(40)}
+    assert set(RunStore(path).runs()) == {f"k{i}" for i in range(40)}

@@ -117,6 +117,7 @@ class Aligned:
         self.fingerprint = f"{catalog.fingerprint}-{alignment.fingerprint}"
         self.is_validation = catalog.is_validation
         self.kinds = catalog.kinds
+        self.title = catalog.title
 
     def read(self, index: int, size: int) -> Tensor:
         return self._aligned(self.catalog.read(index, size), self.names[index])

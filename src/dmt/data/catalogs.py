@@ -24,6 +24,8 @@ EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 class Catalog(Protocol):
     """Pictures in a fixed order, each with a name, a group, and scores for labels."""
 
+    title: str
+    """What the data set is called."""
     names: Sequence[str]
     """A unique name per picture."""
     groups: Sequence[str]
@@ -67,6 +69,7 @@ class FileCatalog:
 
     def __init__(self, root: Path, files: Sequence[str], names: Sequence[str], groups: Sequence[str]):
         self.root = root
+        self.title = root.name
         self.files = files
         self.names = names
         self.groups = groups
@@ -202,6 +205,8 @@ class LFW(FileCatalog):
 
 class Digits:
     """scikit-learn's 1,797 handwritten digits of 8x8 pixels: no download at all. Labels are ``"0"`` ... ``"9"``."""
+
+    title = "digits"
 
     def __init__(self) -> None:
         from sklearn.datasets import load_digits

@@ -82,8 +82,8 @@ class TorchvisionClasses:
         for label in self.kinds:
             if label not in self.labels:
                 raise UserError(f"data.catalog.kinds names no class of the data set: {label!r}")
-        name = type(self._parts[0]).__name__
-        self.fingerprint = hashlib.sha256(name.encode() + self._class.tobytes()).hexdigest()[:16]
+        self.title = type(self._parts[0]).__name__.lower()
+        self.fingerprint = hashlib.sha256(self.title.encode() + self._class.tobytes()).hexdigest()[:16]
 
     def read(self, index: int, size: int) -> Tensor:
         train, validation = self._parts

@@ -18,8 +18,9 @@ from dmt.data import Catalog, ClassificationTask, ClassTable, LabelledImages, re
 from dmt.modules import Schedule
 from dmt.transfer.cells import Cell
 from dmt.transfer.networks import WeightLayers
+from dmt.transfer.rows import Run
 from dmt.transfer.splits import Split
-from dmt.transfer.store import Row, RowStore
+from dmt.transfer.store import RunStore
 from dmt.transfer.training import EpochCheckpoint, Training, train_network
 from dmt.transfer.treatments import treated, treatment_named
 
@@ -95,18 +96,28 @@ class Setting:
         """Of its structure and the way its weights are drawn; the number of classes is that of the task."""
         return network_fingerprint(self.fresh(2, 0))
 
+    @cached_property
+    def study(self) -> str:
+        """Data set, size and the start of a hash of all that networks which are compared have in common."""
+        parts = {
+            "format": FORMAT,
+            "pictures": self.catalog.fingerprint,
+            "held_out": str(self.held_out),
+            "network": self.network_fingerprint,
+            "schedule": repr(self.schedule),
+        }
+        return f"{self.catalog.title}-{self.image_size}px-{cache_key(parts)[:6]}"
+
     def key(self, cell: Cell) -> str:
         """The start of the SHA-256 of all that determines a cell's network."""
         task = self.tasks(cell.split_seed)[cell.target]
         return cache_key(
             {
-                "format": FORMAT,
+                "study": self.study,
                 "treatment": cell.treatment,
                 "n": str(cell.n),
                 "split": f"{self.split_name} {cell.split_seed} {cell.target}",
-                "pictures": f"{self.catalog.fingerprint} {self.image_size} {task.fingerprint}",
-                "network": self.network_fingerprint,
-                "schedule": repr(self.schedule),
+                "pictures": task.fingerprint,
                 "base": "" if cell.source is None else self.key(cell.source),
             }
         )
@@ -124,12 +135,12 @@ class Grid:
     """
 
     setting: Setting
-    store: RowStore
+    store: RunStore
     folder: Path
     trainer: Callable[..., Trainer]
 
-    def row(self, cell: Cell, wait: bool = True) -> Row | None:
-        """The row of a cell: found, or made by training.
+    def run(self, cell: Cell, wait: bool = True) -> Run | None:
+        """The run of a cell: found, or trained.
 
         Args:
             cell: which network.
@@ -141,7 +152,7 @@ class Grid:
         key = self.setting.key(cell)
         try:
             with FileLock(self._file("locks", key, "lock"), timeout=-1 if wait else 0):
-                known = self.store.rows().get(key)
+                known = self.store.runs().get(key)
                 return known if known is not None else self._train(cell)
         except Timeout:
             return None
@@ -163,7 +174,7 @@ class Grid:
         network = treated(self.setting.fresh(len(task.classes), 0), cell.treatment, cell.n, None)
         return train_network(network, train, validation, short, 1, 0, self.trainer).epochs[-1]["seconds"]
 
-    def _train(self, cell: Cell) -> Row:
+    def _train(self, cell: Cell) -> Run:
         setting, key = self.setting, self.setting.key(cell)
         task = setting.tasks(cell.split_seed)[cell.target]
         base = None if cell.source is None else self.base_weights(cell.source)
@@ -173,48 +184,49 @@ class Grid:
         checkpoint = EpochCheckpoint(self._file("checkpoints", key, "ckpt"), key)
         times = treatment_named(cell.treatment).schedules
         training = train_network(network, train, validation, setting.schedule, times, seed, self.trainer, checkpoint)
-        row = self._row_of(cell, task, training)
+        run = self._run_of(cell, task, training)
         log.info(
             "%s: top-1 %.1f %%, training loss %.2f, %s, %.0f s",
-            cell, training.top1_best10, training.epochs[-1]["train_loss"], row["status"], training.seconds,
+            cell, training.top1_best10, training.epochs[-1]["train_loss"], run.status, training.seconds,
         )  # fmt: skip
-        if cell.treatment == "base" and row["status"] != "ok":
+        if cell.treatment == "base" and run.status != "ok":
             log.warning(
                 "%s is %s (training loss %.3f): what copied layers cost cannot be read from this split; %s",
-                cell, row["status"], training.epochs[-1]["train_loss"],
-                "more epochs would help (net.schedule.epochs)" if row["status"] == "unconverged" else
+                cell, run.status, training.epochs[-1]["train_loss"],
+                "more epochs would help (net.schedule.epochs)" if run.status == "unconverged" else
                 "more classes or pictures or a narrower network would help",
             )  # fmt: skip
-        if key not in self.store.rows():  # a base whose weights were lost has one
-            self.store.append(row)
+        if key not in self.store.runs():  # a base whose weights were lost has one
+            self.store.append(run)
         if cell.treatment == "base":
             write_tensors(self._file("bases", key, "safetensors"), network.state_dict())
         checkpoint.remove()
-        return row
+        return run
 
-    def _row_of(self, cell: Cell, task: ClassificationTask, training: Training) -> Row:
+    def _run_of(self, cell: Cell, task: ClassificationTask, training: Training) -> Run:
         last = training.epochs[-1]
-        return {
-            "treatment": cell.treatment,
-            "n": cell.n,
-            "layer": self.setting.layer_names[cell.n - 1] if cell.n else "",
-            "base": cell.base,
-            "target": cell.target,
-            "split": self.setting.split_name,
-            "split_seed": cell.split_seed,
-            "images_per_class": task.images_per_class,
-            "classes": len(task.classes),
-            "top1_last": training.top1_last,
-            "top1_best10": training.top1_best10,
-            "train_loss": last["train_loss"],
-            "val_loss": last["val_loss"],
-            "epochs": len(training.epochs),
-            "seconds": training.seconds,
-            "status": training.status(self.setting.saturated_below, self.setting.still_falling),
-            "version_torch": str(torch.__version__),
-            "version_dmt": __version__,
-            "key": self.setting.key(cell),
-        }
+        return Run(
+            study=self.setting.study,
+            treatment=cell.treatment,
+            n=cell.n,
+            layer=self.setting.layer_names[cell.n - 1] if cell.n else "",
+            base=cell.base,
+            target=cell.target,
+            split=self.setting.split_name,
+            split_seed=cell.split_seed,
+            images_per_class=task.images_per_class,
+            classes=len(task.classes),
+            top1_last=training.top1_last,
+            top1_best10=training.top1_best10,
+            train_loss=last["train_loss"],
+            val_loss=last["val_loss"],
+            epochs=len(training.epochs),
+            seconds=training.seconds,
+            status=training.status(self.setting.saturated_below, self.setting.still_falling),
+            version_torch=str(torch.__version__),
+            version_dmt=__version__,
+            key=self.setting.key(cell),
+        )
 
     @cached_property
     def _read(self) -> dict[str, tuple[LabelledImages, LabelledImages]]:

@@ -32,6 +32,7 @@ def _row(logged: dict[str, str]) -> dict[str, object]:
     target = logged["target"] or "A"
     classes = CLASSES[logged["split_kind"], target]
     return {
+        "study": "the runs of 2014",
         "treatment": logged["treatment"],
         "n": logged["n"],
         "layer": LAYERS[int(logged["n"])],

@@ -1,8 +1,8 @@
-"""Rows of the store of trained networks -> runs, each checked; a row that cannot be read is named by its line."""
+"""Rows about trained networks -> runs, each checked; a row that cannot be read is named by its line."""
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -29,7 +29,6 @@ MAY_BE_EMPTY = {
     "seconds",
     "version_torch",
     "version_dmt",
-    "key",
 }
 REMEDY = "remove or mend this line; a cell whose line is removed is trained again"
 
@@ -39,10 +38,12 @@ class Run:
     """One trained network.
 
     Args:
+        study: data set, size and the start of a hash of all that its networks have in common; only networks of one
+            study are compared.
         treatment: a key of ``SYMBOLS``.
         n: how many layers were copied (or left random), 1 and up; 0 for ``base`` and ``base_long``.
         layer: name of layer n; empty if unknown.
-        base: the task whose network was copied, A or B.
+        base: the task whose network was copied, A or B; empty for random layers.
         target: the task that was trained, A or B.
         split: kind of the division of classes into A and B: ``random``, ``man_made_natural``.
         split_seed: which of several divisions of that kind.
@@ -60,6 +61,7 @@ class Run:
         key: of the cell in the store.
     """
 
+    study: str
     treatment: str
     n: int
     layer: str
@@ -87,64 +89,56 @@ class Run:
 
     @property
     def cell(self) -> str:
-        """What was trained, in words: ``transfer n=3 A->B random 0``."""
+        """What was trained, in words: ``digits-16px-3f2a91: transfer n=3 A->B random 0``."""
         images = "" if self.images_per_class is None else f" with {self.images_per_class} images a class"
-        return f"{self.treatment} n={self.n} {self.base}->{self.target} {self.split} {self.split_seed}{images}"
+        layers = f"n={self.n} {self.base}->{self.target}"
+        return f"{self.study}: {self.treatment} {layers} {self.split} {self.split_seed}{images}"
 
 
 COLUMNS = tuple(field.name for field in fields(Run))
 
 
-def read_runs(store: str | Path) -> list[Run]:
-    """Read a store: a CSV file with a header and one row per trained network; nothing is changed.
+def read_rows(store: str | Path) -> list[tuple[str, Run]]:
+    """Read a CSV file with ``COLUMNS`` as its header and one row per trained network; nothing is changed.
 
-    Args:
-        store: the file; ``COLUMNS`` in any order, others are passed over.
+    Returns:
+        Where each row stands (file and line), and what it says.
 
     Raises:
-        UserError: there is no such file, a column is missing, a row cannot be read, or two rows are of one cell.
+        UserError: another header, or a row that cannot be read.
     """
     path = Path(store).expanduser()
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"there is no store {path}; train some cells first, or name another file") from None
+    content = path.read_bytes()
     try:
         lines = content.decode("utf-8-sig").splitlines(keepends=True)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"{_place(path, line)} is not UTF-8 text; {REMEDY}") from error
     reader = csv.DictReader(lines, restkey="", restval=None, strict=True)
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
-    if missing:
-        raise UserError(
-            f"{_place(path, 1)} lacks the column {missing[0]!r}; give the store the header that train.py writes"
-        )
-    numbered = []
+    if lines and tuple(reader.fieldnames or ()) != COLUMNS:
+        raise UserError(f"{_place(path, 1)} is not the header of a study's rows; name another file")
+    found = []
     try:
         for row in reader:
-            numbered.append((_place(path, reader.line_num), row))
+            place = _place(path, reader.line_num)
+            found.append((place, _run(row, place)))
     except csv.Error as error:
         raise UserError(f"{_place(path, reader.line_num)}: {error}; {REMEDY}") from error
-    if not numbered:
-        raise UserError(f"the store {path} has no rows yet; train some cells first")
-    return runs_of([row for _, row in numbered], [place for place, _ in numbered])
+    return found
 
 
-def runs_of(rows: Sequence[Mapping[str, object]], places: Sequence[str] = ()) -> list[Run]:
-    """Check rows and make them runs.
-
-    Args:
-        rows: a value or its text for each of ``COLUMNS``; an optional one may be empty or None.
-        places: where each stands, for errors; by default "row 1" and so on.
+def read_runs(store: str | Path) -> list[Run]:
+    """The runs of a finished or unfinished study.
 
     Raises:
-        UserError: a row cannot be read, or two rows are of one cell.
+        UserError: there is no such file or no row in it, a row cannot be read, or two rows are of one cell.
     """
+    path = Path(store).expanduser()
+    if not path.is_file():
+        raise UserError(f"there is no store {path}; train some cells first, or name another file")
     found: dict[str, str] = {}
     runs = []
-    for row, place in zip(rows, places or [f"row {i}" for i in range(1, len(rows) + 1)], strict=True):
-        run = _run(row, place)
+    for place, run in read_rows(path):
         if run.cell in found:
             raise UserError(
                 f"{place} and {found[run.cell]} are both of {run.cell}; keep one of them, "
@@ -152,7 +146,21 @@ def runs_of(rows: Sequence[Mapping[str, object]], places: Sequence[str] = ()) ->
             )
         found[run.cell] = place
         runs.append(run)
+    if not runs:
+        raise UserError(f"the store {path} has no rows yet; train some cells first")
     return runs
+
+
+def runs_of(rows: Iterable[Mapping[str, object]]) -> list[Run]:
+    """Check rows and make them runs.
+
+    Args:
+        rows: a value or its text for each of ``COLUMNS``; an optional one may be empty or None.
+
+    Raises:
+        UserError: a row cannot be read.
+    """
+    return [_run(row, f"row {i}") for i, row in enumerate(rows, start=1)]
 
 
 def _place(path: Path, line: int) -> str:
@@ -170,6 +178,11 @@ def _run(row: Mapping[str, object], place: str) -> Run:
     def one_of(name: str, known: Sequence[str]) -> str:
         if values[name] not in known:
             raise problem(name, f"one of {', '.join(known)}{nearest_name(values[name], known).replace(';', ',')}")
+        return values[name]
+
+    def text(name: str) -> str:
+        if not values[name]:
+            raise problem(name, "given")
         return values[name]
 
     def number(name: str, what: str, holds: Callable[[float], bool]) -> float:
@@ -194,16 +207,17 @@ def _run(row: Mapping[str, object], place: str) -> Run:
     if (n == 0) != (treatment in WHOLE):
         raise problem("n", "0" if treatment in WHOLE else f"1 or more for {treatment}")
     target = one_of("target", TASKS)
-    base = target if treatment == "random" and not values["base"] else one_of("base", TASKS)
-    if treatment != "random" and (base != target) != treatment.startswith("transfer"):
+    base = "" if treatment == "random" else one_of("base", TASKS)
+    if base and (base != target) != treatment.startswith("transfer"):
         raise problem("base", f"{'another' if base == target else 'the same'} task than the target for {treatment}")
     return Run(
+        study=text("study"),
         treatment=treatment,
         n=n,
         layer=values["layer"],
         base=base,
         target=target,
-        split=values["split"],
+        split=text("split"),
         split_seed=count("split_seed", 0),
         images_per_class=count("images_per_class", 1) if values["images_per_class"] else None,
         classes=count("classes", 2),
@@ -216,5 +230,5 @@ def _run(row: Mapping[str, object], place: str) -> Run:
         status=one_of("status", STATUSES),
         version_torch=values["version_torch"],
         version_dmt=values["version_dmt"],
-        key=values["key"],
+        key=text("key"),
     )

@@ -211,7 +211,7 @@ def paired(runs: Sequence[Run], contrast: Contrast) -> list[Pair]:
         n = 0 if contrast.reference in WHOLE else run.n
         reference = by_place.get((contrast.reference, run.division, run.target, n))
         if run.treatment == contrast.arm and reference is not None:
-            tasks = {run.target, run.base} if run.treatment != "random" else {run.target}
+            tasks = {run.target, run.base} - {""}
             bases = [by_place.get(("base", run.division, task, 0)) for task in sorted(tasks)]
             if contrast.reference == "base_long":
                 bases.append(reference)

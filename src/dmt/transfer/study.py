@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -15,8 +15,9 @@ from dmt.reporting.results import Record, Report
 from dmt.transfer.cells import Cell, cells_of
 from dmt.transfer.grid import Grid, Setting
 from dmt.transfer.networks import WeightLayers
+from dmt.transfer.rows import Run
 from dmt.transfer.splits import Split
-from dmt.transfer.store import Row, RowStore
+from dmt.transfer.store import RunStore
 from dmt.transfer.treatments import treatment_named
 
 log = logging.getLogger(__name__)
@@ -78,11 +79,12 @@ class TransferStudy:
         Args:
             trainer: makes Lightning's trainer.
         """
-        grid = Grid(self.setting, RowStore(self.store), Path(self.folder).expanduser(), trainer)
+        grid = Grid(self.setting, RunStore(self.store), Path(self.folder).expanduser(), trainer)
         cells = self.cells
         if self.plan:
             return Report(f"plan of {len(cells)} networks", [], {}, {"plan": planned(grid, cells)})
-        return Report(f"transfer, {self.split} splits", [], {}, {"transfer": list(finished(grid, cells).values())})
+        records = [asdict(run) for run in finished(grid, cells).values()]
+        return Report(f"transfer, {self.split} splits", [], {}, {"transfer": records})
 
     @property
     def setting(self) -> Setting:
@@ -113,14 +115,14 @@ class TransferStudy:
         return cells_of(self.treatments, self.depths, self.split_seeds, self.targets, layers)
 
 
-def finished(grid: Grid, cells: Sequence[Cell]) -> dict[Cell, Row]:
-    """The rows of all cells; what another process is training is waited for last."""
-    rows: dict[Cell, Row] = {}
+def finished(grid: Grid, cells: Sequence[Cell]) -> dict[Cell, Run]:
+    """The runs of all cells; what another process is training is waited for last."""
+    runs: dict[Cell, Run] = {}
     for wait in (False, True):
         for cell in cells:
-            if cell not in rows and (row := grid.row(cell, wait)) is not None:
-                rows[cell] = row
-    return {cell: rows[cell] for cell in cells}
+            if cell not in runs and (run := grid.run(cell, wait)) is not None:
+                runs[cell] = run
+    return {cell: runs[cell] for cell in cells}
 
 
 def planned(grid: Grid, cells: Sequence[Cell]) -> list[Record]:
@@ -129,7 +131,7 @@ def planned(grid: Grid, cells: Sequence[Cell]) -> list[Record]:
     A network takes as long as those of its treatment and depth that are finished took on average; else those of its
     treatment; else as long as an epoch with as many frozen layers, measured now, says.
     """
-    known = grid.store.rows()
+    known = grid.store.runs()
     found = {cell: known[key] for cell in cells if (key := grid.setting.key(cell)) in known}
     missing = [cell for cell in cells if cell not in found]
     epoch: dict[int, float] = {}
@@ -138,7 +140,7 @@ def planned(grid: Grid, cells: Sequence[Cell]) -> list[Record]:
         alike = [other for other in found if other.treatment == cell.treatment]
         same = [other for other in alike if other.n == cell.n] or alike
         if same:
-            expected[cell] = mean(float(found[other]["seconds"]) for other in same)
+            expected[cell] = mean(found[other].seconds for other in same)
         else:
             treatment = treatment_named(cell.treatment)
             n_frozen = cell.n if treatment.frozen else 0

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TransferReport:
-    """The report of whatever a store holds.
+    """The report of whatever a store holds; of several studies, each has figures and tables of its own.
 
     Args:
         store: the CSV file of trained networks; it is only read.
@@ -34,7 +34,19 @@ class TransferReport:
         Raises:
             UserError: a row cannot be read.
         """
-        return transfer_report(read_runs(self.store), original_runs() if self.reference else [])
+        runs = read_runs(self.store)
+        reference = original_runs() if self.reference else []
+        studies = list(dict.fromkeys(run.study for run in runs))
+        reports = {study: transfer_report([run for run in runs if run.study == study], reference) for study in studies}
+        if len(reports) == 1:
+            return reports[studies[0]]
+        return Report(
+            f"transfer, {len(studies)} studies",
+            [],
+            {f"{study}_{name}": picture for study, one in reports.items() for name, picture in one.pictures.items()},
+            {f"{study}_{name}": rows for study, one in reports.items() for name, rows in one.tables.items()},
+            {f"{study}_{name}": file for study, one in reports.items() for name, file in one.documents.items()},
+        )
 
 
 @dataclass(frozen=True)
