@@ -22,11 +22,13 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from dmt.backbones import Backbone
 from dmt.budget_choices import BudgetChoice, FixedBudget
 from dmt.data import AttributeSplits
 from dmt.editing import Editor
 from dmt.errors import UserError, require_whole_number
 from dmt.grounds import CatalogGrounds, Grounds, SetGrounds
+from dmt.layer_scores import LayerScores, score_table
 from dmt.manifolds import Span
 from dmt.modules import TraversalModule
 from dmt.precision import working_precision
@@ -39,6 +41,8 @@ from dmt.reporting.sweep import summarize_sweep
 from dmt.traversal import check_budget
 
 log = logging.getLogger("dmt")
+
+AUTO = "auto"  # in place of a list of layers: see dmt.layer_scores.choose_layers
 
 FULL_ERRORS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 LIGHTNING_ADVICE = (  # true of modules that are trained by gradients, as ours are not
@@ -75,9 +79,16 @@ def errors_in_one_line() -> Iterator[None]:
 
 
 def train(cfg: DictConfig) -> None:
-    """Fit the manifold of the data set, or find it."""
+    """Fit the manifold of the data set, or find it; or do a study of networks."""
     folder = _begin(cfg)
     began = time.perf_counter()
+    if cfg.study is not None:
+        editor = partial(_editor, cfg, _budget(cfg), InversionBar())
+        report = instantiate(cfg.study, _convert_="all")(_trainer(cfg), editor)
+        _record(cfg, folder, report)
+        _say_tables(report)
+        log.info("done in %.0f s; tables and config.yaml are in %s", time.perf_counter() - began, folder)
+        return
     data = instantiate(cfg.data, _partial_=True)(task=None)
     grounds = _grounds(cfg, _preparation(cfg, data))
     if not isinstance(grounds, CatalogGrounds):
@@ -104,11 +115,7 @@ def traverse(cfg: DictConfig) -> Report:
     else:
         report = instantiate(cfg.figure, _convert_="all")(editor, task, _images(cfg), cfg.n_images)
     bar.close()
-    settings = _settings(cfg)
-    write_report(folder, report, settings, cfg.output.animation)
-    logger = _logger(cfg, folder)
-    log_report(logger, report, settings)
-    finish(logger)
+    _record(cfg, folder, report)
     _say(report, folder)
     return report
 
@@ -209,6 +216,8 @@ def _images(cfg: DictConfig) -> list[str]:
 def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
     backbone_needs_trainer = "trainer" in cfg.backbone
     backbone = instantiate(cfg.backbone, **({"trainer": _trainer(cfg)} if backbone_needs_trainer else {}))
+    if cfg.feature_layers == AUTO:
+        _choose_layers(cfg, data, backbone)
     return Preparation(
         data,
         backbone,
@@ -219,6 +228,15 @@ def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
         layer_weights=_settings(cfg)["layer_weights"],
         keep_features=cfg.keep_features,
     )
+
+
+def _choose_layers(cfg: DictConfig, data: AttributeSplits, backbone: Backbone) -> None:
+    """Put the layers that the scores speak for into the configuration, and what is kept of it."""
+    scores: LayerScores = instantiate(cfg.scores, _convert_="all")
+    found = scores.measure(backbone, data, _trainer(cfg), cfg.cache_dir)
+    cfg.feature_layers = scores.choose(found)
+    log.info("layers=auto: %s\n%s", ", ".join(cfg.feature_layers), text_table(score_table(found, cfg.feature_layers)))
+    OmegaConf.save(cfg, Path(cfg.output_dir) / "config.yaml", resolve=True)
 
 
 def _trainer(cfg: DictConfig) -> Callable[..., pl.Trainer]:
@@ -246,6 +264,15 @@ def _manifold_metrics(prepared: Prepared) -> dict[str, float]:
     return {"components": len(ratios), "explained_variance": float(ratios.sum())}
 
 
+def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
+    """Write a report and log it."""
+    settings = _settings(cfg)
+    write_report(folder, report, settings, cfg.output.animation)
+    logger = _logger(cfg, folder)
+    log_report(logger, report, settings)
+    finish(logger)
+
+
 def _say(report: Report, folder: Path) -> None:
     columns = ("witness_before", "witness_after", "delta", "shrinkage", "psnr", "ssim", "evaluations", "seconds")
     log.info("%-28s %s  converged", "image", " ".join(f"{column:>14}" for column in columns))
@@ -255,10 +282,14 @@ def _say(report: Report, folder: Path) -> None:
     if not report.is_of_many_edits:
         means = mean_record(report.images)
         log.info("%-28s %s", "mean", " ".join(f"{means.get(column, float('inf')):14.4g}" for column in columns))
-    for name, rows in report.tables.items():
-        log.info("\n%s\n%s", name, text_table(rows))
+    _say_tables(report)
     shown = ", ".join(f"{name}.png" for name in report.pictures)
     log.info("pictures, %s, results.csv, results.json and config.yaml are in %s", shown, folder)
+
+
+def _say_tables(report: Report) -> None:
+    for name, rows in report.tables.items():
+        log.info("\n%s\n%s", name, text_table(rows))
 
 
 def _one_line(error: BaseException) -> str:

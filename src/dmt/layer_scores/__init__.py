@@ -2,14 +2,17 @@
 
 from dmt.layer_scores.measures import alignment, centred_gram, log_evidence, neighbour_accuracies, probe_aucs
 from dmt.layer_scores.scores import LayerScore, LayerScores, choose_layers
+from dmt.layer_scores.study import LayerStudy, score_table
 
 __all__ = [
     "LayerScore",
     "LayerScores",
+    "LayerStudy",
     "alignment",
     "centred_gram",
     "choose_layers",
     "log_evidence",
     "neighbour_accuracies",
     "probe_aucs",
+    "score_table",
 ]

@@ -15,7 +15,9 @@ Fold = tuple[np.ndarray, np.ndarray]
 """Positions of the points to learn from, and of those held out, each ``(m,)``."""
 
 STEPS, TOLERANCE = 500, 1e-8  # of the fixed point of the evidence, which takes some tens
-EXACT = 1e-12  # the least squared residual per point: of a label that the points tell exactly, the evidence has no bound
+EXACT = (
+    1e-12  # the least squared residual per point: of a label that the points tell exactly, the evidence has no bound
+)
 
 
 def folds_by_group(of_target: np.ndarray, groups: Sequence[str], count: int) -> list[Fold]:
@@ -32,9 +34,8 @@ def folds_by_group(of_target: np.ndarray, groups: Sequence[str], count: int) -> 
 def probe_aucs(points: np.ndarray, of_target: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:
     """Area under the ROC curve of a linear probe on the points held out, in [0, 1], ``(folds,)``: .5 is chance.
 
-    The probe is ``dmt.probe.fit_label_probes``: a ridge regression, which is solved in the pictures where they are fewer
-    than the coordinates, so that all layers of a network take seconds (Alain and Bengio, arXiv 1610.01644, use logistic
-    regression).
+    The probe is ``dmt.probe.fit_label_probes``: a ridge regression, solved in the pictures where they are fewer than
+    the coordinates, so that it is quick (Alain and Bengio, arXiv 1610.01644, use logistic regression).
 
     Args:
         points: ``(n, D)``.
@@ -68,9 +69,10 @@ def neighbour_accuracies(points: np.ndarray, of_target: np.ndarray, folds: Seque
 def log_evidence(points: np.ndarray, labels: np.ndarray) -> float:
     """LogME: the log of the most evidence for a linear model of the labels, per point and label; higher is better.
 
-    The evidence is that of ``y = F w + noise`` with ``w ~ N(0, 1 / alpha)`` and ``noise ~ N(0, 1 / beta)``, the most over
-    alpha and beta (You et al., LogME, ICML 2021, equation 2). It is found by their fixed point, ``alpha = gamma / m^T m``,
-    ``beta = (n - gamma) / ||F m - y||^2``, in the eigenvectors of ``F F^T`` or ``F^T F``, whichever is smaller.
+    The evidence is that of ``y = F w + noise`` with ``w ~ N(0, 1 / alpha)`` and ``noise ~ N(0, 1 / beta)``, the most
+    over alpha and beta (You et al., LogME, ICML 2021, equation 2). It is found by their fixed point,
+    ``alpha = gamma / m^T m`` and ``beta = (n - gamma) / ||F m - y||^2``, in the eigenvectors of ``F F^T`` or ``F^T F``,
+    whichever is smaller.
 
     Args:
         points: F, ``(n, D)``.
@@ -140,9 +142,9 @@ def centred_gram(points: np.ndarray) -> np.ndarray:
 def alignment(one: np.ndarray, other: np.ndarray) -> float:
     """Linear CKA of two networks from their centred inner products ``(n, n)``, in [0, 1].
 
-    ``||Y^T X||^2 / (||X^T X|| ||Y^T Y||)`` (Kornblith et al., ICML 2019, section 3): 1 where one network's points are the
-    other's, turned and scaled. Where points have more coordinates than there are pictures it is above 0 for independent
-    ones, too. nan where a network gives the same for all pictures.
+    ``||Y^T X||^2 / (||X^T X|| ||Y^T Y||)`` (Kornblith et al., ICML 2019, section 3): 1 where one network's points are
+    the other's, turned and scaled. Where points have more coordinates than there are pictures it is above 0 for
+    independent ones, too. nan where a network gives the same for all pictures.
     """
     lengths = np.linalg.norm(one) * np.linalg.norm(other)
     return float((one * other).sum() / lengths) if lengths > 0 else math.nan

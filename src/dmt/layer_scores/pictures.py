@@ -1,6 +1,6 @@
 """A network and a task -> the activations of all its layers on pictures of both sides, pooled as they come."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,13 +35,15 @@ class PooledExtractor(FeatureExtractor):
         super().__init__(backbone, layers)
         self.grid = grid
 
-    def activations(self, *arguments: object, **options: object) -> dict[str, Tensor]:
+    def activations(
+        self, images: Tensor, layers: Collection[str], precision: torch.dtype = torch.float32
+    ) -> dict[str, Tensor]:
         """As ``FeatureExtractor``'s, averaged: ``{layer: (B, C, grid, grid)}``."""
-        found = super().activations(*arguments, **options)  # type: ignore[arg-type]
-        return {
-            layer: adaptive_avg_pool2d(value, [min(self.grid, side) for side in value.shape[-2:]])
-            for layer, value in found.items()
-        }
+        return {layer: self._averaged(value) for layer, value in super().activations(images, layers, precision).items()}
+
+    def _averaged(self, activation: Tensor) -> Tensor:
+        height, width = activation.shape[-2:]
+        return adaptive_avg_pool2d(activation, (min(self.grid, height), min(self.grid, width)))
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def task_sets(data: AttributeSplits, task: Task, set_size: int, least: int) -> S
         n_people = len({catalog.groups[i] for i in members})
         if n_people < least:
             raise UserError(
-                f"the scores of layers hold people out, and the {side} of {task.title!r} has pictures of {n_people} only; "
-                f"at least {least} are needed: choose another task, or the layers yourself (feature_layers=[...])"
+                f"the scores of layers hold people out, and the {side} of {task.title!r} has pictures of {n_people} "
+                f"only, of the {least} needed; choose another task, or the layers yourself (feature_layers=[...])"
             )
     return sets
 

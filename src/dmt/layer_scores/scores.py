@@ -23,6 +23,7 @@ from dmt.layer_scores.pictures import PooledExtractor, ViewedPictures, task_sets
 log = logging.getLogger(__name__)
 
 DEPTHS = 3  # layers that are picked, as many as the paper's
+POOLED = "pool"  # how the names of layers begin that hold what the one below does, at fewer places
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class LayerScores:
     """Scores the layers of a network by a task, once: they are kept and found again.
 
     Args:
+        task: whose source and target are told apart.
         layers: which ones; ``None``: all that can be read.
         set_size: pictures per side, the most confidently labelled.
         grid: see ``PooledExtractor``.
@@ -68,12 +70,13 @@ class LayerScores:
         UserError: a number out of range.
     """
 
+    task: Task
     layers: Sequence[str] | None = None
     set_size: int = 1000
     grid: int = 4
     folds: int = 5
     neighbours: int = 10
-    margin: float = 0.01
+    margin: float = 0.02
 
     def __post_init__(self) -> None:
         for name, least in (("set_size", 2), ("grid", 1), ("folds", 2), ("neighbours", 1)):
@@ -94,34 +97,28 @@ class LayerScores:
         require_layers(wanted, backbone.layer_names)
         return [name for name in backbone.layer_names if name in wanted]
 
-    def sets(self, data: AttributeSplits, task: Task) -> Sets:
+    def sets(self, data: AttributeSplits) -> Sets:
         """The pictures of both sides.
 
         Raises:
             UserError: too few people to hold out.
         """
-        return task_sets(data, task, self.set_size, self.folds)
+        return task_sets(data, self.task, self.set_size, self.folds)
 
     def view(
-        self, backbone: Backbone, data: AttributeSplits, task: Task, sets: Sets, trainer: Callable[..., Trainer]
+        self, extractor: PooledExtractor, data: AttributeSplits, sets: Sets, trainer: Callable[..., Trainer]
     ) -> ViewedPictures:
-        """Those pictures as the layers see them."""
-        return view_pictures(PooledExtractor(backbone, self.names(backbone), self.grid), data, task, sets, trainer)
+        """Those pictures as the layers of an extractor see them."""
+        return view_pictures(extractor, data, self.task, sets, trainer)
 
     def measure(
-        self,
-        backbone: Backbone,
-        data: AttributeSplits,
-        task: Task,
-        trainer: Callable[..., Trainer],
-        cache: str | Path,
+        self, backbone: Backbone, data: AttributeSplits, trainer: Callable[..., Trainer], cache: str | Path
     ) -> list[LayerScore]:
         """Score every layer, or find the scores.
 
         Args:
             backbone: the network.
             data: the pictures.
-            task: whose source and target are told apart.
             trainer: makes a trainer.
             cache: scores are kept below this folder, in ``layer_scores/``.
 
@@ -130,11 +127,11 @@ class LayerScores:
         """
         names = self.names(backbone)
         layout = FeatureExtractor(backbone, names).layout(data.image_size, data.image_size)
-        sets = self.sets(data, task)
-        file = Path(cache).expanduser() / "layer_scores" / f"{self._key(backbone, data, task, sets)}.safetensors"
+        sets = self.sets(data)
+        file = Path(cache).expanduser() / "layer_scores" / f"{self._key(backbone, data, sets)}.safetensors"
         if not file.exists():
             log.info("layers: scoring %d of them on %d source and %d target images", len(names), *_sizes(sets))
-            viewed = self.view(backbone, data, task, sets, trainer)
+            viewed = self.view(PooledExtractor(backbone, names, self.grid), data, sets, trainer)
             write_tensors(file, {name: torch.tensor(self._numbers(viewed, name)) for name in names})
         numbers = read_tensors(file)
         return [LayerScore(name, layout.shapes[name], *numbers[name].tolist()) for name in names]  # type: ignore[arg-type]
@@ -154,7 +151,7 @@ class LayerScores:
         logme = log_evidence(points, np.stack([~of_target, of_target], axis=1))
         return [float(value) for value in (aucs.mean(), aucs.std(ddof=1) / self.folds**0.5, knn, logme)]
 
-    def _key(self, backbone: Backbone, data: AttributeSplits, task: Task, sets: Sets) -> str:
+    def _key(self, backbone: Backbone, data: AttributeSplits, sets: Sets) -> str:
         members = hashlib.sha256(sets.source.tobytes() + b"|" + sets.target.tobytes()).hexdigest()
         return cache_key(
             {
@@ -162,19 +159,20 @@ class LayerScores:
                 "layers": ",".join(self.names(backbone)),
                 "data": data.catalog.fingerprint,
                 "image_size": str(data.image_size),
-                "task": repr(task),
+                "task": repr(self.task),
                 "members": members,
                 "settings": repr((self.grid, self.folds, self.neighbours)),
             }
         )
 
 
-def choose_layers(scores: Sequence[LayerScore], margin: float = 0.01) -> list[str]:
-    """One layer from each of three depths, the rule of ``layers=auto`` (ours; the paper reads conv3_1, conv4_1, conv5_1).
+def choose_layers(scores: Sequence[LayerScore], margin: float = 0.02) -> list[str]:
+    """One layer from each of three depths: the rule of ``layers=auto`` (ours; the paper has conv3_1, conv4_1, conv5_1).
 
     A *depth* is a run of layers of one height and width, represented by its layer of the highest AUC. The highest depth
-    whose AUC is within ``margin`` of the best of all is the first pick: as far up as the class is still told as well as
-    anywhere. The two depths below it are the others: what they keep of a picture's detail the upper one has lost.
+    whose AUC is within ``margin`` of the best of all is the first pick: as far up as the class is told about as well as
+    anywhere. The two depths below it are the others: they keep the detail of a picture that the upper one has lost.
+    Layers whose names begin with ``pool`` are not picked, unless there are no others.
 
     Args:
         scores: of the layers in the order of the network.
@@ -183,7 +181,8 @@ def choose_layers(scores: Sequence[LayerScore], margin: float = 0.01) -> list[st
     Returns:
         Up to three names, from pixels upwards; fewer where fewer depths lie below the first pick.
     """
-    depths = [list(depth) for _, depth in groupby(scores, key=lambda score: score.shape[1:])]
+    candidates = [score for score in scores if not score.layer.startswith(POOLED)] or scores
+    depths = [list(depth) for _, depth in groupby(candidates, key=lambda score: score.shape[1:])]
     best = [max(depth, key=lambda score: score.auc) for depth in depths]
     enough = max(score.auc for score in best) - margin
     top = max(place for place, score in enumerate(best) if score.auc >= enough)

@@ -56,8 +56,8 @@ def log_report(logger: Logger | None, report: Report, settings: dict) -> None:
         pairs = [np.concatenate([to_pixels(image.before), to_pixels(image.after)], axis=1) for image in report.images]
         if pairs:
             logger.log_image("edits", pairs, caption=[image.name for image in report.images])
-        tables = {"results": [image.record for image in report.images], **report.tables}
-        for name, rows in tables.items():
+        results = {"results": [image.record for image in report.images]} if report.images else {}
+        for name, rows in {**results, **report.tables}.items():
             columns = list(dict.fromkeys(column for row in rows for column in row))
             logger.log_table(name, columns, [[row.get(column) for column in columns] for row in rows])
     elif isinstance(logger, TensorBoardLogger):

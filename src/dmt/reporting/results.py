@@ -151,7 +151,8 @@ def write_report(folder: Path, report: Report, settings: Mapping, animation: str
     names = file_names(report.images, taken=report.pictures)
     inputs = {image.name: image for image in report.images}
     input_files = dict(zip(inputs, input_names(list(inputs)), strict=True))
-    (folder / "inputs").mkdir(exist_ok=True)
+    if inputs:
+        (folder / "inputs").mkdir(exist_ok=True)
     for name, image in inputs.items():
         Image.fromarray(to_pixels(image.before)).save(folder / input_files[name])
     for name, image in zip(names, report.images, strict=True):
@@ -164,7 +165,7 @@ def write_report(folder: Path, report: Report, settings: Mapping, animation: str
         {**image.record, "input_file": input_files[image.name], "file": f"{name}.png"}
         for name, image in zip(names, report.images, strict=True)
     ]
-    for name, rows in {"results": records, **report.tables}.items():
+    for name, rows in {**({"results": records} if records else {}), **report.tables}.items():
         write_table(folder / f"{name}.csv", rows)
     document = _json_value({"title": report.title, "images": records, **report.tables, "settings": settings})
     (folder / "results.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")

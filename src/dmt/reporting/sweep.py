@@ -48,7 +48,8 @@ def summarize_sweep(folder: Path) -> SweepSummary | None:
     Returns:
         ``None`` if there are fewer than two runs with results.
     """
-    runs = sorted((_read(file, folder) for file in folder.rglob("results.json")), key=lambda run: run.number)
+    every = sorted((_read(file, folder) for file in folder.rglob("results.json")), key=lambda run: run.number)
+    runs = [run for run in every if run.records]
     if len(runs) < 2:
         return None
     common = set(runs[0].options).intersection(*(run.options for run in runs))
