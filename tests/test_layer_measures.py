@@ -96,8 +96,8 @@ def evidence_maximised_directly(points: np.ndarray, label: np.ndarray) -> float:
         alpha, beta = np.exp(logs)
         return -multivariate_normal.logpdf(label, cov=points @ points.T / alpha + np.eye(n) / beta) / n
 
-    found = [minimize(negative, start, method="Nelder-Mead", tol=1e-9) for start in ([0, 0], [3, 0], [0, 3])]
-    return -min(one.fun for one in found)
+    bounds, starts = [(-12, 30), (-12, 12)], ([0, 0], [3, 0], [0, 3])
+    return -min(minimize(negative, start, method="Nelder-Mead", bounds=bounds, tol=1e-9).fun for start in starts)
 
 
 @pytest.mark.parametrize(("n", "d", "rank"), [(40, 5, 5), (30, 60, 60), (30, 10, 4)])
@@ -120,11 +120,14 @@ def test_logme_is_higher_the_more_of_the_label_the_points_carry_and_the_scale_of
     assert log_evidence(1000 * points, labels) == pytest.approx(log_evidence(points, labels), abs=1e-6)
 
 
-def test_logme_of_the_label_itself_is_finite_and_of_a_dead_layer_none():
+def test_logme_of_the_label_itself_is_finite_and_where_there_is_nothing_that_of_noise():
     of_target = two_sides(50)
     labels = np.stack([~of_target, of_target], axis=1)
     assert 1 < log_evidence(labels.astype(float), labels) < 100
-    assert np.isnan(log_evidence(np.zeros((50, 3)), labels))
+    of_noise = multivariate_normal.logpdf(of_target.astype(float), cov=np.eye(50) / 2) / 50  # half of them are 1
+    unrelated = np.stack([np.where(np.arange(50) // 2 % 2, 1.0, -1.0)], axis=1)[:48]
+    assert log_evidence(np.zeros((50, 3)), labels) == pytest.approx(of_noise)
+    assert log_evidence(unrelated, labels[:48]) == pytest.approx(of_noise)
 
 
 # CKA

@@ -15,9 +15,7 @@ Fold = tuple[np.ndarray, np.ndarray]
 """Positions of the points to learn from, and of those held out, each ``(m,)``."""
 
 STEPS, TOLERANCE = 500, 1e-8  # of the fixed point of the evidence, which takes some tens
-EXACT = (
-    1e-12  # the least squared residual per point: of a label that the points tell exactly, the evidence has no bound
-)
+EXACT = 1e-12  # of a squared length: below it there is nothing
 
 
 def folds_by_group(of_target: np.ndarray, groups: Sequence[str], count: int) -> list[Fold]:
@@ -79,7 +77,7 @@ def log_evidence(points: np.ndarray, labels: np.ndarray) -> float:
         labels: y, ``(n, L)``: one column per class, 1 where the point is of it and 0 elsewhere.
 
     Returns:
-        The mean over the classes; nan where all points are 0.
+        The mean over the classes. A class that the points tell nothing of has the evidence of noise alone.
     """
     squares, projections = _spectrum(points.astype(float), labels.astype(float))
     left_over = np.square(labels).sum(axis=0) - projections.sum(axis=0)
@@ -91,14 +89,19 @@ def log_evidence(points: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _spectrum(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues of ``F F^T`` above 0, ``(r,)``, and squared projections of the labels on its vectors, ``(r, L)``."""
+    """Eigenvalues of ``F F^T`` above 0, ``(r,)``, and squared projections of the labels on its vectors, ``(r, L)``.
+
+    The eigenvalues are divided by the largest: the evidence does not depend on the scale of the points.
+    """
     wide = points.shape[0] <= points.shape[1]
     squares, vectors = np.linalg.eigh(points @ points.T if wide else points.T @ points)
     kept = squares > squares.max() * len(squares) * np.finfo(float).eps
     squares, vectors = squares[kept], vectors[:, kept]
     if wide:
-        return squares, np.square(vectors.T @ labels)
-    return squares, np.square(vectors.T @ (points.T @ labels)) / squares[:, None]
+        projections = np.square(vectors.T @ labels)
+    else:
+        projections = np.square(vectors.T @ (points.T @ labels)) / squares[:, None]
+    return squares / squares.max(initial=0), projections
 
 
 def _most_evidence(squares: np.ndarray, projections: np.ndarray, left_over: float, shape: tuple[int, ...]) -> float:
@@ -122,8 +125,8 @@ def _most_evidence(squares: np.ndarray, projections: np.ndarray, left_over: floa
     alpha = beta = 1.0
     for _ in range(STEPS):
         gamma, length, residual = moments(alpha, beta)
-        if length == 0:
-            return math.nan
+        if length < EXACT:  # alpha grows without bound: there is nothing but noise
+            return (n * math.log(n / (2 * math.pi * residual)) - n) / (2 * n)
         before, alpha, beta = (alpha, beta), gamma / length, (n - gamma) / residual
         if np.allclose((alpha, beta), before, rtol=TOLERANCE, atol=0):
             break

@@ -1,5 +1,6 @@
 """A network and a task -> the activations of all its layers on pictures of both sides, pooled as they come."""
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from dmt.errors import UserError
 from dmt.features import FeatureExtractor
 from dmt.manifolds import IncrementalPCA
 from dmt.modules.manifold import FeatureHandler, ManifoldModule
+
+log = logging.getLogger(__name__)
 
 
 class PooledExtractor(FeatureExtractor):
@@ -112,7 +115,10 @@ def view_pictures(
     for members, view in ((sets.source, task.source_view), (sets.target, None)):
         n_source = len(positions)
         loader = data.some_dataloader(members.tolist(), view)
-        trainer(callbacks=[FeatureHandler(take)]).predict(module, loader, return_predictions=False)
+        handler = FeatureHandler(take)
+        trainer(callbacks=[handler]).predict(module, loader, return_predictions=False)
+        if handler.broken:
+            log.warning("skipped %d images that do not decode: %s", len(handler.broken), "; ".join(handler.broken[:10]))
     layout = extractor.layout(data.image_size, data.image_size)
     vectors = torch.cat(batches).numpy()
     columns = layout.columns(list(layout.shapes))
