@@ -255,7 +255,8 @@ def test_the_scores_of_layers_are_built_with_the_values_given_and_the_experiment
     assert built.task.attribute == "Senior"
     cfg = composed("train", "experiment=layer_scores", "backbone@scores.other=digits", *given)
     assert cfg.study == cfg.scores == {**plain("train").scores, **values, **{
-        "_target_": "dmt.layer_scores.LayerStudy", "other": composed("train", "backbone=digits").backbone
+        "_target_": "dmt.layer_scores.LayerStudy", "other": composed("train", "backbone=digits").backbone,
+        "traversal": False, "images": [], "n_images": 8, "judge": "happy", "beyond": "below",
     }}  # fmt: skip
 
 

@@ -10,13 +10,18 @@ from PIL import Image
 from pytorch_lightning import Trainer
 
 from dmt.backbones import Backbone
+from dmt.data import to_pixels
 from dmt.editing import Editor
+from dmt.figures.figure import labelled, mean_table
+from dmt.layer_scores.edits import edits_by_layers
 from dmt.layer_scores.measures import alignment, centred_gram
 from dmt.layer_scores.pictures import PooledExtractor
 from dmt.layer_scores.scores import LayerScore, LayerScores
 from dmt.preparation import Preparation
+from dmt.reporting.grids import labelled_grid
 from dmt.reporting.plots import drawn
-from dmt.reporting.results import Record, Report
+from dmt.reporting.results import EditedImage, Record, Report
+from dmt.verdicts import crossing_rate
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,20 @@ class LayerStudy(LayerScores):
 
     Args:
         other: a second network, with whose layers each is compared by linear CKA; ``None``: none.
+        traversal: whether pictures are edited, too: through each layer alone, the picks, and the layers that are
+            configured.
+        images: which pictures, by name or path; empty: ``n_images`` of the source.
+        n_images: how many.
+        judge: whose verdict decides about flips, if the run has it.
+        beyond: on which side of a half of it the target lies, ``above`` or ``below``.
     """
 
     other: Backbone | None = None
+    traversal: bool = False
+    images: Sequence[str] = ()
+    n_images: int = 8
+    judge: str = "happy"
+    beyond: str = "below"
 
     def __call__(self, trainer: Callable[..., Trainer], editor: Callable[[], Editor]) -> Report:
         """Score and report.
@@ -36,7 +52,8 @@ class LayerStudy(LayerScores):
             trainer: makes a trainer.
             editor: makes the editor, which has the pictures and the network.
         """
-        preparation = editor().grounds.preparation
+        edits = editor()
+        preparation = edits.grounds.preparation
         scores = self.measure(preparation.backbone, preparation.data, trainer, preparation.cache)
         picks = self.choose(scores)
         tables = {"layers": score_table(scores, picks)}
@@ -44,7 +61,28 @@ class LayerStudy(LayerScores):
         if self.other is not None:
             tables["cka"] = self._alignments(self.other, preparation, trainer)
             pictures["cka"] = _drawn_alignments(tables["cka"])
-        return Report(f"{self.task.title}\nscores of layers", [], pictures, tables)
+        shown: list[EditedImage] = []
+        if self.traversal:
+            shown, tables["traversal"] = self._traversals(edits, scores, picks)
+            pictures["traversal"] = _drawn_edits(shown)
+        return Report(f"{self.task.title}\nscores of layers", shown, pictures, tables)
+
+    def _traversals(
+        self, editor: Editor, scores: Sequence[LayerScore], picks: Sequence[str]
+    ) -> tuple[list[EditedImage], list[Record]]:
+        """Every edit of every picture, and a row per choice of layers."""
+        configured = editor.grounds.preparation.layers
+        known = set(configured) <= set(editor.grounds.preparation.backbone.layer_names)
+        choices = {score.layer: [score.layer] for score in scores}
+        choices |= {"+".join(layers): list(layers) for layers in (picks, configured if known else picks)}
+        edits, reconstructions = edits_by_layers(editor, choices, self.task, self.images, self.n_images)
+        rows: list[Record] = []
+        for row in mean_table({name: edit.images for name, edit in edits.items()}):
+            name = str(row.pop("edit"))
+            flips = crossing_rate([image.record for image in edits[name].images], self.judge, self.beyond)
+            of_judge = {"flips": flips} if self.judge in editor.judges else {}
+            rows.append({"layers": name, "reconstruction_psnr": reconstructions[name], **of_judge, **row})
+        return [image for name, edit in edits.items() for image in labelled(edit.images, name)], rows
 
     def _alignments(self, other: Backbone, preparation: Preparation, trainer: Callable[..., Trainer]) -> list[Record]:
         """A row per layer, a column per layer of the other network."""
@@ -110,6 +148,16 @@ def _drawn_scores(scores: Sequence[LayerScore], picks: Collection[str], title: s
 def _shade(axes: Axes, places: Collection[int]) -> None:
     for place in places:
         axes.axvspan(place - 0.4, place + 0.4, color="0.92", zorder=0)
+
+
+def _drawn_edits(images: Sequence[EditedImage]) -> Image.Image:
+    """A column per picture; rows: the input, then the result through each choice of layers."""
+    names = list(dict.fromkeys(image.name for image in images))
+    choices = list(dict.fromkeys(image.edit for image in images))
+    results = {(image.edit, image.name): to_pixels(image.after) for image in images}
+    inputs = {image.name: to_pixels(image.before) for image in images}
+    rows = [list(inputs.values()), *([results[choice, name] for name in names] for choice in choices)]
+    return labelled_grid(rows, ["input", *choices], names)
 
 
 def _drawn_alignments(rows: Sequence[Record]) -> Image.Image:
