@@ -337,7 +337,7 @@ COLUMNS = ["layer", "channels", "height", "width", "numbers", "auc", "auc_error"
 
 def study_of_layers(folder: Path, *overrides: str):
     """The tables that ``train.py`` leaves of the digits' layers."""
-    scored = [*LAYERS, "experiment=[digits,layer_scores]", *overrides, f"output_dir={folder}/out"]
+    scored = [*QUICK, "scores.set_size=100", "experiment=[digits,layer_scores]", *overrides, f"output_dir={folder}/out"]
     cli.train(compose("train", scored))
     tables = (folder / "out").glob("*.csv")
     return {file.stem: list(csv.DictReader(file.read_text().splitlines())) for file in tables}
@@ -382,6 +382,17 @@ def test_layers_are_chosen_by_their_scores_in_both_programs(tmp_path, caplog):
     assert "manifold: found" in caplog.text
 
 
+def test_edits_through_each_layer_and_the_picks_are_compared(tmp_path):
+    options = ["scores.traversal=true", "scores.layers=[conv2,conv3]", "data.set_size=40", "feature_layers=[conv1]"]
+    rows = study_of_layers(tmp_path, *options)["traversal"]
+    assert [row["layers"] for row in rows] == ["conv2", "conv3", "conv2+conv3", "conv1"]
+    psnrs = {row["layers"]: float(row["reconstruction_psnr"]) for row in rows}
+    assert psnrs["conv3"] < psnrs["conv2"] < psnrs["conv1"], "the higher the layer, the less of the picture it has"
+    assert psnrs["conv3"] < psnrs["conv2+conv3"]
+    assert all(float(row["witness_after"]) < float(row["witness_before"]) for row in rows)
+    assert np.asarray(Image.open(tmp_path / "out/traversal.png")).std() > 10
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -396,6 +407,11 @@ def test_layers_are_chosen_by_their_scores_in_both_programs(tmp_path, caplog):
 def test_what_cannot_be_scored_is_an_error_that_names_it(tmp_path, error_of, overrides, message):
     assert message in error_of(study_of_layers, tmp_path, *overrides)
     assert message in error_of(traverse, tmp_path, *LAYERS, "layers=auto", *overrides)
+
+
+def test_edits_through_each_layer_need_the_span_of_the_sets(tmp_path, error_of):
+    line = error_of(study_of_layers, tmp_path, "scores.traversal=true", "manifold=pca")
+    assert "leave manifold=span" in line
 
 
 WAYS = [

@@ -1,6 +1,7 @@
 """Scores of layers: which pictures they are of, what they say of layers whose answer is known, and what is picked."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,11 +9,14 @@ import torch
 from torch import nn
 
 from dmt.backbones import LayeredNetwork
-from dmt.data import AttributeSplits, AttributeTask, ImageError
+from dmt.data import AttributeSplits, AttributeTask, ImageBatch, ImageError
 from dmt.data.selection import reserved_groups
 from dmt.errors import UserError
+from dmt.features import FeatureExtractor
 from dmt.layer_scores import LayerScore, LayerScores, choose_layers, score_table
+from dmt.layer_scores.edits import blurred, reconstruction_psnrs
 from dmt.layer_scores.pictures import PooledExtractor, task_sets, view_pictures
+from dmt.solvers import LBFGS
 
 
 def network() -> LayeredNetwork:
@@ -207,3 +211,27 @@ def test_the_table_has_a_row_per_layer_and_marks_the_picks():
         ("a", 0.7, 64, ""),
         ("b", 0.9, 16, "*"),
     ]
+
+
+# What an edit says
+
+
+def test_the_start_of_a_reconstruction_has_the_means_of_cells_and_no_detail():
+    flat = torch.full((1, 3, 32, 24), 0.3)
+    assert torch.allclose(blurred(flat), flat)
+    stripes = (torch.arange(32) % 2).float().expand(1, 3, 32, 32)
+    assert torch.allclose(blurred(stripes), torch.full((1, 3, 32, 32), 0.5))
+    assert blurred(torch.rand(1, 3, 5, 5)).shape == (1, 3, 5, 5)
+
+
+def test_a_picture_comes_back_from_a_layer_that_has_it_and_not_from_one_that_has_a_channel_of_it():
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    data = SimpleNamespace(predict_dataloader=lambda: [ImageBatch(images, [0, 1, 2], ["a", "b", "c"], [])])
+    solver = LBFGS(iterations=50, tolerance=0)
+    whole, part = (
+        reconstruction_psnrs(FeatureExtractor(network(), [layer]), data, solver) for layer in ("picture", "blue")
+    )
+    assert len(whole) == len(part) == 3
+    assert min(whole) > 60
+    red_and_green = (blurred(images) - images)[:, :2].square().flatten(1).sum(dim=1) / images[0].numel()
+    assert part == pytest.approx((-10 * red_and_green.log10()).tolist(), abs=0.1)  # blue is right, the rest as it began
