@@ -132,7 +132,9 @@ class LayerScores:
         if not file.exists():
             log.info("layers: scoring %d of them on %d source and %d target images", len(names), *_sizes(sets))
             viewed = self.view(PooledExtractor(backbone, names, self.grid), data, sets, trainer)
-            write_tensors(file, {name: torch.tensor(self._numbers(viewed, name)) for name in names})
+            write_tensors(
+                file, {name: torch.tensor(self._numbers(viewed, name), dtype=torch.float64) for name in names}
+            )
         numbers = read_tensors(file)
         return [LayerScore(name, layout.shapes[name], *numbers[name].tolist()) for name in names]  # type: ignore[arg-type]
 
