@@ -328,6 +328,92 @@ def test_missing_attributes_are_an_error_that_says_where_to_put_them(lfw, tmp_pa
     assert f"put lfw_attributes.txt at {lfw}/lfw_attributes.txt" in line
 
 
+# Layers that are scored
+
+
+LAYERS = [*SMALL, "scores.set_size=100"]
+COLUMNS = ["layer", "channels", "height", "width", "numbers", "auc", "auc_error", "knn", "logme", "auto"]
+
+
+def study_of_layers(folder: Path, *overrides: str):
+    """The tables that ``train.py`` leaves of the digits' layers."""
+    scored = [*QUICK, "scores.set_size=100", "experiment=[digits,layer_scores]", *overrides, f"output_dir={folder}/out"]
+    cli.train(compose("train", scored))
+    tables = (folder / "out").glob("*.csv")
+    return {file.stem: list(csv.DictReader(file.read_text().splitlines())) for file in tables}
+
+
+def test_the_layers_of_the_digits_network_are_scored(tmp_path):
+    tables = study_of_layers(tmp_path)
+    assert list(tables) == ["layers"]
+    rows = tables["layers"]
+    assert [row["layer"] for row in rows] == ["conv1", "pool1", "conv2", "pool2", "conv3"]
+    assert list(rows[0]) == COLUMNS
+    assert all(float(row["auc"]) > 0.95 for row in rows)
+    assert [row["layer"] for row in rows if row["auto"]] == ["conv1", "conv2", "conv3"]
+    assert rows[-1]["numbers"] == str(64 * 8 * 8)
+    assert np.asarray(Image.open(tmp_path / "out/layers.png")).std() > 10
+
+
+def test_a_second_network_is_compared_and_is_its_own_like(tmp_path):
+    study_of_layers(tmp_path / "first")  # trains the network, where no other test has
+    tables = study_of_layers(tmp_path, "backbone@scores.other=digits")
+    names = ["conv1", "pool1", "conv2", "pool2", "conv3"]
+    table = np.array([[float(row[name]) for name in names] for row in tables["cka"]])
+    np.testing.assert_allclose(np.diag(table), np.ones(5), rtol=1e-5)
+    np.testing.assert_allclose(table, table.T, rtol=1e-5)
+    assert table[0, 1] > table[0, 4], "a layer is more like the next than like the last"
+    assert np.asarray(Image.open(tmp_path / "out/cka.png")).std() > 10
+
+
+def test_layers_are_chosen_by_their_scores_in_both_programs(tmp_path, caplog):
+    options = [*LAYERS, "layers=auto", "scores.layers=[conv2,conv3]"]
+    caplog.set_level("INFO")
+    one, *_ = traverse(tmp_path, *options)
+    assert one.record["witness_after"] < one.record["witness_before"]
+    assert "layers=auto: conv2, conv3" in caplog.text
+    assert OmegaConf.load(tmp_path / "out/config.yaml").feature_layers == ["conv2", "conv3"]
+    settings = json.loads((tmp_path / "out/results.json").read_text())["settings"]
+    assert settings["feature_layers"] == ["conv2", "conv3"]
+    caplog.clear()
+    cli.train(compose("train", [*options, f"output_dir={tmp_path}/out"]))
+    assert "layers=auto: conv2, conv3" in caplog.text
+    assert "scoring" not in caplog.text, "the scores were there"
+    assert "manifold: found" in caplog.text
+
+
+def test_edits_through_each_layer_and_the_picks_are_compared(tmp_path):
+    options = ["scores.traversal=true", "scores.layers=[conv2,conv3]", "data.set_size=40", "feature_layers=[conv1]"]
+    rows = study_of_layers(tmp_path, *options)["traversal"]
+    assert [row["layers"] for row in rows] == ["conv2", "conv3", "conv2+conv3", "conv1"]
+    psnrs = {row["layers"]: float(row["reconstruction_psnr"]) for row in rows}
+    assert psnrs["conv3"] < psnrs["conv2"] < psnrs["conv1"], "the higher the layer, the less of the picture it has"
+    assert psnrs["conv3"] < psnrs["conv2+conv3"]
+    assert all(float(row["witness_after"]) < float(row["witness_before"]) for row in rows)
+    assert np.asarray(Image.open(tmp_path / "out/traversal.png")).std() > 10
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["scores.layers=[conv9]"], "no layer 'conv9'; did you mean"),
+        (["scores.set_size=0"], "scores.set_size must be a whole number, 2 or more, got 0"),
+        (["scores.margin=wide"], "scores.margin must be a number from 0 to below 1, got 'wide'"),
+        (["scores.folds=300"], "of the 300 needed"),
+        (["task.source=8"], "they must differ"),
+        (["task.source=33"], "no label '33'"),
+    ],
+)
+def test_what_cannot_be_scored_is_an_error_that_names_it(tmp_path, error_of, overrides, message):
+    assert message in error_of(study_of_layers, tmp_path, *overrides)
+    assert message in error_of(traverse, tmp_path, *LAYERS, "layers=auto", *overrides)
+
+
+def test_edits_through_each_layer_need_the_span_of_the_sets(tmp_path, error_of):
+    line = error_of(study_of_layers, tmp_path, "scores.traversal=true", "manifold=pca")
+    assert "leave manifold=span" in line
+
+
 WAYS = [
     ["method=linear"],
     ["method=pixel_mean"],

@@ -251,6 +251,19 @@ def test_regularizers_are_built_with_the_values_given(option):
         assert list(penalty.layers) == list(cfg[name].get("layers", []))
 
 
+def test_the_scores_of_layers_are_built_with_the_values_given_and_the_experiment_reports_them():
+    values = {"layers": ["conv3"], "set_size": 7, "grid": 3, "folds": 4, "neighbours": 6, "margin": 0.05}
+    given = [f"scores.{name}={value}" for name, value in values.items()]
+    built = instantiate(composed("train", "task=senior", *given).scores, _convert_="all")
+    assert {name: getattr(built, name) for name in values} == values
+    assert built.task.attribute == "Senior"
+    cfg = composed("train", "experiment=layer_scores", "backbone@scores.other=digits", *given)
+    assert cfg.study == cfg.scores == {**plain("train").scores, **values, **{
+        "_target_": "dmt.layer_scores.LayerStudy", "other": composed("train", "backbone=digits").backbone,
+        "traversal": False, "images": [], "n_images": 8, "judge": "happy", "beyond": "below",
+    }}  # fmt: skip
+
+
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("solver=")])
 def test_solvers_are_built_with_the_values_given(option):
     cfg = composed("traverse", option).solver
@@ -309,7 +322,11 @@ def known_layers():
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("layers=")])
 def test_every_choice_of_layers_is_known_to_some_backbone(option, known_layers):
-    wanted = set(composed("traverse", option).feature_layers)
+    layers = composed("traverse", option).feature_layers
+    if option == "layers=auto":
+        assert layers == "auto"
+        return
+    wanted = set(layers)
     assert any(wanted <= names for names in known_layers)
 
 

@@ -22,11 +22,13 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from dmt.backbones import Backbone
 from dmt.budget_choices import BudgetChoice, FixedBudget
 from dmt.data import AttributeSplits
 from dmt.editing import Editor
 from dmt.errors import UserError, require_whole_number
 from dmt.grounds import CatalogGrounds, Grounds, SetGrounds
+from dmt.layer_scores import LayerScores, score_table
 from dmt.manifolds import Span
 from dmt.modules import TraversalModule
 from dmt.precision import working_precision
@@ -39,6 +41,8 @@ from dmt.reporting.sweep import summarize_sweep
 from dmt.traversal import check_budget
 
 log = logging.getLogger("dmt")
+
+AUTO = "auto"  # in place of a list of layers: see dmt.layer_scores.choose_layers
 
 FULL_ERRORS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 LIGHTNING_ADVICE = (  # true of modules that are trained by gradients, as ours are not
@@ -79,7 +83,8 @@ def train(cfg: DictConfig) -> None:
     folder = _begin(cfg)
     began = time.perf_counter()
     if cfg.study is not None:
-        report = instantiate(cfg.study, _convert_="all")(_trainer(cfg))
+        editor = partial(_editor, cfg, _budget(cfg), InversionBar())
+        report = instantiate(cfg.study, _convert_="all")(_trainer(cfg), editor)
         _record(cfg, folder, report)
         _say_tables(report)
         log.info("done in %.0f s; tables and config.yaml are in %s", time.perf_counter() - began, folder)
@@ -211,6 +216,8 @@ def _images(cfg: DictConfig) -> list[str]:
 def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
     backbone_needs_trainer = "trainer" in cfg.backbone
     backbone = instantiate(cfg.backbone, **({"trainer": _trainer(cfg)} if backbone_needs_trainer else {}))
+    if cfg.feature_layers == AUTO:
+        _choose_layers(cfg, data, backbone)
     return Preparation(
         data,
         backbone,
@@ -221,6 +228,15 @@ def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
         layer_weights=cfg.layer_weights,
         keep_features=cfg.keep_features,
     )
+
+
+def _choose_layers(cfg: DictConfig, data: AttributeSplits, backbone: Backbone) -> None:
+    """Put the layers that the scores speak for into the configuration, and what is kept of it."""
+    scores: LayerScores = instantiate(cfg.scores, _convert_="all")
+    found = scores.measure(backbone, data, _trainer(cfg), cfg.cache_dir)
+    cfg.feature_layers = scores.choose(found)
+    log.info("layers=auto: %s\n%s", ", ".join(cfg.feature_layers), text_table(score_table(found, cfg.feature_layers)))
+    OmegaConf.save(cfg, Path(cfg.output_dir) / "config.yaml", resolve=True)
 
 
 def _trainer(cfg: DictConfig) -> Callable[..., pl.Trainer]:

@@ -35,6 +35,9 @@ class Ground:
 class Grounds(Protocol):
     """Makes the ground for an edit."""
 
+    preparation: Preparation
+    """Computes and keeps what the ground is made of."""
+
     def __call__(self, data: AttributeSplits) -> Ground:
         """The ground for the sets and inputs of ``data``."""
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,12 @@ class Preparation:
         self.keep_features = keep_features
         self.fit_batch_size = fit_batch_size
         self.layer_weights = dict(layer_weights or {})
+
+    def of_layers(self, layers: list[str]) -> "Preparation":
+        """The same for other layers, whose weights are 1 where none are given."""
+        other = copy(self)
+        other.layers = layers
+        return other
 
     def extractor(self) -> FeatureExtractor:
         """The network with the layers' scales measured on the data, or found.

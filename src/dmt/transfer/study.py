@@ -73,11 +73,12 @@ class TransferStudy:
     still_falling: float = 0.05
     plan: bool = False
 
-    def __call__(self, trainer: Callable[..., Trainer]) -> Report:
+    def __call__(self, trainer: Callable[..., Trainer], editor: object = None) -> Report:
         """Train what is missing, or plan it.
 
         Args:
             trainer: makes Lightning's trainer.
+            editor: every study is given one; nothing is edited here.
         """
         grid = Grid(self.setting, RunStore(self.store), Path(self.folder).expanduser(), trainer)
         cells = self.cells

@@ -28,8 +28,8 @@ class TransferReport:
     store: str
     reference: bool = True
 
-    def __call__(self, trainer: object = None) -> Report:
-        """Read the store and report; nothing is trained, so that the trainer that every study is given rests.
+    def __call__(self, trainer: object = None, editor: object = None) -> Report:
+        """Read the store and report; the trainer and the editor that every study is given rest.
 
         Raises:
             UserError: a row cannot be read.
@@ -53,8 +53,8 @@ class TransferReport:
 class OriginalReport:
     """The same report of the runs that Yosinski et al. logged in 2014, by the accuracy that they report."""
 
-    def __call__(self, trainer: object = None) -> Report:
-        """Report the runs that come with the package; the trainer rests."""
+    def __call__(self, trainer: object = None, editor: object = None) -> Report:
+        """Report the runs that come with the package; trainer and editor rest."""
         return transfer_report(original_runs(), measure=best10, title="the runs of 2014")
 
 
