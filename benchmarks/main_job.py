@@ -160,6 +160,7 @@ def vgg19(args: argparse.Namespace) -> None:
         "n_images=1",
         "keep_features=false",
         "data.set_size=8",
+        "selection=confident",
         "manifold.n_components=8",
     ]
     with tempfile.TemporaryDirectory() as small:

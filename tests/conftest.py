@@ -64,7 +64,7 @@ def quiet_trainer() -> Callable[..., Trainer]:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def save_picture() -> Callable[..., Path]:
     """Saves noise as a picture file, the same for the same seed."""
 

@@ -10,7 +10,7 @@ FILES = sorted((ROOT / "src/dmt").rglob("*.py"))
 
 # From the ground up: a room may import from its own floor and from those below
 FLOORS = [
-    {"__init__", "errors", "downloads", "torchvision_operators", "precision"},
+    {"__init__", "errors", "downloads", "torchvision_operators", "precision", "processes"},
     {"backbones", "kernels", "solvers", "parametrizations", "budgets", "probe", "cached_tensors"},
     {"features", "manifolds", "witness", "regularizers", "feature_store"},
     {"traversal", "inversion", "memory", "colors"},

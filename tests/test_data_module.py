@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,21 @@ def test_processes_serve_the_same_pictures():
     for one, other in zip(alone.all_dataloader(), helped.all_dataloader(), strict=True):
         assert one.indices == other.indices
         assert one.images.equal(other.images)
+
+
+def test_the_next_batch_is_decoded_while_one_is_worked_on():
+    was_read = threading.Event()
+
+    class Watched(Faces):
+        def read(self, index, size):
+            if index == 1:
+                was_read.set()
+            return super().read(index, size)
+
+    batches = iter(AttributeSplits(Watched("abc", happy=[1, 1, 1]), None, image_size=4, batch_size=1).all_dataloader())
+    assert next(batches).indices == [0]
+    assert was_read.wait(timeout=60)
+    assert [batch.indices for batch in batches] == [[1], [2]]
 
 
 def test_a_sample_is_the_same_for_a_seed_and_holds_no_picture_twice():

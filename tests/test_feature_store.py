@@ -3,6 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +105,62 @@ def test_a_batch_without_a_single_picture_that_decodes_is_no_obstacle(tmp_path):
     assert store.complete
     assert found.shape == (0, 5)
     assert positions == []
+
+
+@laws
+@given(
+    whole=st.integers(0, 9),
+    writers=st.lists(st.tuples(st.integers(1, 4), st.lists(st.integers(0, 9), min_size=4, max_size=4)), max_size=3),
+    broken=st.sets(st.integers(0, 8)),
+    tail=st.integers(0, 9),
+)
+def test_writers_side_by_side_fill_a_store_whatever_killed_ones_left(tmp_path_factory, whole, writers, broken, tail):
+    """Each run has some writers, and each of them gets some rows further before all are killed."""
+    features, folder = rows(9), tmp_path_factory.mktemp("store")
+    kept = [row for row in range(9) if row not in broken]
+
+    def write(store: FeatureStore, first: int, stop: int) -> None:
+        for row in range(first + store.n_done, stop):
+            present = [] if row in broken else [row - first]
+            store.append(features[[row]][: len(present)], present, 1)
+
+    write(FeatureStore(folder, 9, 5), 0, whole)
+    for n, progress in writers:
+        store = FeatureStore(folder, 9, 5)
+        for part, steps in zip(store.missing(n), progress, strict=False):
+            target = store if n == 1 else store.part(part)
+            first = 0 if n == 1 else part.start
+            write(target, first, min(part.start + steps, part.stop) if n > 1 else min(store.n_done + steps, 9))
+            with target._rows_path.open("ab") as file:
+                file.write(b"x" * tail)  # of a row that was not finished
+    store = FeatureStore(folder, 9, 5)
+    for part in store.missing(2):
+        write(store.part(part), part.start, part.stop)
+    store.join()
+    assert store.complete
+    for reader in (store, FeatureStore(folder, 9, 5)):
+        found, positions = reader.read(0, 9)
+        assert positions == kept
+        assert torch.equal(found, features[kept])
+    assert not list(folder.glob("part-*"))
+
+
+def test_two_runs_that_write_the_same_rows_are_an_error(tmp_path):
+    one, other = FeatureStore(tmp_path, 6, 5), FeatureStore(tmp_path, 6, 5)
+    features = rows(6)
+    append(one, features[:2])
+    with pytest.raises(UserError, match=r"another run writes .*train\.py once before a sweep"):
+        other.append(features[:3], [0, 1, 2], 3)
+    append(one, features[2:])
+    assert torch.equal(one.read(0, 6)[0], features)
+
+
+def test_as_many_writers_go_on_where_killed_ones_stopped(tmp_path):
+    store = FeatureStore(tmp_path, 6, 5)
+    first, second = store.missing(2)
+    append(store.part(second), rows(2))
+    assert store.missing(2) == [first, second] == [range(3), range(3, 6)]
+    assert store.part(second).n_done == 2
 
 
 # Defects: these fail at the time of writing.

@@ -14,14 +14,18 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from dmt import processes
 from dmt.backbones import Backbone
 from dmt.budget_choices import BudgetChoice, FixedBudget
 from dmt.data import AttributeSplits
@@ -71,10 +75,10 @@ def errors_in_one_line() -> Iterator[None]:
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         if FULL_ERRORS:
             raise
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        _say_last(f"error: {_one_line(error)}")
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        _say_last("interrupted; what was finished is kept, and the same command goes on from there")
         sys.exit(130)
 
 
@@ -85,16 +89,16 @@ def train(cfg: DictConfig) -> None:
     if cfg.study is not None:
         editor = partial(_editor, cfg, _budget(cfg), InversionBar())
         report = instantiate(cfg.study, _convert_="all")(_trainer(cfg), editor)
-        _record(cfg, folder, report)
-        _say_tables(report)
+        if processes.is_first():
+            _record(cfg, folder, report)
+            _say_tables(report)
         log.info("done in %.0f s; tables and config.yaml are in %s", time.perf_counter() - began, folder)
         return
-    data = instantiate(cfg.data, _partial_=True)(task=None)
-    grounds = _grounds(cfg, _preparation(cfg, data))
+    grounds = processes.in_turn(lambda: _grounds(cfg, _preparation(cfg, _splits(cfg)(task=None))))
     if not isinstance(grounds, CatalogGrounds):
         raise UserError("manifold=span is fitted to the sets of an edit, by traverse.py; there is nothing to train")
     prepared = grounds.prepared
-    logger = _logger(cfg, folder)
+    logger = _logger(cfg, folder) if processes.is_first() else None
     if logger is not None:
         logger.log_hyperparams(_settings(cfg))
         logger.log_metrics(_manifold_metrics(prepared))
@@ -108,15 +112,16 @@ def traverse(cfg: DictConfig) -> Report:
     folder = _begin(cfg)
     task = instantiate(cfg.task)
     bar = InversionBar()
-    editor = _editor(cfg, budget, bar)
+    editor = processes.in_turn(lambda: _editor(cfg, budget, bar))
     if cfg.figure is None:
         edit = editor.edit(task, _images(cfg), cfg.n_images)
         report = Report.of_edit(edit.title, edit.images)
     else:
         report = instantiate(cfg.figure, _convert_="all")(editor, task, _images(cfg), cfg.n_images)
     bar.close()
-    _record(cfg, folder, report)
-    _say(report, folder)
+    if processes.is_first():
+        _record(cfg, folder, report)
+        _say(report, folder)
     return report
 
 
@@ -141,7 +146,7 @@ def _budget(cfg: DictConfig) -> BudgetChoice:
 
 
 def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
-    splits = partial(instantiate(cfg.data, _partial_=True), seed=cfg.seed)
+    splits = _splits(cfg)
     method = instantiate(cfg.method)
     return Editor(
         splits,
@@ -155,7 +160,7 @@ def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
         instantiate(cfg.solver.inversion),
         _trainer(cfg),
         instantiate(cfg.judges, _convert_="all"),
-        bar if cfg.progress else None,
+        bar if cfg.progress and processes.is_first() else None,
         _frames(cfg, method),
         cfg.precision,
         instantiate(cfg.parametrization),
@@ -163,6 +168,10 @@ def _editor(cfg: DictConfig, budget: BudgetChoice, bar: InversionBar) -> Editor:
         None if cfg.keep is None else [str(label) for label in cfg.keep],
         _settings(cfg),
     )
+
+
+def _splits(cfg: DictConfig) -> Callable[..., AttributeSplits]:
+    return partial(instantiate(cfg.data, _partial_=True), seed=cfg.seed)
 
 
 def _frames(cfg: DictConfig, method: Any) -> int:
@@ -190,23 +199,50 @@ def _grounds(cfg: DictConfig, preparation: Preparation) -> Grounds:
 
 
 def _begin(cfg: DictConfig) -> Path:
-    """Seed, quieten what talks too much, make the output folder and put the resolved configuration there."""
-    if cfg.seed is None:
-        cfg.seed = random.randrange(2**32)
-    else:
+    """Start all processes, seed, quieten, make the output folder and put the resolved configuration there."""
+    if cfg.seed is not None:
         require_whole_number("seed", cfg.seed, "null or a whole number from 0 to 4294967295", 0, 2**32 - 1)
     if cfg.threads is not None:
         require_whole_number("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
-        torch.set_num_threads(cfg.threads)
     working_precision(cfg.precision, torch.device("cpu"))  # an unknown name is said before any work
-    pl.seed_everything(cfg.seed, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for advice in LIGHTNING_ADVICE:
         warnings.filterwarnings("ignore", message=advice)
+    _start_processes(cfg)
+    if cfg.seed is None:
+        cfg.seed = processes.from_first(lambda: random.randrange(2**32))
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    pl.seed_everything(cfg.seed, verbose=False)
     folder = Path(cfg.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    if processes.is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     return folder
+
+
+def _start_processes(cfg: DictConfig) -> None:
+    """Have Lightning start this command once for each further device; only the first process writes and prints."""
+    strategy = _make_trainer(cfg)().strategy
+    if not isinstance(strategy, ParallelStrategy):
+        return
+    name = cfg.trainer.get("strategy", "auto")
+    if name not in ("auto", "ddp"):
+        raise UserError(f"trainer.strategy must be auto or ddp, which starts processes, got {name}")
+    is_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    assert strategy.launcher is not None
+    assert strategy.cluster_environment is not None
+    if is_sweep and not strategy.cluster_environment.creates_processes_externally:
+        raise UserError(
+            "a sweep (-m) cannot start processes for its jobs; run them one by one, or leave trainer=default"
+        )
+    logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
+    os.environ["HYDRA_FULL_ERROR"] = str(int(FULL_ERRORS))  # what the others shall see
+    strategy.launcher.launch(strategy.setup_environment)
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    if not processes.is_first():
+        logging.disable()
+        warnings.simplefilter("ignore")
 
 
 def _images(cfg: DictConfig) -> list[str]:
@@ -236,10 +272,23 @@ def _choose_layers(cfg: DictConfig, data: AttributeSplits, backbone: Backbone) -
     found = scores.measure(backbone, data, _trainer(cfg), cfg.cache_dir)
     cfg.feature_layers = scores.choose(found)
     log.info("layers=auto: %s\n%s", ", ".join(cfg.feature_layers), text_table(score_table(found, cfg.feature_layers)))
-    OmegaConf.save(cfg, Path(cfg.output_dir) / "config.yaml", resolve=True)
+    if processes.is_first():
+        OmegaConf.save(cfg, Path(cfg.output_dir) / "config.yaml", resolve=True)
 
 
 def _trainer(cfg: DictConfig) -> Callable[..., pl.Trainer]:
+    """Makes trainers; among several processes each has one device, for no gradients are averaged."""
+    build = _make_trainer(cfg)
+    strategy = build().strategy
+    if not isinstance(strategy, ParallelStrategy):
+        return build
+    device = strategy.root_device
+    alone = {"strategy": "auto", "num_nodes": 1, "devices": 1 if device.type == "cpu" else [device.index]}
+    quiet = {} if processes.is_first() else {"enable_progress_bar": False}
+    return lambda **options: build(**{**options, **alone, **quiet})
+
+
+def _make_trainer(cfg: DictConfig) -> Callable[..., pl.Trainer]:
     build = instantiate(cfg.trainer, _partial_=True)
 
     def trainer(**options: Any) -> pl.Trainer:
@@ -290,6 +339,11 @@ def _say(report: Report, folder: Path) -> None:
 def _say_tables(report: Report) -> None:
     for name, rows in report.tables.items():
         log.info("\n%s\n%s", name, text_table(rows))
+
+
+def _say_last(message: str) -> None:
+    if processes.is_first():
+        print(message, file=sys.stderr)
 
 
 def _one_line(error: BaseException) -> str:

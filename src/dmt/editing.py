@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dmt import processes
 from dmt.budget_choices import BudgetChoice, Trials
 from dmt.budget_rules import GivenBudgets
 from dmt.data import AttributeSplits, ImageBatch, Selection, Sets, Task
@@ -123,14 +124,17 @@ class Editor:
         self._require_memory(data, ground)
 
         tools = self._tools(data, ground)
+        shares = processes.divided(range(len(data.inputs)), processes.count())
 
         def run(module: EditModule) -> list[EditedBatch]:
             trainer = self.trainer(inference_mode=False, enable_progress_bar=False)
-            return cast(list[EditedBatch], trainer.predict(module, data.predict_dataloader()))
+            loader = data.predict_dataloader(processes.own(shares))
+            parts = processes.gathered(lambda: cast(list[EditedBatch], trainer.predict(module, loader) or []))
+            return [batch for part in parts for batch in part]
 
         def try_out(budgets: Tensor) -> list[EditedImage]:
             batches = run(self.method(replace(tools, budgets=GivenBudgets(budgets), frames=0)))
-            return judged(edited_images(batches, data.in_place), self.judges)
+            return processes.from_first(lambda: judged(edited_images(batches, data.in_place), self.judges))
 
         def arrived(budgets: Tensor) -> Tensor:
             module = self.method(replace(tools, budgets=GivenBudgets(budgets), frames=0))
@@ -142,17 +146,20 @@ class Editor:
         rule, n_tried = self.budget.rule(Trials(len(data.inputs), try_out, arrived, sides))
         module = self.method(replace(tools, budgets=rule))
         batches = run(module)
-        images_made = judged(edited_images(batches, data.in_place), self.judges)
+        images_made = processes.from_first(lambda: judged(edited_images(batches, data.in_place), self.judges))
         edited = [image.with_columns(inversions=n_tried + 1) for image in images_made]
         return Edit(f"{task.title}\n{module.how(self.budget.title)}", edited, data, ground, batches)
 
     def _require_memory(self, data: AttributeSplits, ground: Ground) -> None:
         penalized = [layer for penalty in self.regularizers.values() for layer in penalty.layers]
         layers = {*ground.extractor.layers, *penalized}
-        batch_size = min(data.edit_batch_size, len(data.inputs))
+        batch_size = min(data.edit_batch_size, -(-len(data.inputs) // processes.count()))
         needed = inversion_bytes(ground.extractor, layers, data.image_size, batch_size, self.pixel_solver.history)
         remedy = f"set data.edit_batch_size below {batch_size}" if batch_size > 1 else "set data.image_size lower"
-        require_memory(needed, self.trainer().strategy.root_device, remedy)
+        device = self.trainer().strategy.root_device
+        if device.type == "cpu":
+            needed *= processes.count()  # as if all were on this machine
+        processes.from_first(lambda: require_memory(needed, device, remedy))
 
     def _tools(self, data: AttributeSplits, ground: Ground) -> EditTools:
         assert data.task is not None

@@ -14,6 +14,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dmt import processes
 from dmt.backbones import Backbone, network_fingerprint
 from dmt.cached_tensors import cache_key, read_tensors, write_tensors
 from dmt.data import AttributeSplits, PictureView
@@ -54,6 +55,8 @@ class Prepared:
 
 class Preparation:
     """Computes what is missing and keeps it below one folder, each thing under a key of all that determines it.
+
+    Several processes (``dmt.processes``) share features and coordinates; the first of them measures scales and fits.
 
     Args:
         data: the pictures.
@@ -103,7 +106,8 @@ class Preparation:
         """
         size = self.data.image_size
         FeatureExtractor(self.backbone, self.layers).layout(size, size)  # an unfit size is said before any work
-        return FeatureExtractor(self.backbone, self.layers, weighted(self._scales(), self.layer_weights))
+        scales = processes.in_turn(self._scales)
+        return FeatureExtractor(self.backbone, self.layers, weighted(scales, self.layer_weights))
 
     def manifold(self, empty: PCA, path: str | Path | None = None) -> Prepared:
         """Find the manifold of the data, or fit it.
@@ -121,21 +125,32 @@ class Preparation:
         extractor = self.extractor()
         metadata = self._metadata(extractor) | {"n_components": empty.wanted} | _kind(empty)
         file = self.cache / "manifolds" / f"{cache_key(metadata)}.safetensors"
-        if file.exists():
-            log.info("manifold: found in %s", file)
-            return Prepared(extractor, type(empty).load(file, metadata), file)
+        if not processes.from_first(file.exists):
+            self._require_enough(empty)
+            if self.keep_features:
+                self.features(extractor)
+        return processes.in_turn(lambda: self._found_or_fitted(extractor, empty, file, metadata))
+
+    def _require_enough(self, empty: PCA) -> None:
         n_images = len(self.data.catalog.names)
         if empty.n_components > n_images:
             raise UserError(
                 f"{n_images} images are fewer than the {empty.n_components} components asked for; set "
                 f"manifold.n_components={n_images - 1} or less, or give more images"
             )
+
+    def _found_or_fitted(
+        self, extractor: FeatureExtractor, empty: PCA, file: Path, metadata: Mapping[str, str]
+    ) -> Prepared:
+        if file.exists():
+            log.info("manifold: found in %s", file)
+            return Prepared(extractor, type(empty).load(file, metadata), file)
         module = ManifoldModule(extractor, empty)
         if self.keep_features:
-            loader = StoredFeatures(self._store(extractor), self.fit_batch_size).loader()
+            loader = StoredFeatures(self._open_store(extractor), self.fit_batch_size).loader()
         else:
             loader = self.data.all_dataloader()
-        log.info("manifold: fitting %s components to %d images", empty.n_components, n_images)
+        log.info("manifold: fitting %s components to %d images", empty.n_components, len(self.data.catalog.names))
         broken = BrokenImages()
         self.trainer(max_epochs=1, callbacks=[broken]).fit(module, loader)
         _warn_of(broken.found)
@@ -145,24 +160,45 @@ class Preparation:
         log.info("manifold: saved to %s", file)
         return Prepared(extractor, empty, file)
 
+    def features(self, extractor: FeatureExtractor) -> FeatureStore:
+        """The features of every picture of the catalog, computed or found."""
+        store = processes.in_turn(lambda: self._open_store(extractor))
+        if processes.from_first(lambda: store.complete):
+            log.info("features: %d x %d found in %s", store.n_images, store.size, store.folder)
+            return store
+        log.info("features: computing %d x %d, to %s", store.n_images - store.n_done, store.size, store.folder)
+        n = processes.count()
+        rows = processes.own(processes.from_first(lambda: store.missing(n)))
+        part, first = (store, 0) if n == 1 else (store.part(rows), rows.start)
+        broken = processes.gathered(lambda: self._extract(extractor, part, first))
+        _warn_of([line for lines in broken for line in lines])
+        processes.from_first(store.join)
+        return self._open_store(extractor)
+
     def codes(self, prepared: Prepared) -> Tensor:
         """Manifold coordinates of every picture of the catalog, ``(n, K)``; rows of broken pictures are NaN."""
         key = cache_key(self._metadata(prepared.extractor) | {"manifold": _file_key(prepared.manifold)})
         file = self.cache / "codes" / f"{key}.safetensors"
-        if file.exists():
+        if processes.from_first(file.exists):
             log.info("coordinates: found in %s", file)
             return read_tensors(file)["codes"]
         n_images = len(self.data.catalog.names)
-        codes = torch.full((n_images, len(prepared.manifold.components)), torch.nan)
-        if self.keep_features:
-            for features, positions in self._store(prepared.extractor).batches(self.fit_batch_size):
+        store = self.features(prepared.extractor) if self.keep_features else None
+        rows = processes.own(processes.divided(range(n_images), processes.count()))
+        codes = torch.cat(processes.gathered(lambda: self._codes(prepared, store, rows)))
+        processes.from_first(lambda: write_tensors(file, {"codes": codes}))
+        return codes
+
+    def _codes(self, prepared: Prepared, store: FeatureStore | None, rows: range) -> Tensor:
+        codes = torch.full((len(self.data.catalog.names), len(prepared.manifold.components)), torch.nan)
+        if store is not None:
+            for features, positions in store.batches(self.fit_batch_size, rows=rows):
                 codes[positions] = prepared.manifold.encode(features)
         else:
             module = ManifoldModule(prepared.extractor, prepared.manifold)
             trainer = self.trainer(callbacks=[CodeWriter(prepared.manifold, codes)])
-            trainer.predict(module, self.data.all_dataloader(), return_predictions=False)
-        write_tensors(file, {"codes": codes})
-        return codes
+            trainer.predict(module, self.data.all_dataloader(rows.start, len(rows)), return_predictions=False)
+        return codes[rows.start : rows.stop]
 
     def some_features(
         self,
@@ -247,18 +283,13 @@ class Preparation:
                 if store.complete:
                     yield store
 
-    def _store(self, extractor: FeatureExtractor) -> FeatureStore:
-        store = self._open_store(extractor)
-        if store.complete:
-            log.info("features: %d x %d found in %s", store.n_images, store.size, store.folder)
-            return store
-        log.info("features: computing %d x %d, to %s", store.n_images - store.n_done, store.size, store.folder)
-        writer = StoreWriter(store, self.data.batch_size)
-        trainer = self.trainer(callbacks=[writer])
+    def _extract(self, extractor: FeatureExtractor, store: FeatureStore, first: int) -> list[str]:
+        """Fill a store whose first row is that of the picture ``first``; what went wrong with broken pictures."""
+        writer = StoreWriter(store, self.data.batch_size, first)
+        loader = self.data.all_dataloader(first + store.n_done, store.n_images - store.n_done)
         module = ManifoldModule(extractor, IncrementalPCA())
-        trainer.predict(module, self.data.all_dataloader(store.n_done), return_predictions=False)
-        _warn_of(writer.broken)
-        return store
+        self.trainer(callbacks=[writer]).predict(module, loader, return_predictions=False)
+        return writer.broken
 
     def _metadata(self, extractor: FeatureExtractor) -> dict[str, str]:
         return extractor.fingerprint | {

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from dmt import processes
 from dmt.benchmark.cells import Cell
 from dmt.benchmark.curves import curves_of
 from dmt.benchmark.page import Benchmark, Sheet, write_page
@@ -165,6 +166,8 @@ class BenchmarkRun:
         return self._report(records, sheets, skipped)
 
     def _check(self) -> None:
+        if processes.count() > 1:
+            raise UserError("a benchmark keeps its edits as it goes, by one process; leave trainer=default")
         if not self.budgets:
             raise UserError("figure.budgets is empty; give some lambda, such as figure.budgets=[0.3,0.15]")
         for name in self.only:

@@ -1,6 +1,7 @@
 """Pictures for a fit and for an edit: a catalog and a task -> source set, target set, inputs, and their loaders."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -53,7 +54,7 @@ class AttributeSplits(LightningDataModule):
         set_size: the most pictures per side, the most confidently labelled ones (paper: 2,000).
         batch_size: pictures per batch when features are computed.
         edit_batch_size: pictures edited at a time.
-        num_workers: processes that decode.
+        num_workers: processes that decode; 0: a thread decodes the next batch while the last one is worked on.
         seed: which pictures are chosen.
         alignment: where faces lie; ``None``: pictures are served as they are.
         reserved: share of the groups, in [0, 1), that are kept for judges to learn from: they are in neither set and
@@ -183,20 +184,35 @@ class AttributeSplits(LightningDataModule):
         """Some pictures of the catalog, in order, each made into something else first if asked for."""
         return self._loader(_CatalogImages(self.catalog, self.image_size, view), positions, self.batch_size)
 
-    def predict_dataloader(self) -> DataLoader:
-        """The pictures to edit; one that does not decode is an error."""
+    def predict_dataloader(self, rows: range | None = None) -> DataLoader:
+        """The pictures to edit, or a range of them; one that does not decode is an error."""
         view = self.task.source_view if self.task is not None else None
         dataset = _NamedImages(self.catalog, self.inputs, self.image_size, view)
-        return self._loader(dataset, range(len(dataset)), self.edit_batch_size)
+        return self._loader(dataset, range(len(dataset)) if rows is None else rows, self.edit_batch_size)
 
     def _loader(self, dataset: Dataset, positions: Sequence[int], batch_size: int) -> DataLoader:
-        return DataLoader(
+        return _Ahead(
             Subset(dataset, positions),
             batch_size=batch_size,
             num_workers=self.num_workers,
             collate_fn=_collate,
             persistent_workers=False,
         )
+
+
+class _Ahead(DataLoader):
+    """Without processes that decode, a thread does, one batch ahead."""
+
+    def __iter__(self) -> Iterator[ImageBatch]:  # type: ignore[override]
+        batches = super().__iter__()
+        if self.num_workers:
+            yield from batches
+            return
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = thread.submit(next, batches, None)
+                yield batch
 
 
 class _CatalogImages(Dataset):

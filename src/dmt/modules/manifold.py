@@ -59,10 +59,11 @@ class StoreWriter(Callback):
     Args:
         store: where they go.
         batch_size: rows per full batch of the loader.
+        first: position of the image of the store's first row.
     """
 
-    def __init__(self, store: FeatureStore, batch_size: int):
-        self.store, self.batch_size = store, batch_size
+    def __init__(self, store: FeatureStore, batch_size: int, first: int = 0):
+        self.store, self.batch_size, self.first = store, batch_size, first
         self.broken: list[str] = []
 
     def on_predict_batch_end(
@@ -70,7 +71,7 @@ class StoreWriter(Callback):
     ) -> None:
         features = outputs.reshape(len(batch.indices), self.store.size)
         n_rows = min(self.batch_size, self.store.n_images - self.store.n_done)
-        self.store.append(features, batch.indices, n_rows)
+        self.store.append(features, [index - self.first for index in batch.indices], n_rows)
         self.broken += batch.broken
 
 
