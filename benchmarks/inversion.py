@@ -104,9 +104,9 @@ class LBFGSB:
     noted: list[tuple[float, float]] = field(default_factory=list)
 
     def minimise(
-        self, objective: Objective, start: Tensor, lower: float, upper: float, callback: Callable | None = None
+        self, objective: Objective, start: Tensor, lower: float, upper: float, callback: object, noise: float
     ) -> Solution:
-        """As ``LBFGS.minimise``."""
+        """As ``LBFGS.minimise``, without its callback and its knowledge of noise."""
         row = torch.zeros(1, dtype=torch.long)
         began = time.perf_counter()
 

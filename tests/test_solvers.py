@@ -335,3 +335,29 @@ def test_an_objective_that_fell_to_minus_infinity_has_not_converged():
     # the fall happens at iteration 1, which is the whole window here
     solution = LBFGS(window=1).minimise(differentiated(lambda x: -torch.exp(x).sum(dim=1)), doubles([[1.5]]))
     assert solution.converged == [False]
+
+
+def noisy_quadratics(hessians: Tensor, minima: Tensor, noise: float):
+    """Quadratics above 1000 whose values, not their gradients, are wrong by up to ``noise`` of them."""
+    exact = quadratics(hessians, minima)
+
+    def objective(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        values, gradients = exact(points, rows)
+        wrong = noise * torch.sin(1e6 * points.sum(dim=1))
+        return (1000 + values) * (1 + wrong), gradients
+
+    return objective
+
+
+def test_noise_that_is_known_does_not_stop_the_search_nor_cost_evaluations():
+    hessians, minima = random_quadratics(5, 12, 0)
+    objective = noisy_quadratics(hessians, minima, 1e-4)
+    solver = LBFGS(iterations=100, tolerance=0.0, gradient_tolerance=1e-6, window=100)
+    start = minima + normal(5, 12, seed=1)
+    known = solver.minimise(objective, start, noise=3e-4)
+    unknown = solver.minimise(objective, start)
+    torch.testing.assert_close(known.value, minima, rtol=0, atol=1e-4)
+    assert all(known.converged)
+    assert not all(unknown.converged)
+    assert known.evaluations.sum() < unknown.evaluations.sum() / 2
+    assert (known.evaluations <= 1.5 * known.iterations + 2).all()

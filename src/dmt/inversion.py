@@ -9,6 +9,7 @@ from torch import Tensor
 from dmt.errors import UserError
 from dmt.features import FeatureExtractor
 from dmt.parametrizations import PIXELS, Parametrization
+from dmt.precision import NOISE
 from dmt.regularizers import Regularizer, View, half_squared_distance
 from dmt.solvers import LBFGS, Progress, Solution
 
@@ -76,7 +77,8 @@ def invert(
         return values.detach(), gradient.flatten(1)
 
     first = parametrization.values(images if start is None else start, images)
-    solution = solver.minimise(objective, first.flatten(1), *parametrization.bounds, callback=callback)
+    bounds, noise = parametrization.bounds, NOISE[precision]
+    solution = solver.minimise(objective, first.flatten(1), *bounds, callback=callback, noise=noise)
     results = parametrization.pictures(solution.value.reshape(images.shape), images)
     with torch.no_grad():
         terms = exact.terms(results, torch.arange(len(images), device=images.device))

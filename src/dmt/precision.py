@@ -6,6 +6,9 @@ from dmt.errors import UserError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+NOISE = {torch.float32: 1e-6, torch.bfloat16: 3e-4}
+"""The relative error of an inversion's objective, by the precision of the network (ours, measured on faces)."""
+
 
 def working_precision(name: str, device: torch.device) -> torch.dtype:
     """The format by its name; ``auto`` is bfloat16 where the device has matrix units for it, and float32 elsewhere.

@@ -99,11 +99,14 @@ class LBFGS:
         upper: float = math.inf,
         callback: Callable[[Progress], None] | None = None,
         at_start: tuple[Tensor, Tensor] | None = None,
+        noise: float = 0.0,
     ) -> Solution:
         """Minimise ``objective`` from ``start (B, n)`` within ``lower <= x <= upper``.
 
         Values ``(B,)`` and gradients ``(B, n)`` that are known already are handed over as ``at_start``; ``start`` must
-        then lie within the bounds.
+        then lie within the bounds. ``noise`` is the relative error of the objective's values: where a step changes them
+        by no more, its slope decides (the approximate Wolfe conditions of Hager and Zhang, SIAM J. Optim. 2005, whose
+        error is absolute).
 
         The objective's values must be finite at ``start``, projected into the bounds; where a trial step gives NaN
         or +infinity the step is shortened.
@@ -115,7 +118,7 @@ class LBFGS:
             state = self._finish(state, found, _is_stationary(state, self.gradient_tolerance, lower, upper), CONVERGED)
             if len(state) == 0:
                 break
-            state, moved = self._step(objective, state, lower, upper)
+            state, moved = self._step(objective, state, lower, upper, noise)
             state = self._finish(state, found, ~moved, "no descent along the search direction")
             if iteration >= self.window:
                 state = self._finish(state, found, self._has_stalled(state), CONVERGED)
@@ -146,7 +149,9 @@ class LBFGS:
             evaluations=torch.ones_like(rows),
         )
 
-    def _step(self, objective: Objective, state: "_State", lower: float, upper: float) -> tuple["_State", Tensor]:
+    def _step(
+        self, objective: Objective, state: "_State", lower: float, upper: float, noise: float
+    ) -> tuple["_State", Tensor]:
         direction = _search_direction(state, lower, upper)
         has_history = state.products.diagonal(dim1=1, dim2=2).any(dim=1)
         unit = 1 / direction.norm(dim=1).clamp_min(torch.finfo(direction.dtype).tiny)
@@ -163,8 +168,11 @@ class LBFGS:
             evaluations[searching] += 1
             step = trial - state.x[searching]
             slope = (state.gradient[searching] * step).sum(dim=1)
+            trial_slope = (trial_gradient * step).sum(dim=1)
+            is_level = trial_value <= state.value[searching] + noise * state.value[searching].abs()
             falls = trial_value <= state.value[searching] + DECREASE * slope
-            bends = (trial_gradient * step).sum(dim=1) >= CURVATURE * slope
+            falls |= is_level & (trial_slope <= (2 * DECREASE - 1) * slope)
+            bends = trial_slope >= CURVATURE * slope
             stands = moved[searching] & (trial == x[searching]).all(dim=1)  # every coordinate is on its bound
 
             done = searching[falls]
