@@ -1,5 +1,4 @@
 import math
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -264,13 +263,3 @@ def test_what_never_gets_there_is_not_compared(noisy):
     assert found.verdict == "not comparable"
     assert found.note == f"weak reaches {weak.rates.max():.2f}"
     assert math.isnan(found.difference.value)
-
-
-def test_two_thousand_resamples_take_less_than_two_seconds():
-    rng = np.random.default_rng(0)
-    flips = rng.random(64) < np.linspace(0.1, 0.95, 8)[:, None]
-    big = curve(np.geomspace(1, 0.05, 8), flips, **{f"m{k}": rng.normal(size=(8, 64)) for k in range(15)})
-    began = time.perf_counter()
-    curve_table([big])
-    differences([big, replace(big, method="twin")])
-    assert time.perf_counter() - began < 2
