@@ -99,7 +99,9 @@ class _Problem:
     def in_precision(self, precision: torch.dtype) -> "_Problem":
         exact = self.inputs.activations
         found = self.extractor.activations(self.inputs.images, list(exact), precision)
-        targets = {layer: found[layer] + (target - exact[layer]) for layer, target in self.targets.items()}
+        targets = {
+            layer: (found[layer] + (target - exact[layer])).to(found[layer]) for layer, target in self.targets.items()
+        }
         return replace(self, targets=targets, inputs=View(self.inputs.images, found), precision=precision)
 
     def terms(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
