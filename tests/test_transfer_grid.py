@@ -110,6 +110,23 @@ def test_what_cannot_be_studied_is_an_error_of_one_line_before_anything_is_train
     assert counted.made == 0
 
 
+def test_seeds_that_divide_the_classes_alike_are_one_division(study, caplog):
+    caplog.set_level("INFO")
+    splits = {"listed": ListedHalves([0, 1], [2, 3])}
+    cells = study(splits=splits, split="listed", split_seeds=[3, 0, 1]).cells
+    assert {cell.split_seed for cell in cells} == {3}
+    assert [record.getMessage() for record in caplog.records] == [
+        "transfer.split=listed divides the classes for seed 0 as for seed 3; seed 0 is left out",
+        "transfer.split=listed divides the classes for seed 1 as for seed 3; seed 1 is left out",
+    ]
+
+
+def test_random_seeds_are_divisions_of_their_own(study, caplog):
+    caplog.set_level("INFO")
+    assert {cell.split_seed for cell in study(split_seeds=[0, 1]).cells} == {0, 1}
+    assert not caplog.records
+
+
 # Rows
 
 

@@ -44,6 +44,12 @@ def test_halves_by_kind_hold_one_kind_each_and_equally_many(seed, size):
     assert len(set(halves.a)) == len(set(halves.b)) == (size or 34)
 
 
+def test_the_same_classes_are_one_division_in_any_order_and_whichever_half_is_a():
+    division = Halves(("a", "b"), ("c", "d")).division
+    assert Halves(("b", "a"), ("c", "d")).division == Halves(("c", "d"), ("a", "b")).division == division
+    assert Halves(("a", "c"), ("b", "d")).division != division
+
+
 def test_listed_halves_are_those_listed_in_that_order():
     halves = ListedHalves(["class 3", "class 1"], ["class 2", "class 9"]).halves(LABELS, {}, None, 0)
     assert halves.half("A") == ("class 3", "class 1")

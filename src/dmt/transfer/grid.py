@@ -19,7 +19,7 @@ from dmt.modules import Schedule
 from dmt.transfer.cells import Cell
 from dmt.transfer.networks import WeightLayers
 from dmt.transfer.rows import Run
-from dmt.transfer.splits import Split
+from dmt.transfer.splits import Halves, Split
 from dmt.transfer.store import RunStore
 from dmt.transfer.training import EpochCheckpoint, Training, train_network
 from dmt.transfer.treatments import treated, treatment_named
@@ -68,10 +68,14 @@ class Setting:
     def _tasks(self) -> dict[int, dict[str, ClassificationTask]]:
         return {}
 
+    def halves(self, split_seed: int) -> Halves:
+        """The classes of tasks A and B."""
+        return self.split.halves(self.table.labels, self.catalog.kinds, self.classes, split_seed)
+
     def tasks(self, split_seed: int) -> dict[str, ClassificationTask]:
         """Tasks A and B, equally many training pictures of every class."""
         if split_seed not in self._tasks:
-            halves = self.split.halves(self.table.labels, self.catalog.kinds, self.classes, split_seed)
+            halves = self.halves(split_seed)
             count = self.images_per_class
             if count is None:
                 count = min(len(self.table.members(label, validation=False)) for label in halves.a + halves.b)

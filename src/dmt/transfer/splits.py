@@ -33,6 +33,11 @@ class Halves:
             if len(half) < 2:
                 raise UserError(f"half {name} of the split has {len(half)} class; there is nothing to tell apart")
 
+    @property
+    def division(self) -> frozenset[frozenset[str]]:
+        """What it divides the classes into, whichever half is called A."""
+        return frozenset({frozenset(self.a), frozenset(self.b)})
+
     def half(self, letter: str) -> tuple[str, ...]:
         """The classes of ``A`` or of ``B``."""
         return {"A": self.a, "B": self.b}[letter]

@@ -37,7 +37,7 @@ class TransferStudy:
         schedule: of the learning, the same for all.
         splits: name -> rule that divides the classes.
         split: name of the one that is used.
-        split_seeds: one split for each.
+        split_seeds: one split for each that divides the classes anew.
         treatments: names of ``TREATMENTS``.
         depths: values of n, how many layers are treated.
         targets: halves that networks are trained on, ``A`` and ``B``.
@@ -111,9 +111,18 @@ class TransferStudy:
 
     @property
     def cells(self) -> list[Cell]:
-        """The networks, bases first."""
-        layers = len(self.setting.layer_names)
-        return cells_of(self.treatments, self.depths, self.split_seeds, self.targets, layers)
+        """The networks, bases first; a seed that divides the classes as an earlier one does is left out."""
+        setting = self.setting
+        cells = cells_of(self.treatments, self.depths, self.split_seeds, self.targets, len(setting.layer_names))
+        first: dict[frozenset[frozenset[str]], int] = {}
+        for seed in dict.fromkeys(cell.split_seed for cell in cells):
+            earlier = first.setdefault(setting.halves(seed).division, seed)
+            if earlier != seed:
+                log.info(
+                    "transfer.split=%s divides the classes for seed %d as for seed %d; seed %d is left out",
+                    self.split, seed, earlier, seed,
+                )  # fmt: skip
+        return [cell for cell in cells if cell.split_seed in first.values()]
 
 
 def finished(grid: Grid, cells: Sequence[Cell]) -> dict[Cell, Run]:
