@@ -206,6 +206,10 @@ def test_reported_accuracies_are_means_of_ten_or_of_all():
         ([2.2] * 20, "unconverged"),  # guessing among ten is log(10) = 2.303
         ([1.0] * 18 + [0.04, 0.04], "saturated"),
         ([1.0], "ok"),
+        ([1.0] * 18 + [math.nan, math.nan], "unconverged"),
+        ([1.0] * 18 + [math.inf, math.inf], "unconverged"),
+        ([math.inf] + [1.0] * 19, "unconverged"),
+        ([math.nan], "unconverged"),
     ],
 )
 def test_a_network_that_has_not_converged_or_is_saturated_says_so(losses, status):

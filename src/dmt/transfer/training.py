@@ -1,5 +1,6 @@
 """A network and two sets of labelled pictures -> the network trained, and what every epoch came to."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,13 +55,15 @@ class Training:
 
         Ours. Saturated: the training loss is near zero, so that whatever is above a frozen layer can make up for it.
         Unconverged: the loss of the last tenth of the epochs is still lower than that of the tenth before (two epochs
-        at least), or near that of guessing.
+        at least), or near that of guessing, or was not a finite number in any epoch.
 
         Args:
             saturated_below: training loss, in nats.
             still_falling: the fall, in nats, that is too much.
         """
         losses = [epoch["train_loss"] for epoch in self.epochs]
+        if not all(map(math.isfinite, losses)):
+            return "unconverged"
         tenth = max(2, len(losses) // 10)
         last, before = mean(losses[-tenth:]), mean(losses[-2 * tenth : -tenth] or losses)
         if last < saturated_below:
