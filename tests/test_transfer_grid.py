@@ -8,7 +8,7 @@ from dmt.cached_tensors import read_tensors
 from dmt.data import Digits
 from dmt.errors import UserError
 from dmt.modules import Schedule
-from dmt.transfer import ListedHalves, RandomHalves, TransferStudy, narrow_network
+from dmt.transfer import HalvesByKind, ListedHalves, RandomHalves, TransferStudy, narrow_network
 from dmt.transfer.cells import Cell, cells_of
 from dmt.transfer.grid import Grid
 from dmt.transfer.rows import COLUMNS
@@ -215,10 +215,34 @@ def test_whatever_determines_a_network_changes_its_key(option, study):
     assert study(**{option: KEY_CHANGES[option]}).setting.key(cell) != study().setting.key(cell)
 
 
+def test_studies_with_other_classes_are_not_mixed_and_those_of_other_splits_are_compared(study):
+    assert study(classes=4).setting.study != study(classes=3).setting.study != study().setting.study
+    kinds = {"a": HalvesByKind("odd", "even"), "b": RandomHalves()}
+    assert len({study(splits=kinds, split=name).setting.study for name in kinds}) == 1
+
+
+def test_rows_tell_other_lists_apart(study):
+    def setting(a, b):
+        return study(splits={"listed": ListedHalves(a, b)}, split="listed").setting
+
+    lists = [([0, 1], [2, 3]), ([0, 1], [2, 4]), ([0, 12], [3]), ([0, 1], [23])]
+    kinds = [setting(*both).kind for both in lists]
+    assert len(set(kinds)) == len(kinds)
+    assert all(kind.startswith("listed-") and len(kind) == len("listed-") + 6 for kind in kinds)
+    assert setting(["0", "1"], ["2", "3"]).kind == kinds[0]
+    assert study().setting.kind == "random"
+
+
 def test_every_cell_has_a_key_of_its_own(study):
     cells = cells_of(["base", "base_long", *FROZEN], range(1, 8), [0, 1], ["A", "B"], layers=8)
     setting = study().setting
     assert len({setting.key(cell) for cell in cells}) == len(cells)
+
+
+def test_every_split_has_as_many_pictures_a_class_as_the_smallest_of_all_classes_has(study):
+    setting = study(images_per_class=None, classes=2).setting
+    counts = {task.images_per_class for seed in range(8) for task in setting.tasks(seed).values()}
+    assert counts == {130}  # of digits the eights are fewest: 174, a quarter of them held out
 
 
 # Plans, interruptions, neighbours

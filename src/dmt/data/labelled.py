@@ -108,9 +108,10 @@ class ClassificationTask:
         for label in classes:
             members, kept = table.members(label, validation=False), table.members(label, validation=True)
             if len(members) < images_per_class or not len(kept):
+                fewer = f"set transfer.images_per_class to {len(members)} or less, or " if len(members) else ""
                 raise UserError(
-                    f"class {label!r} has {len(members)} pictures for training and {len(kept)} for validation; set "
-                    f"transfer.images_per_class to {len(members)} or less, or leave the class out"
+                    f"class {label!r} has {len(members)} pictures for training and {len(kept)} for validation; "
+                    f"{fewer}leave the class out"
                 )
             train.append(np.random.default_rng(seed).permutation(members)[:images_per_class])
             validation.append(kept)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from pytorch_lightning import Trainer
@@ -19,7 +20,7 @@ from dmt.modules import Schedule
 from dmt.transfer.cells import Cell
 from dmt.transfer.networks import WeightLayers
 from dmt.transfer.rows import Run
-from dmt.transfer.splits import Halves, Split
+from dmt.transfer.splits import Halves, ListedHalves, Split
 from dmt.transfer.store import RunStore
 from dmt.transfer.training import EpochCheckpoint, Training, train_network
 from dmt.transfer.treatments import treated, treatment_named
@@ -39,9 +40,9 @@ class Setting:
         network: makes one, given ``classes`` and ``image_size``.
         schedule: of the learning.
         split: divides the classes.
-        split_name: what the rows call it.
+        split_name: what the configuration calls it.
         classes: per half; ``None``: as many as there can be.
-        images_per_class: for training; ``None``: as many as the smallest class of both halves has.
+        images_per_class: for training; ``None``: as many as the smallest class of the data set has.
         held_out: the share of pictures that is for validation where no split is published.
         saturated_below: a training loss, in nats; see ``Training.status``.
         still_falling: a fall of the training loss, in nats; see there.
@@ -65,20 +66,32 @@ class Setting:
         return ClassTable.of(self.catalog, self.held_out)
 
     @cached_property
+    def _smallest_class(self) -> int:
+        """Training pictures of the smallest class that has any: of all classes, so that it is the same for all seeds."""
+        table = self.table
+        counts = np.bincount(table.classes[~table.is_validation], minlength=len(table.labels))
+        return int(min(counts[counts > 0], default=1))
+
+    @cached_property
     def _tasks(self) -> dict[int, dict[str, ClassificationTask]]:
         return {}
+
+    @property
+    def kind(self) -> str:
+        """What the rows call the split: by its name, and lists by the start of a hash of them as well."""
+        if isinstance(self.split, ListedHalves):
+            return f"{self.split_name}-{self.split.fingerprint}"
+        return self.split_name
 
     def halves(self, split_seed: int) -> Halves:
         """The classes of tasks A and B."""
         return self.split.halves(self.table.labels, self.catalog.kinds, self.classes, split_seed)
 
     def tasks(self, split_seed: int) -> dict[str, ClassificationTask]:
-        """Tasks A and B, equally many training pictures of every class."""
+        """Tasks A and B, equally many training pictures of every class, whatever the seed."""
         if split_seed not in self._tasks:
             halves = self.halves(split_seed)
-            count = self.images_per_class
-            if count is None:
-                count = min(len(self.table.members(label, validation=False)) for label in halves.a + halves.b)
+            count = self._smallest_class if self.images_per_class is None else self.images_per_class
             self._tasks[split_seed] = {
                 letter: ClassificationTask.of(self.table, halves.half(letter), count, split_seed) for letter in "AB"
             }
@@ -109,6 +122,7 @@ class Setting:
             "held_out": str(self.held_out),
             "network": self.network_fingerprint,
             "schedule": repr(self.schedule),
+            "classes": str(self.classes),
         }
         return f"{self.catalog.title}-{self.image_size}px-{cache_key(parts)[:6]}"
 
@@ -120,7 +134,7 @@ class Setting:
                 "study": self.study,
                 "treatment": cell.treatment,
                 "n": str(cell.n),
-                "split": f"{self.split_name} {cell.split_seed} {cell.target}",
+                "split": f"{self.kind} {cell.split_seed} {cell.target}",
                 "pictures": task.fingerprint,
                 "base": "" if cell.source is None else self.key(cell.source),
             }
@@ -216,7 +230,7 @@ class Grid:
             layer=self.setting.layer_names[cell.n - 1] if cell.n else "",
             base=cell.base,
             target=cell.target,
-            split=self.setting.split_name,
+            split=self.setting.kind,
             split_seed=cell.split_seed,
             images_per_class=task.images_per_class,
             classes=len(task.classes),

@@ -45,7 +45,8 @@ class Run:
         layer: name of layer n; empty if unknown.
         base: the task whose network was copied, A or B; empty for random layers.
         target: the task that was trained, A or B.
-        split: kind of the division of classes into A and B: ``random``, ``man_made_natural``.
+        split: kind of the division of classes into A and B: ``random``, ``man_made_natural``, or ``listed-`` and the
+            start of a hash of both lists.
         split_seed: which of several divisions of that kind.
         images_per_class: trained with; None: all.
         classes: of the target.

@@ -1,5 +1,7 @@
 """The classes of a data set -> two halves that share none."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,6 +112,12 @@ class ListedHalves:
 
     a: Sequence[str]
     b: Sequence[str]
+
+    @property
+    def fingerprint(self) -> str:
+        """The start of the SHA-256 of both lists."""
+        lists = json.dumps([[str(label) for label in half] for half in (self.a, self.b)])
+        return hashlib.sha256(lists.encode()).hexdigest()[:6]
 
     def halves(self, labels: Sequence[str], kinds: Mapping[str, str], size: int | None, seed: int) -> Halves:
         a, b = (tuple(str(label) for label in half) for half in (self.a, self.b))

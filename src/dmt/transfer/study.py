@@ -44,7 +44,7 @@ class TransferStudy:
         store: CSV file of the rows.
         folder: of the trained bases.
         classes: per half; ``None``: as many as there can be.
-        images_per_class: for training; ``None``: as many as the smallest class has.
+        images_per_class: for training; ``None``: as many as the smallest class of the data set has.
         held_out: the share of pictures for validation where the data set says nothing.
         saturated_below: see ``Training.status``.
         still_falling: see there.
