@@ -39,6 +39,8 @@ class OnePicture:
 
     labels = ("x",)
     fingerprint = "one"
+    is_validation = None
+    kinds = {}
 
     def __init__(self, faces):
         self.faces = faces
