@@ -41,6 +41,7 @@ class OnePicture:
     fingerprint = "one"
     is_validation = None
     kinds = {}
+    title = "one"
 
     def __init__(self, faces):
         self.faces = faces
