@@ -39,13 +39,11 @@ class OnePicture:
 
     labels = ("x",)
     fingerprint = "one"
-    is_validation = None
-    kinds = {}
-    title = "one"
 
     def __init__(self, faces):
         self.faces = faces
         self.names = self.groups = list(faces)
+        self.is_validation, self.kinds, self.title = None, {}, "one"
 
     def read(self, index, size):
         return blob_picture(self.faces[self.names[index]], size)

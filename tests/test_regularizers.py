@@ -145,6 +145,15 @@ def test_the_gradient_of_sparsity_is_right():
     )
 
 
+def test_the_curvature_of_sparsity_is_the_largest_in_any_direction():
+    before, after = noise(1, 3, 2, 2, seed=1), noise(1, 3, 2, 2, seed=2)
+    penalty = Sparsity(weight=3.0, epsilon=0.05)
+    hessian = torch.autograd.functional.hessian(lambda x: penalty(View(x, {}), View(before, {})).sum(), after)
+    pixels = hessian.reshape(3, 4, 3, 4).permute(1, 3, 0, 2)
+    largest = torch.stack([torch.linalg.eigvalsh(pixels[i, i]).max() for i in range(4)])
+    torch.testing.assert_close(penalty.curvature(after, before), largest.reshape(1, 1, 2, 2).expand(1, 3, 2, 2))
+
+
 def test_one_strong_change_is_cheaper_than_many_faint_ones_of_the_same_square():
     before = torch.zeros(1, 3, 10, 10, dtype=torch.float64)
     strong = before.clone()

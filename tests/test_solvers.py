@@ -361,3 +361,33 @@ def test_noise_that_is_known_does_not_stop_the_search_nor_cost_evaluations():
     assert not all(unknown.converged)
     assert known.evaluations.sum() < unknown.evaluations.sum() / 2
     assert (known.evaluations <= 1.5 * known.iterations + 2).all()
+
+
+def test_a_curvature_that_is_known_spares_the_search_for_it():
+    known = torch.logspace(0, 4, 24, dtype=torch.float64).repeat(5, 1) * (1 + normal(5, 24).abs())
+    hessians, minima = random_quadratics(5, 24, 0)
+    objective = quadratics(hessians + known.diag_embed(), minima)
+    start = minima + normal(5, 24, seed=3)
+    blind = EXACT.minimise(objective, start)
+    seeing = EXACT.minimise(objective, start, known_curvature=lambda points, rows: known[rows])
+    for solution in (blind, seeing):
+        torch.testing.assert_close(solution.value, minima, rtol=0, atol=1e-4)
+    assert all(seeing.converged)
+    assert seeing.evaluations.sum() < blind.evaluations.sum() / 2
+
+
+def test_every_row_knows_its_own_curvature():
+    known = torch.logspace(0, 4, 12, dtype=torch.float64) * normal(4, 12).abs()
+    hessians, minima = random_quadratics(4, 12, 0)
+    full = hessians + known.diag_embed()
+    start = minima + normal(4, 12, seed=1)
+    start[2] = minima[2]  # leaves the batch at once
+    together = EXACT.minimise(quadratics(full, minima), start, known_curvature=lambda points, rows: known[rows])
+    for i in range(4):
+        one = slice(i, i + 1)
+        curvature = known[one]
+        alone = EXACT.minimise(
+            quadratics(full[one], minima[one]), start[one], known_curvature=lambda points, rows, c=curvature: c[rows]
+        )
+        torch.testing.assert_close(together.value[one], alone.value)
+        assert together.evaluations[i] == alone.evaluations[0]

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from dmt.errors import UserError
 from dmt.features import FeatureExtractor
-from dmt.parametrizations import PIXELS, Parametrization
+from dmt.parametrizations import PIXELS, Parametrization, Pixels
 from dmt.precision import NOISE
-from dmt.regularizers import Regularizer, View, half_squared_distance
-from dmt.solvers import LBFGS, Progress, Solution
+from dmt.regularizers import HasCurvature, Regularizer, View, half_squared_distance
+from dmt.solvers import LBFGS, Diagonal, Progress, Solution
 
 MAIN_TERM = "reconstruction"
 
@@ -77,13 +77,32 @@ def invert(
         return values.detach(), gradient.flatten(1)
 
     first = parametrization.values(images if start is None else start, images)
-    bounds, noise = parametrization.bounds, NOISE[precision]
-    solution = solver.minimise(objective, first.flatten(1), *bounds, callback=callback, noise=noise)
+    solution = solver.minimise(
+        objective,
+        first.flatten(1),
+        *parametrization.bounds,
+        callback=callback,
+        noise=NOISE[precision],
+        known_curvature=_pixel_curvature(regularizers, images) if isinstance(parametrization, Pixels) else None,
+    )
     results = parametrization.pictures(solution.value.reshape(images.shape), images)
     with torch.no_grad():
         terms = exact.terms(results, torch.arange(len(images), device=images.device))
     solution = replace(solution, value=results.flatten(1), objective=torch.stack(list(terms.values())).sum(dim=0))
     return Inversion(results, terms, solution)
+
+
+def _pixel_curvature(regularizers: Mapping[str, Regularizer], images: Tensor) -> Diagonal | None:
+    """What regularizers know of their curvature, summed."""
+    knowing = [penalty for penalty in regularizers.values() if isinstance(penalty, HasCurvature)]
+    if not knowing:
+        return None
+
+    def curvature(flat: Tensor, rows: Tensor) -> Tensor:
+        x, reference = flat.reshape(-1, *images.shape[1:]), images[rows]
+        return torch.stack([penalty.curvature(x, reference) for penalty in knowing]).sum(dim=0).flatten(1)
+
+    return curvature
 
 
 @dataclass(frozen=True)

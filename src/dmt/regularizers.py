@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -31,6 +31,14 @@ class Regularizer(Protocol):
 
     def __call__(self, view: View, reference: View) -> Tensor:
         """The weighted penalty ``(B,)`` of a picture against its input."""
+
+
+@runtime_checkable
+class HasCurvature(Protocol):
+    """A penalty that knows how it bends, which spares the solver finding out."""
+
+    def curvature(self, images: Tensor, reference: Tensor) -> Tensor:
+        """An estimate of the diagonal of its Hessian with respect to ``images (B, 3, H, W)``, 0 or more; same shape."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,14 @@ class Sparsity:
             raise UserError(f"the epsilon of a sparsity must be above 0, such as 0.002, got {self.epsilon}")
 
     def __call__(self, view: View, reference: View) -> Tensor:
-        squares = (view.images - reference.images).square().sum(dim=1)
-        return self.weight * ((squares + self.epsilon**2).sqrt() - self.epsilon).sum(dim=(1, 2))
+        return self.weight * (self._lengths(view.images - reference.images) - self.epsilon).sum(dim=(1, 2, 3))
+
+    def curvature(self, images: Tensor, reference: Tensor) -> Tensor:
+        """``weight / sqrt(||x_p - x_s,p||^2 + epsilon^2)``: across the change's direction; along it there is less."""
+        return (self.weight / self._lengths(images - reference)).expand_as(images)
+
+    def _lengths(self, change: Tensor) -> Tensor:
+        return (change.square().sum(dim=1, keepdim=True) + self.epsilon**2).sqrt()
 
 
 def half_squared_distance(first: Tensor, second: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 """Optimisers: problem, method and result are three things."""
 
-from dmt.solvers.lbfgs import LBFGS, Objective, Progress, Solution
+from dmt.solvers.lbfgs import LBFGS, Diagonal, Objective, Progress, Solution
 
-__all__ = ["LBFGS", "Objective", "Progress", "Solution"]
+__all__ = ["LBFGS", "Diagonal", "Objective", "Progress", "Solution"]

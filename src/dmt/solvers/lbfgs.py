@@ -11,6 +11,9 @@ from torch import Tensor
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """``(points (b, n), rows (b,)) -> (values (b,), gradients (b, n))``; ``rows`` says which problems are asked for."""
 
+Diagonal = Callable[[Tensor, Tensor], Tensor]
+"""``(points (b, n), rows (b,)) -> (b, n)``, 0 or more."""
+
 DECREASE, CURVATURE = 1e-4, 0.9  # the constants of the Wolfe conditions, Nocedal and Wright, section 3.1
 RUNNING, CONVERGED = "running", "converged"
 
@@ -71,6 +74,10 @@ class LBFGS:
     conditions (bracketing as in Lewis and Overton, Math. Program. 2013, with a parabola for the first cut) and leaves
     the batch when it is done. A step is kept for the history only if its curvature is positive.
 
+    Where the diagonal D of a part of the objective's Hessian is known, the first guess of the Hessian is D, as it is
+    at the last point, plus a multiple of the identity, ``||y - D s|| / ||s||`` of the last step s, for what the rest
+    does to gradients, y (ours: scaled identities, as in equation 7.20, know nothing of coordinates that differ much).
+
     Convergence is judged free of the objective's scale and offset (ours): the last ``window`` iterations brought
     less than ``tolerance`` of the whole decrease so far, or the projected gradient fell below
     ``gradient_tolerance`` times its first value.
@@ -100,25 +107,27 @@ class LBFGS:
         callback: Callable[[Progress], None] | None = None,
         at_start: tuple[Tensor, Tensor] | None = None,
         noise: float = 0.0,
+        known_curvature: Diagonal | None = None,
     ) -> Solution:
         """Minimise ``objective`` from ``start (B, n)`` within ``lower <= x <= upper``.
 
         Values ``(B,)`` and gradients ``(B, n)`` that are known already are handed over as ``at_start``; ``start`` must
         then lie within the bounds. ``noise`` is the relative error of the objective's values: where a step changes them
         by no more, its slope decides (the approximate Wolfe conditions of Hager and Zhang, SIAM J. Optim. 2005, whose
-        error is absolute).
+        error is absolute). ``known_curvature`` gives the diagonal of the Hessian of a part of the objective.
 
         The objective's values must be finite at ``start``, projected into the bounds; where a trial step gives NaN
         or +infinity the step is shortened.
         """
         found = _Results(start)
         first = objective if at_start is None else lambda points, rows: at_start
-        state = self._first_state(first, start.clamp(lower, upper))
+        diagonal = known_curvature or _nothing
+        state = self._first_state(first, start.clamp(lower, upper), diagonal)
         for iteration in range(1, self.iterations + 1):
             state = self._finish(state, found, _is_stationary(state, self.gradient_tolerance, lower, upper), CONVERGED)
             if len(state) == 0:
                 break
-            state, moved = self._step(objective, state, lower, upper, noise)
+            state, moved = self._step(objective, state, lower, upper, noise, diagonal)
             state = self._finish(state, found, ~moved, "no descent along the search direction")
             if iteration >= self.window:
                 state = self._finish(state, found, self._has_stalled(state), CONVERGED)
@@ -128,7 +137,7 @@ class LBFGS:
         self._finish(state, found, everything, f"stopped after {self.iterations} iterations")
         return found.solution()
 
-    def _first_state(self, objective: Objective, start: Tensor) -> "_State":
+    def _first_state(self, objective: Objective, start: Tensor, diagonal: Diagonal) -> "_State":
         rows = torch.arange(len(start), device=start.device)
         values, gradients = objective(start, rows)
         empty = start.new_zeros(len(start), self.history, start.shape[1])
@@ -143,14 +152,21 @@ class LBFGS:
             steps=empty,
             changes=empty.clone(),
             products=start.new_zeros(len(start), self.history, self.history),
-            scale=start.new_ones(len(start)),
+            known_curvature=diagonal(start, rows),
+            other_curvature=start.new_ones(len(start)),
             next_slot=torch.zeros_like(rows),
             iterations=torch.zeros_like(rows),
             evaluations=torch.ones_like(rows),
         )
 
     def _step(
-        self, objective: Objective, state: "_State", lower: float, upper: float, noise: float
+        self,
+        objective: Objective,
+        state: "_State",
+        lower: float,
+        upper: float,
+        noise: float,
+        diagonal: Diagonal,
     ) -> tuple["_State", Tensor]:
         direction = _search_direction(state, lower, upper)
         has_history = state.products.diagonal(dim1=1, dim2=2).any(dim=1)
@@ -189,7 +205,7 @@ class LBFGS:
             searching = searching[~(falls & (bends | stands))]
             if len(searching) == 0:
                 break
-        return state.advanced(x, value, gradient, evaluations), moved
+        return state.advanced(x, value, gradient, evaluations, diagonal(x, state.rows)), moved
 
     def _has_stalled(self, state: "_State") -> Tensor:
         lately = state.recent[:, 0] - state.value
@@ -208,7 +224,8 @@ class _State:
     """The problems still running.
 
     The history is a ring for each problem: ``next_slot (b,)`` says where its next step will be written, ``products``
-    are the inner products ``steps_i . changes_j``, ``(b, history, history)``. An empty slot is zero.
+    are the inner products ``steps_i . changes_j``, ``(b, history, history)``. An empty slot is zero. The first guess of
+    the Hessian is ``known_curvature (b, n)`` on its diagonal plus ``other_curvature (b,)``.
     """
 
     rows: Tensor
@@ -221,7 +238,8 @@ class _State:
     steps: Tensor
     changes: Tensor
     products: Tensor
-    scale: Tensor
+    known_curvature: Tensor
+    other_curvature: Tensor
     next_slot: Tensor
     iterations: Tensor
     evaluations: Tensor
@@ -232,19 +250,22 @@ class _State:
     def select(self, keep: Tensor) -> Self:
         return type(self)(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
 
-    def advanced(self, x: Tensor, value: Tensor, gradient: Tensor, evaluations: Tensor) -> Self:
-        self._remember(x - self.x, gradient - self.gradient)
+    def advanced(
+        self, x: Tensor, value: Tensor, gradient: Tensor, evaluations: Tensor, known_curvature: Tensor
+    ) -> Self:
+        self._remember(x - self.x, gradient - self.gradient, known_curvature)
         return replace(
             self,
             x=x,
             value=value,
             gradient=gradient,
+            known_curvature=known_curvature,
             recent=torch.cat([self.recent[:, 1:], self.value[:, None]], dim=1),
             iterations=self.iterations + 1,
             evaluations=evaluations,
         )
 
-    def _remember(self, step: Tensor, change: Tensor) -> None:
+    def _remember(self, step: Tensor, change: Tensor, known_curvature: Tensor) -> None:
         """Write a step ``(b, n)`` and the gradient's change over the oldest, if its curvature is good."""
         curvature = (step * change).sum(dim=1)
         floor = torch.finfo(step.dtype).eps * step.norm(dim=1) * change.norm(dim=1)
@@ -253,7 +274,9 @@ class _State:
         self.steps[usable, slot], self.changes[usable, slot] = step[usable], change[usable]
         self.products[usable, :, slot] = _products(self.steps, change)[usable]
         self.products[usable, slot, :] = _products(self.changes, step)[usable]
-        self.scale[usable] = (curvature / change.square().sum(dim=1))[usable]
+        other = change - known_curvature * step
+        bends = usable[((step * other).sum(dim=1) > floor)[usable]]
+        self.other_curvature[bends] = (other.norm(dim=1) / step.norm(dim=1))[bends]
         self.next_slot[usable] = (slot + 1) % self.steps.shape[1]
 
 
@@ -317,10 +340,16 @@ def _inverse_hessian_product(state: _State, vector: Tensor) -> Tensor:
     triangle = products.triu() + (curvature == 0).to(products).diag_embed()
     newest_first = order.argsort(dim=1)
     first = _solve(triangle, _products(state.steps, vector).gather(1, order), upper=True)
-    rest = state.scale[:, None] * _minus(vector, state.changes, first.gather(1, newest_first))
+    guess = state.known_curvature + state.other_curvature[:, None]
+    rest = _minus(vector, state.changes, first.gather(1, newest_first)) / guess
     second = curvature * first - _products(state.changes, rest).gather(1, order)
     second = _solve(triangle.mT, second, upper=False)
     return _minus(rest, state.steps, -second.gather(1, newest_first))
+
+
+def _nothing(points: Tensor, rows: Tensor) -> Tensor:
+    """A diagonal of zeros, ``(b, 1)``."""
+    return points.new_zeros(len(points), 1)
 
 
 def _products(vectors: Tensor, vector: Tensor) -> Tensor:
