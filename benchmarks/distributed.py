@@ -9,9 +9,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from main_job import rows_of, run
-
 from dmt.processes import divided
+from main_job import rows_of, run
 
 
 def main() -> None:

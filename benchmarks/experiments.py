@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+
 from main_job import age_shift, flips, gender_flips, mean, rows_of, run, traverse
 
 FIGURES = {

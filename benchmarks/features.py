@@ -30,12 +30,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Some:
-    """The first n pictures of a catalog."""
+    """The first n pictures of a catalog, which is asked for all else."""
 
     def __init__(self, catalog: Catalog, n: int):
         self.catalog, self.names, self.groups = catalog, catalog.names[:n], catalog.groups[:n]
         self.fingerprint = f"{catalog.fingerprint}, {n}"
-        self.read = catalog.read
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.catalog, name)
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from dmt.inversion import Inversion, invert
 from dmt.precision import PRECISIONS
 from dmt.regularizers import Regularizer
 from dmt.solvers import LBFGS, Objective, Progress, Solution
+from peak_memory import peak_gb
 
 ROOT = Path(__file__).resolve().parent.parent
 SETS, STRENGTH = 40, 2.0  # pictures on each side; how many times their difference a face is moved
@@ -206,7 +207,7 @@ def compare(case: Case, batch: int, precisions: Sequence[str]) -> None:
         scipy.append(solver)
         goals.append(float(objectives(found)[0]))
         seconds = solver.noted[-1][0]
-        cells = [f"SciPy, float32, image {i + 1}", f"{seconds:.1f}", "1.0", str(len(solver.noted))]
+        cells = [f"SciPy, float32, image {i + 1}", f"{seconds:.1f}", f"{seconds:.1f}", "1", str(len(solver.noted))]
         row(case, *cells, f"{len(solver.noted) / int(found.solution.iterations):.2f}", "1.000", "", "")
     for n in dict.fromkeys((1, batch)):
         known = min(n, len(goals))  # images whose goal is known; the others get as many iterations
@@ -225,6 +226,7 @@ def compare(case: Case, batch: int, precisions: Sequence[str]) -> None:
                 case,
                 f"ours, {name}, {n} at a time",
                 f"{seconds / n:.2f}",
+                f"{waited:.1f}",
                 f"{waited / (seconds / n):.1f}",
                 f"{evaluations:.0f}",
                 f"{evaluations / iterations:.2f}",
@@ -252,13 +254,14 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the start")
     print(f"matrix products: {rates}\n")
     print(
-        "| backbone | regularizer | pixels | solver | s an image | times faster | evaluations | per iteration "
-        "| objective / SciPy's | share of the bare network | GFLOP/s |\n|---|---|---|---|---|---|---|---|---|---|---|"
+        "| backbone | regularizer | pixels | solver | s an image | SciPy, s to there | times faster | evaluations "
+        "| per iteration | objective / SciPy's | share of the bare network | GFLOP/s |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|"
     )
     for backbone in args.backbones:
         for regularizer in args.regularizers:
             compare(Case(backbone, regularizer, args.size), args.batch, args.precisions)
-    print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
+    print(f"\npeak memory {peak_gb(resource.getrusage(resource.RUSAGE_SELF)):.1f} GB")
 
 
 if __name__ == "__main__":

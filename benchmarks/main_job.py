@@ -20,6 +20,7 @@ import torch
 
 from dmt.data import Digits, read_image
 from dmt.data.catalogs import LFW
+from peak_memory import peak_gb
 
 ROOT = Path(__file__).resolve().parent.parent
 K40_SECONDS = 114  # the paper, section 5: one 125 x 125 image on a Tesla K40
@@ -192,7 +193,7 @@ def run(script: str, *options: str) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{script} {' '.join(options)} failed")
-    return time.perf_counter() - began, usage.ru_maxrss / 1e6
+    return time.perf_counter() - began, peak_gb(usage)
 
 
 def traverse(folder: Path, *options: str) -> None:

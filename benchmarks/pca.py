@@ -29,6 +29,7 @@ import torch
 from dmt.feature_store import FeatureStore
 from dmt.manifolds import PCA, ExactPCA, IncrementalPCA
 from dmt.manifolds.rows import COLUMNS
+from peak_memory import peak_gb
 
 PAPER = (13_143, 425_984)  # pictures of LFW; numbers of VGG-19's conv3_1, conv4_1, conv5_1 at 125 x 125
 KINDS: dict[str, Callable[[int], PCA]] = {"exact": ExactPCA, "streaming": IncrementalPCA}
@@ -176,7 +177,7 @@ def _run_child(kind: str, case: Case) -> tuple[str, float]:
         if status:
             sys.exit(f"{kind} failed")
         output.seek(0)
-        return output.read(), usage.ru_maxrss / 1e6
+        return output.read(), peak_gb(usage)
 
 
 def _fit(kind: str, case: Case) -> dict:

@@ -73,7 +73,7 @@ def test_limits_are_held_against_the_worst_row_that_matches(outcomes):
 
 def test_both_tables_hold_the_machine_the_sections_and_the_limits(outcomes, tmp_path):
     machine = benchmarks.describe_machine()
-    benchmarks.write(tmp_path, machine, outcomes, judge=True)
+    benchmarks.write(tmp_path, machine, outcomes, benchmarks.verdicts(outcomes[0]))
     document = json.loads((tmp_path / "table.json").read_text())
     assert [one["section"] for one in document["sections"]] == ["good", "bad", "absent"]
     assert document["machine"] == machine
@@ -83,6 +83,22 @@ def test_both_tables_hold_the_machine_the_sections_and_the_limits(outcomes, tmp_
     assert [row["kept"] for row in tables[1]] == ["yes", "no", "not measured"]
     assert tables[2] == outcomes[0].tables[0]
     assert all(value in page for value in machine.values())
+
+
+@pytest.mark.parametrize(("most", "code"), [(2, None), (1, 1)])
+def test_a_missed_limit_is_told_by_the_exit_code_when_the_tables_are_written(most, code, tmp_path, monkeypatch):
+    (tmp_path / "good.py").write_text(TABLE)
+    limit = benchmarks.Limit({"way": "ours"}, "s", most=most)
+    section = benchmarks.Section("good", [tmp_path / "good.py", "1.5"], [], limits=[limit])
+    monkeypatch.setattr(benchmarks, "SECTIONS", [section])
+    monkeypatch.setattr(sys, "argv", ["all.py", "--output", str(tmp_path)])
+    if code is None:
+        benchmarks.main()
+    else:
+        with pytest.raises(SystemExit) as stop:
+            benchmarks.main()
+        assert stop.value.code == code
+    assert json.loads((tmp_path / "table.json").read_text())["limits"][0]["kept"] == ("no" if code else "yes")
 
 
 def test_every_section_names_a_script_that_is_there():

@@ -67,7 +67,7 @@ class Setting:
 
     @cached_property
     def _smallest_class(self) -> int:
-        """Training pictures of the smallest class that has any: of all classes, so that it is the same for all seeds."""
+        """Training pictures of the smallest of all classes that have any, so that it is the same for all seeds."""
         table = self.table
         counts = np.bincount(table.classes[~table.is_validation], minlength=len(table.labels))
         return int(min(counts[counts > 0], default=1))
