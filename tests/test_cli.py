@@ -409,9 +409,22 @@ def test_what_cannot_be_scored_is_an_error_that_names_it(tmp_path, error_of, ove
     assert message in error_of(traverse, tmp_path, *LAYERS, "layers=auto", *overrides)
 
 
-def test_edits_through_each_layer_need_the_span_of_the_sets(tmp_path, error_of):
-    line = error_of(study_of_layers, tmp_path, "scores.traversal=true", "manifold=pca")
-    assert "leave manifold=span" in line
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["manifold=pca"], "leave manifold=span"),
+        (["scores.beyond=over"], "scores.beyond must be above or below, got over"),
+        (["n_images=0"], "n_images must be a whole number, 1 or more, got 0"),
+        (["feature_layers=[conv33]"], "no layer 'conv33'; did you mean 'conv3'"),
+        ([*PROBE[len(SMALL) :], "scores.judge=prob"], "no judge 'prob'; did you mean 'probe'"),
+    ],
+)
+def test_edits_through_each_layer_that_cannot_be_are_found_out_before_anything_is_scored(
+    tmp_path, error_of, overrides, message, caplog
+):
+    caplog.set_level("INFO")
+    assert message in error_of(study_of_layers, tmp_path, "scores.traversal=true", *overrides)
+    assert "layers: scoring" not in caplog.text
 
 
 WAYS = [

@@ -1,4 +1,6 @@
 import inspect
+import re
+import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -8,9 +10,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.strategies import DDPStrategy
 
 from dmt.backbones import digits_network, vgg19
 from dmt.errors import UserError
@@ -28,6 +32,15 @@ GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and 
 OPTIONS = [f"{group}={file.stem}" for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 FILES = sorted(CONF.rglob("*.yaml"))
+
+DOCUMENTS = [CONF.parent / "README.md", *sorted((CONF.parent / "docs").glob("*.md"))]
+COMMAND = re.compile(r"python (train|traverse)\.py((?:\\\n|[^`\n])*)")
+COMMANDS = {
+    (program, options.replace("\\\n", " ").strip())
+    for document in DOCUMENTS
+    for program, options in COMMAND.findall(document.read_text("utf-8"))
+    if "..." not in options and "(" not in options
+}
 
 # What a user must fill in, by the option that leaves it open
 OPEN = {
@@ -89,6 +102,33 @@ def test_every_experiment_composes(program, experiment):
 def test_every_option_composes(program, option):
     cfg = composed(program, option, *OPEN.get(option, []))
     assert set(cfg) == set(plain(program)), "the option adds a key that no program reads"
+
+
+def first_of_each_sweep(options: str) -> list[str]:
+    """The overrides of a command line: of those that a sweep goes through, the first."""
+    words = [word for word in shlex.split(options, comments=True) if "=" in word and not word.startswith("-")]
+    overrides = OverridesParser.create().parse_overrides([word for word in words if not word.startswith("hydra")])
+    return [
+        f"{one.input_line.partition('=')[0]}={next(one.sweep_string_iterator())}"
+        if one.is_sweep_override()
+        else one.input_line
+        for one in overrides
+    ]
+
+
+@pytest.mark.parametrize(("program", "options"), sorted(COMMANDS))
+def test_every_command_of_the_documents_composes(program, options):
+    overrides = first_of_each_sweep(options)
+    names = {override.partition("=")[0] for override in overrides}
+    cfg = compose(program, [*overrides, *([] if "output_dir" in names else ["output_dir=."])])
+    OmegaConf.resolve(cfg)
+
+
+def test_commands_are_found_in_the_documents():
+    assert len(COMMANDS) > 40
+    assert first_of_each_sweep("-m task=frowning,senior lambda=0.3 'images=[a,b]' hydra/launcher=joblib # two") == [
+        "task=frowning", "lambda=0.3", "images=[a,b]"
+    ]  # fmt: skip
 
 
 def test_both_programs_take_the_same_options():
@@ -276,6 +316,13 @@ def test_trainers_are_built(option):
     trainer = instantiate(composed("traverse", option, "trainer.accelerator=cpu").trainer)
     assert trainer.num_devices == 1
     assert trainer.logger is None
+
+
+def test_ddp_has_a_process_for_each_device():
+    cfg = composed("traverse", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2").trainer
+    trainer = instantiate(cfg)
+    assert isinstance(trainer.strategy, DDPStrategy)
+    assert trainer.num_devices == 2
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("logger=")])

@@ -167,3 +167,16 @@ def test_sparsity_has_the_same_minimum_sooner_because_its_curvature_is_known(mix
     silent, told = (invert(mixing, targets, images, {"sparse": one}, EXACT) for one in (Silent(), Silent.penalty))
     torch.testing.assert_close(told.images, silent.images, rtol=0, atol=1e-4)
     assert (told.solution.evaluations < silent.solution.evaluations / 2).all()
+
+
+@pytest.mark.parametrize("in_cache", [1, 2, 4])
+def test_images_that_go_through_the_network_in_parts_come_out_as_they_do_together(extractor, in_cache, monkeypatch):
+    images, targets = pictures(5), extractor(pictures(5, seed=1))
+    targets = {layer: torch.cat([extractor(images)[layer][1:2], target[1:]]) for layer, target in targets.items()}
+    targets = {layer: target.roll(1, dims=0) for layer, target in targets.items()}  # the second is done at once
+    together = invert(extractor, targets, images, REGULARIZERS, BRIEF)
+    monkeypatch.setattr("dmt.inversion.IN_CACHE", in_cache)
+    parted = invert(extractor, targets, images, REGULARIZERS, BRIEF)
+    torch.testing.assert_close(parted.images, together.images, rtol=0, atol=1e-9)
+    assert parted.solution.evaluations.tolist() == together.solution.evaluations.tolist()
+    assert together.solution.iterations[1] == 0

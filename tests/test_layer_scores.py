@@ -160,6 +160,7 @@ def test_scores_are_computed_once_for_all_that_determines_them(tmp_path, quiet_t
     [
         ({"layers": ["blu"]}, "no layer 'blu'; did you mean 'blue'"),
         ({"layers": []}, "scores.layers is empty"),
+        ({"layers": "blue"}, r"scores.layers must be a list, such as \[blue\]"),
         ({"set_size": 1}, "scores.set_size must be a whole number, 2 or more, got 1"),
         ({"grid": 0}, "scores.grid must be .* got 0"),
         ({"folds": 1}, "scores.folds must be .* got 1"),

@@ -7,7 +7,7 @@ import pytest
 from dmt.errors import UserError
 from dmt.reporting.results import text_table, write_report
 from dmt.transfer.original import original_runs
-from dmt.transfer.rows import COLUMNS
+from dmt.transfer.rows import COLUMNS, read_runs
 from dmt.transfer_report import OriginalReport, TransferReport
 from dmt.transfer_report.plots import figure_2, figure_3, of_one_size
 from dmt.transfer_report.report import transfer_report
@@ -161,6 +161,13 @@ def test_figure_2_shows_every_network_of_similar_tasks(original):
     assert shown == 8 + 28 + 56 + 10 + 10, "bases, BnB, AnB, BnB+, AnB+"
     assert "(%)" in top.get_ylabel()
     assert "points" in bottom.get_ylabel()
+
+
+def test_figure_2_shows_the_tasks_that_are_there_where_none_is_similar(store):
+    runs = read_runs(store(rows(splits=[("man_made_natural", 0)])))
+    top, bottom = figure_2(runs).axes
+    assert top.get_title(loc="left").endswith("man_made_natural")
+    assert len(bottom.get_lines()) > 1
 
 
 def test_the_differences_of_figure_2_are_small_where_the_paper_finds_none(original):

@@ -92,10 +92,14 @@ def test_a_cell_knows_whose_layers_it_begins_with(cell, base, source):
     ("options", "message"),
     [
         ({"treatments": ["transfr"]}, "no treatment 'transfr'; did you mean 'transfer'"),
-        ({"depths": [8]}, "transfer.n must be a whole number from 1 to 7 .the network has 8 layers., got 8"),
-        ({"depths": [0]}, "transfer.n must be .*, got 0"),
-        ({"targets": ["C"]}, "transfer.target must be A or B, got C"),
-        ({"split_seeds": [-1]}, "transfer.split_seed must be .*, got -1"),
+        ({"depths": [8]}, "transfer.n of one cell. must be a whole number from 1 to 7 .the network has 8.*, got 8"),
+        ({"depths": [0]}, "n .transfer.depths, or .* must be .*, got 0"),
+        ({"depths": 3}, r"transfer.depths must be a list, such as \[3\], got 3"),
+        ({"treatments": "base"}, r"transfer.treatments must be a list, such as \[base\], got base"),
+        ({"split": "listed", "classes": 2}, "has the classes that are listed; leave transfer.classes=null"),
+        ({"splits": {"x": ListedHalves([0, 1], [])}, "split": "x"}, "half B of the split has 0 classes; .*listed.b"),
+        ({"targets": ["C"]}, "transfer.targets .* must be A or B, got C"),
+        ({"split_seeds": [-1]}, "transfer.split_seeds .* must be .*, got -1"),
         ({"depths": []}, "the study is empty"),
         ({"split": "radom"}, "no transfer.split 'radom'; did you mean 'random'"),
         ({"split": "listed"}, "may not overlap, but '1' is named twice"),
@@ -262,6 +266,11 @@ def test_a_plan_trains_no_network_and_says_what_is_missing(study, counted):
     ]
     assert counted.made == made + 3  # epochs with no frozen layer, one and two
     assert len(RunStore(study().store).runs()) == 2
+
+
+def test_a_plan_counts_the_bases_that_layers_are_copied_from(study, counted):
+    plan = study(treatments=["transfer"], targets=["B"], plan=True)(counted).tables["plan"]
+    assert {row["treatment"]: row["networks"] for row in plan} == {"base": 1, "transfer": 1, "all": 2}
 
 
 def test_a_plan_of_what_was_never_measured_counts_epochs(study, counted, monkeypatch):

@@ -92,6 +92,7 @@ def test_torchvisions_alexnet_cut_behind_each_nonlinearity_has_eight_layers():
         ("alexnet", ALEXNET_CUTS),
         ("resnet18", ["maxpool", "layer1.0", "layer3"]),
         ("squeezenet1_1", ["features.1", "features.3", "features.12"]),
+        ("efficientnet_b0", ["features.2", "features.5"]),
     ],
 )
 def test_a_cut_network_computes_what_the_whole_does(name, cuts):
@@ -138,6 +139,7 @@ def test_a_part_is_made_of_the_same_layers_and_freezes_those_that_were(first, st
         (lambda: torchvision_network(5, 64, "alexnet", ["features.99"]), "alexnet has no module 'features.99'"),
         (lambda: torchvision_network(5, 64, "alexnet", ["features.5", "features.2"]), "in the network's order"),
         (lambda: torchvision_network(5, 64, "resnet18", ["layer1.0.bn1"]), "several tensors are in use"),
+        (lambda: torchvision_network(5, 64, "googlenet", ["conv1"]), "googlenet cannot be cut"),
         (lambda: torchvision_network(5, 16, "alexnet", ["features.2"]), "cannot take pictures of 16 pixels"),
     ],
 )

@@ -343,3 +343,14 @@ def test_a_gain_over_unconverged_bases_alone_is_void():
     found = by_pairing(runs, "BnB+ - base")["paired"]
     assert math.isnan(found.value)
     assert found.warning == "void: base of B is unconverged"
+
+
+def test_networks_over_unconverged_bases_are_told_where_nothing_is_paired():
+    runs = [
+        run("base", 60.0, status="unconverged"),
+        run("selffer_finetuned", 61.0),
+        run("selffer_finetuned", 61.0, n=2),
+    ]
+    found = by_pairing(runs, "BnB+ - base")["unpaired"]
+    assert found.value == 1.0
+    assert found.warning == "3 of the 3 networks rest on a base that is unconverged"

@@ -35,6 +35,25 @@ def test_runs_come_back_as_they_went_in_and_the_file_only_grows(tmp_path):
     assert store.runs() == {run.key: run for run in runs}
 
 
+def test_a_row_after_a_line_without_an_end_begins_a_line_of_its_own(tmp_path):
+    store = RunStore(tmp_path / "rows.csv")
+    store.append(RUN)
+    store.path.write_bytes(store.path.read_bytes().rstrip(b"\n"))
+    store.append(replace(RUN, key="k1", n=4))
+    assert list(store.runs()) == ["k0", "k1"]
+
+
+def test_a_store_that_cannot_be_written_is_found_out_early(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        RunStore(tmp_path / "file/rows.csv").require_writable()
+    store = RunStore(tmp_path / "new/rows.csv")
+    store.require_writable()
+    assert store.runs() == {}
+    store.append(RUN)
+    assert list(store.runs()) == ["k0"]
+
+
 def test_of_two_rows_with_one_key_the_first_counts(tmp_path):
     store = RunStore(tmp_path / "rows.csv")
     store.append(RUN)

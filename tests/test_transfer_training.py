@@ -7,9 +7,9 @@ from pytorch_lightning import Callback
 from torch import nn
 
 from dmt.backbones.network import network_fingerprint
-from dmt.data import LabelledImages
+from dmt.data import LabelledBatches, LabelledImages
 from dmt.errors import UserError
-from dmt.modules import LabelledBatches, Schedule
+from dmt.modules import Schedule
 from dmt.transfer import WeightLayers, narrow_network
 from dmt.transfer.training import EpochCheckpoint, Training, train_network
 from dmt.transfer.treatments import TREATMENTS, source_of, treated

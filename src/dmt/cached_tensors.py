@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
         OSError: it cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
+    partial = file.with_suffix(f".{os.getpid()}.partial")  # another process may write the same
     try:
         save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial)
     except SafetensorError as error:

@@ -88,7 +88,8 @@ def train(cfg: DictConfig) -> None:
     began = time.perf_counter()
     if cfg.study is not None:
         editor = partial(_editor, cfg, _budget(cfg), InversionBar())
-        report = instantiate(cfg.study, _convert_="all")(_trainer(cfg), editor)
+        study = instantiate(cfg.study, _convert_="all")
+        report = processes.from_first(lambda: study(_trainer(cfg), editor))
         if processes.is_first():
             _record(cfg, folder, report)
             _say_tables(report)

@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from dmt.data.catalogs import Catalog
@@ -156,3 +158,37 @@ def _held_out(classes: np.ndarray, share: float, seed: int) -> np.ndarray:
         own = drawn[classes[drawn] == position]
         chosen[own[: max(1, round(share * len(own)))]] = True
     return chosen
+
+
+class LabelledBatches(LightningDataModule):
+    """Serves labelled pictures, or their activations, from memory: shuffled by seed and epoch alone, all of them.
+
+    Args:
+        train: inputs ``(n, ...)`` and labels ``(n,)``.
+        validation: the same.
+        batch_size: per step.
+        seed: of the order.
+    """
+
+    def __init__(self, train: LabelledImages, validation: LabelledImages, batch_size: int, seed: int):
+        super().__init__()
+        self.train, self.validation, self.batch_size, self.seed = train, validation, batch_size, seed
+
+    def train_dataloader(self) -> "_Batches":
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        order = torch.randperm(len(self.train.labels), generator=torch.Generator().manual_seed(self.seed + epoch))
+        return _Batches(self.train, order.split(self.batch_size))
+
+    def val_dataloader(self) -> "_Batches":
+        return _Batches(self.validation, torch.arange(len(self.validation.labels)).split(256))
+
+
+class _Batches:
+    def __init__(self, pictures: LabelledImages, parts: Sequence[Tensor]):
+        self.pictures, self.parts = pictures, parts
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Any:
+        return ((self.pictures.images[part], self.pictures.labels[part]) for part in self.parts)

@@ -21,6 +21,17 @@ CELL = (
 )
 
 
+def require_span(editor: Editor) -> SetGrounds:
+    """What an editor stands on, if that is fitted to the sets of an edit.
+
+    Raises:
+        UserError: it is another manifold, which would have to be fitted for each choice of layers.
+    """
+    if not isinstance(editor.grounds, SetGrounds):
+        raise UserError("scores.traversal=true fits a manifold for each choice of layers; leave manifold=span")
+    return editor.grounds
+
+
 def edits_by_layers(
     editor: Editor, choices: Mapping[str, Sequence[str]], task: Task, images: Sequence[str], n_images: int
 ) -> tuple[dict[str, Edit], dict[str, float]]:
@@ -39,9 +50,7 @@ def edits_by_layers(
     Raises:
         UserError: the editor has another manifold, which would have to be fitted for each choice.
     """
-    grounds = editor.grounds
-    if not isinstance(grounds, SetGrounds):
-        raise UserError("scores.traversal=true fits a manifold for each choice of layers; leave manifold=span")
+    grounds = require_span(editor)
     edits: dict[str, Edit] = {}
     reconstructions: dict[str, float] = {}
     for name, layers in choices.items():

@@ -81,14 +81,28 @@ def task_sets(data: AttributeSplits, task: Task, set_size: int, least: int) -> S
     excluded = reserved_groups(catalog.groups, data.reserved, data.spared)
     excluded |= (source_scores > 0) & (target_scores > 0)
     sets = Sets(*most_confident_sets(source_scores, target_scores, task.strata(catalog), set_size, excluded))
-    for side, members in (("source", sets.source), ("target", sets.target)):
-        n_people = len({catalog.groups[i] for i in members})
+    both = [*sets.source, *sets.target]
+    require_people([catalog.groups[i] for i in both], np.arange(len(both)) >= len(sets.source), least, task)
+    return sets
+
+
+def require_people(groups: Sequence[str], of_target: np.ndarray, least: int, task: Task) -> None:
+    """Raise a ``UserError`` unless both sides have pictures of ``least`` people, one of whom can then be held out.
+
+    Args:
+        groups: ``n`` people, one per picture.
+        of_target: ``(n,)`` of bool, the side of each picture.
+        least: the fewest per side that will do.
+        task: whose sides they are.
+    """
+    for side, is_on_it in (("source", ~of_target), ("target", of_target)):
+        n_people = len({group for group, is_here in zip(groups, is_on_it, strict=True) if is_here})
         if n_people < least:
             raise UserError(
                 f"the scores of layers hold people out, and the {side} of {task.title!r} has pictures of {n_people} "
-                f"only, of the {least} needed; choose another task, or the layers yourself (feature_layers=[...])"
+                f"only, of the {least} needed; set scores.folds lower (2 at least), choose another task, or the layers "
+                "of an edit yourself (feature_layers=[...])"
             )
-    return sets
 
 
 def view_pictures(

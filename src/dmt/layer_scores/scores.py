@@ -18,7 +18,7 @@ from dmt.data import AttributeSplits, Sets, Task
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.features import FeatureExtractor
 from dmt.layer_scores.measures import folds_by_group, log_evidence, neighbour_accuracies, probe_aucs
-from dmt.layer_scores.pictures import PooledExtractor, ViewedPictures, task_sets, view_pictures
+from dmt.layer_scores.pictures import PooledExtractor, ViewedPictures, require_people, task_sets, view_pictures
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,10 @@ class LayerScores:
             require_whole_number(f"scores.{name}", getattr(self, name), what, least)
         if not (is_number(self.margin) and 0 <= self.margin < 1):
             raise UserError(f"scores.margin must be a number from 0 to below 1, got {self.margin!r}")
+        if not isinstance(self.layers, list | tuple | None):
+            raise UserError(
+                f"scores.layers must be a list, such as [{self.layers}], or null for all; got {self.layers}"
+            )
 
     def names(self, backbone: Backbone) -> list[str]:
         """The layers to score, from pixels upwards.
@@ -123,11 +127,12 @@ class LayerScores:
             cache: scores are kept below this folder, in ``layer_scores/``.
 
         Raises:
-            UserError: an unknown layer, pictures too small for the network, or too few people.
+            UserError: an unknown layer, pictures too small for the network, or too few people or pictures.
         """
         names = self.names(backbone)
         layout = FeatureExtractor(backbone, names).layout(data.image_size, data.image_size)
         sets = self.sets(data)
+        self._require_neighbours(sum(_sizes(sets)))
         file = Path(cache).expanduser() / "layer_scores" / f"{self._key(backbone, data, sets)}.safetensors"
         if not file.exists():
             log.info("layers: scoring %d of them on %d source and %d target images", len(names), *_sizes(sets))
@@ -144,14 +149,17 @@ class LayerScores:
 
     def _numbers(self, viewed: ViewedPictures, layer: str) -> list[float]:
         points, of_target = viewed.layers[layer], viewed.of_target
+        require_people(viewed.groups, of_target, self.folds, self.task)
         folds = folds_by_group(of_target, viewed.groups, self.folds)
-        fewest = min(len(learns) for learns, _ in folds)
-        if fewest < self.neighbours:
-            raise UserError(f"scores.neighbours is {self.neighbours}, but there are {fewest} pictures; set it lower")
+        self._require_neighbours(min(len(learns) for learns, _ in folds))
         aucs = probe_aucs(points, of_target, folds)
         knn = neighbour_accuracies(points, of_target, folds, self.neighbours).mean()
         logme = log_evidence(points, np.stack([~of_target, of_target], axis=1))
         return [float(value) for value in (aucs.mean(), aucs.std(ddof=1) / self.folds**0.5, knn, logme)]
+
+    def _require_neighbours(self, pictures: int) -> None:
+        if pictures < self.neighbours:
+            raise UserError(f"scores.neighbours is {self.neighbours}, but there are {pictures} pictures; set it lower")
 
     def _key(self, backbone: Backbone, data: AttributeSplits, sets: Sets) -> str:
         members = hashlib.sha256(sets.source.tobytes() + b"|" + sets.target.tobytes()).hexdigest()

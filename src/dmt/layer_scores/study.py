@@ -8,12 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 from pytorch_lightning import Trainer
+from scipy.stats import t as student
 
 from dmt.backbones import Backbone
+from dmt.backbones.network import require_layers
 from dmt.data import to_pixels
 from dmt.editing import Editor
+from dmt.errors import UserError, nearest_name, require_whole_number
 from dmt.figures.figure import labelled, mean_table
-from dmt.layer_scores.edits import edits_by_layers
+from dmt.layer_scores.edits import edits_by_layers, require_span
 from dmt.layer_scores.measures import alignment, centred_gram
 from dmt.layer_scores.pictures import PooledExtractor
 from dmt.layer_scores.scores import LayerScore, LayerScores
@@ -53,11 +56,13 @@ class LayerStudy(LayerScores):
             editor: makes the editor, which has the pictures and the network.
         """
         edits = editor()
+        if self.traversal:
+            self._require_edits(edits)
         preparation = edits.grounds.preparation
         scores = self.measure(preparation.backbone, preparation.data, trainer, preparation.cache)
         picks = self.choose(scores)
         tables = {"layers": score_table(scores, picks)}
-        pictures = {"layers": _drawn_scores(scores, picks, self.task.title)}
+        pictures = {"layers": _drawn_scores(scores, picks, self.task.title, self.folds)}
         if self.other is not None:
             tables["cka"] = self._alignments(self.other, preparation, trainer)
             pictures["cka"] = _drawn_alignments(tables["cka"])
@@ -67,14 +72,31 @@ class LayerStudy(LayerScores):
             pictures["traversal"] = _drawn_edits(shown)
         return Report(f"{self.task.title}\nscores of layers", shown, pictures, tables)
 
+    def _require_edits(self, editor: Editor) -> None:
+        """Find out before anything is scored what would keep pictures from being edited.
+
+        Raises:
+            UserError: another manifold than the span of sets, an unknown layer, judge, side or number of pictures.
+        """
+        preparation = require_span(editor).preparation
+        require_layers(preparation.layers, preparation.backbone.layer_names)
+        if editor.judges and self.judge not in editor.judges:
+            hint = nearest_name(self.judge, editor.judges)
+            raise UserError(
+                f"scores.judge: there is no judge {self.judge!r}{hint} (there are {', '.join(editor.judges)})"
+            )
+        if self.beyond not in ("above", "below"):
+            raise UserError(f"scores.beyond must be above or below, got {self.beyond}")
+        if not self.images:
+            require_whole_number("n_images", self.n_images, "a whole number, 1 or more", 1)
+
     def _traversals(
         self, editor: Editor, scores: Sequence[LayerScore], picks: Sequence[str]
     ) -> tuple[list[EditedImage], list[Record]]:
         """Every edit of every picture, and a row per choice of layers."""
         configured = editor.grounds.preparation.layers
-        known = set(configured) <= set(editor.grounds.preparation.backbone.layer_names)
         choices = {score.layer: [score.layer] for score in scores}
-        choices |= {"+".join(layers): list(layers) for layers in (picks, configured if known else picks)}
+        choices |= {"+".join(layers): list(layers) for layers in (picks, configured)}
         edits, reconstructions = edits_by_layers(editor, choices, self.task, self.images, self.n_images)
         rows: list[Record] = []
         for row in mean_table({name: edit.images for name, edit in edits.items()}):
@@ -120,12 +142,12 @@ def score_table(scores: Sequence[LayerScore], picks: Collection[str]) -> list[Re
     ]
 
 
-def _drawn_scores(scores: Sequence[LayerScore], picks: Collection[str], title: str) -> Image.Image:
+def _drawn_scores(scores: Sequence[LayerScore], picks: Collection[str], title: str, folds: int) -> Image.Image:
     """Probe and neighbours above, the evidence and the cost below, a place per layer; picks have a grey bar."""
     canvas = Canvas(figsize=(max(6.0, 0.55 * len(scores) + 2), 6.5), layout="constrained")
     above, below = canvas.subplots(2, 1, sharex=True)
     places = np.arange(len(scores))
-    errors = [1.96 * score.auc_error for score in scores]
+    errors = [float(student.ppf(0.975, folds - 1)) * score.auc_error for score in scores]
     above.errorbar(
         places, [score.auc for score in scores], errors, marker="o", color="#0072B2", label="probe: AUC, 95 %"
     )

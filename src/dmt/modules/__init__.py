@@ -3,7 +3,6 @@
 from dmt.modules.baselines import AdversarialModule, PixelMeanModule
 from dmt.modules.classifier import (
     ClassifierModule,
-    LabelledBatches,
     Schedule,
     ValidatedClassifierModule,
     digits_backbone,
@@ -19,7 +18,6 @@ __all__ = [
     "EditModule",
     "EditTools",
     "EditedBatch",
-    "LabelledBatches",
     "ManifoldModule",
     "PixelMeanModule",
     "Schedule",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from dmt.backbones import LayeredNetwork, digits_network
 from dmt.backbones.weights import load_into, load_tensors
-from dmt.data import Digits, LabelledImages
+from dmt.data import Digits
 from dmt.errors import UserError, is_number, require_whole_number
 
 log = logging.getLogger(__name__)
@@ -166,40 +166,6 @@ class _Tally:
     def top1(self) -> float:
         """The share that was right, in percent."""
         return 100 * float(self._right) / self.count
-
-
-class LabelledBatches(LightningDataModule):
-    """Serves labelled pictures, or their activations, from memory: shuffled by seed and epoch alone, all of them.
-
-    Args:
-        train: inputs ``(n, ...)`` and labels ``(n,)``.
-        validation: the same.
-        batch_size: per step.
-        seed: of the order.
-    """
-
-    def __init__(self, train: LabelledImages, validation: LabelledImages, batch_size: int, seed: int):
-        super().__init__()
-        self.train, self.validation, self.batch_size, self.seed = train, validation, batch_size, seed
-
-    def train_dataloader(self) -> "_Batches":
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        order = torch.randperm(len(self.train.labels), generator=torch.Generator().manual_seed(self.seed + epoch))
-        return _Batches(self.train, order.split(self.batch_size))
-
-    def val_dataloader(self) -> "_Batches":
-        return _Batches(self.validation, torch.arange(len(self.validation.labels)).split(256))
-
-
-class _Batches:
-    def __init__(self, pictures: LabelledImages, parts: Sequence[Tensor]):
-        self.pictures, self.parts = pictures, parts
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __iter__(self) -> Any:
-        return ((self.pictures.images[part], self.pictures.labels[part]) for part in self.parts)
 
 
 def digits_backbone(weights: str | Path, trainer: Callable[..., Trainer], width: int = 16) -> LayeredNetwork:

@@ -15,7 +15,7 @@ class Cell:
     Args:
         treatment: a name of ``TREATMENTS``.
         n: how many layers are treated; 0 for the bases.
-        split_seed: of the split, and of all that is random besides.
+        split_seed: of the split. Initial weights and the order of pictures are seeded by the cell's key.
         target: the half that it is trained on, ``A`` or ``B``.
     """
 
@@ -55,18 +55,24 @@ def cells_of(
         layers: of the network; a depth lies below.
 
     Raises:
-        UserError: an unknown name, or a depth outside the network.
+        UserError: no list, an unknown name, or a depth outside the network.
     """
+    lists = {"treatments": treatments, "depths": depths, "split_seeds": split_seeds, "targets": targets}
+    for name, value in lists.items():
+        if not isinstance(value, list | tuple | range):
+            raise UserError(f"transfer.{name} must be a list, such as [{value}], got {value}")
     for treatment in treatments:
         treatment_named(treatment)
     for depth in depths:
         what = f"a whole number from 1 to {layers - 1} (the network has {layers} layers)"
-        require_whole_number("transfer.n", depth, what, 1, layers - 1)
+        require_whole_number("n (transfer.depths, or transfer.n of one cell)", depth, what, 1, layers - 1)
     for seed in split_seeds:
-        require_whole_number("transfer.split_seed", seed, "a whole number, 0 or more", least=0)
+        require_whole_number(
+            "transfer.split_seeds (or transfer.split_seed)", seed, "a whole number, 0 or more", least=0
+        )
     for target in targets:
         if target not in OTHER:
-            raise UserError(f"transfer.target must be A or B, got {target}")
+            raise UserError(f"transfer.targets (or transfer.target) must be A or B, got {target}")
     if not (treatments and depths and split_seeds and targets):
         raise UserError("the study is empty; give at least one treatment, n, split_seed and target")
     cells = [

@@ -134,12 +134,18 @@ def _unpaired(runs: Sequence[Run], contrast: Contrast, layers: tuple[int, int], 
     arm, others = _within(runs, contrast.arm, layers), _within(runs, contrast.reference, layers)
     bases = {(run.division, run.target): measure(run) for run in runs if run.treatment == "base"}
     first, second = (_mean([bases.get((run.division, run.target), math.nan) for run in side]) for side in (arm, others))
-    warning = ""
+    warnings = []
     if _shares(arm) != _shares(others):
-        warning = (
+        warnings.append(
             f"targets are unbalanced: their bases average {first:.2f} for {SYMBOLS[contrast.arm]}, "
             f"{second:.2f} for {SYMBOLS[contrast.reference]}"
         )
+    unconverged = {
+        (run.division, run.target) for run in runs if run.treatment == "base" and run.status == "unconverged"
+    }
+    void = [run for run in [*arm, *others] if {(run.division, run.target), (run.division, run.base)} & unconverged]
+    if void:
+        warnings.append(f"{len(void)} of the {len(arm) + len(others)} networks rest on a base that is unconverged")
     return [
         Gain(
             contrast,
@@ -152,7 +158,7 @@ def _unpaired(runs: Sequence[Run], contrast: Contrast, layers: tuple[int, int], 
             len(others),
             Estimate(),
             first - second,
-            warning,
+            "; ".join(warnings),
         )
     ]
 

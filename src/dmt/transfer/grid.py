@@ -205,7 +205,7 @@ class Grid:
         run = self._run_of(cell, task, training)
         log.info(
             "%s: top-1 %.1f %%, training loss %.2f, %s, %.0f s",
-            cell, training.top1_best10, training.epochs[-1]["train_loss"], run.status, training.seconds,
+            cell, training.top1_last, training.epochs[-1]["train_loss"], run.status, training.seconds,
         )  # fmt: skip
         if cell.treatment == "base" and run.status != "ok":
             log.warning(

@@ -183,7 +183,10 @@ def torchvision_network(classes: int, image_size: int, name: str, cuts: Sequence
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # an in-place ReLU would overwrite cached activations
-    graph = fx.symbolic_trace(network)
+    try:
+        graph = fx.GraphModule(network, _Tracer().trace(network))
+    except (TypeError, fx.proxy.TraceError) as error:
+        raise UserError(f"{name} cannot be cut, for what it does depends on its pictures ({error})") from error
     layer_of = _layer_of_each_node(graph.graph, cuts, name)
     parts = split_module(graph, network, lambda node: layer_of[node])
     steps = [node for node in parts.graph.nodes if node.op == "call_module"]
@@ -202,6 +205,13 @@ def torchvision_network(classes: int, image_size: int, name: str, cuts: Sequence
     except RuntimeError as error:
         raise UserError(f"{name} cannot take pictures of {image_size} pixels ({error}); set data.image_size") from error
     return WeightLayers(layers)
+
+
+class _Tracer(fx.Tracer):
+    """Leaves whole what acts otherwise in training, so that it does as its layer is told."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, torchvision.ops.StochasticDepth) or super().is_leaf_module(module, name)
 
 
 def _layer_of_each_node(graph: fx.Graph, cuts: Sequence[str], name: str) -> dict[fx.Node, int]:

@@ -33,7 +33,11 @@ class Halves:
             raise UserError(f"the halves of a split may not overlap, but {twice[0]!r} is named twice; leave one out")
         for name, half in (("A", self.a), ("B", self.b)):
             if len(half) < 2:
-                raise UserError(f"half {name} of the split has {len(half)} class; there is nothing to tell apart")
+                count = f"{len(half)} class{'' if len(half) == 1 else 'es'}"
+                raise UserError(
+                    f"half {name} of the split has {count}; two at least can be told apart: list more "
+                    f"(transfer.splits.listed.{name.lower()}), or choose another data set"
+                )
 
     @property
     def division(self) -> frozenset[frozenset[str]]:
@@ -120,6 +124,8 @@ class ListedHalves:
         return hashlib.sha256(lists.encode()).hexdigest()[:6]
 
     def halves(self, labels: Sequence[str], kinds: Mapping[str, str], size: int | None, seed: int) -> Halves:
+        if size is not None:
+            raise UserError("transfer.split=listed has the classes that are listed; leave transfer.classes=null")
         a, b = (tuple(str(label) for label in half) for half in (self.a, self.b))
         for label in a + b:
             if label not in labels:

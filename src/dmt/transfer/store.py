@@ -37,9 +37,25 @@ class RunStore:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self.path}.lock"), self.path.open("ab", buffering=0) as file:
+        with FileLock(f"{self.path}.lock"), self.path.open("a+b", buffering=0) as file:
             if file.tell() == 0:
                 writer.writeheader()
+            elif not self._ends_a_line(file):
+                text.write("\n")
             writer.writerow(asdict(run))
             file.write(text.getvalue().encode())
             os.fsync(file.fileno())
+
+    def require_writable(self) -> None:
+        """Find out before hours of training whether a row can be added.
+
+        Raises:
+            OSError: it cannot.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.open("ab").close()
+
+    @staticmethod
+    def _ends_a_line(file: io.FileIO) -> bool:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

@@ -80,10 +80,13 @@ class TransferStudy:
             trainer: makes Lightning's trainer.
             editor: every study is given one; nothing is edited here.
         """
-        grid = Grid(self.setting, RunStore(self.store), Path(self.folder).expanduser(), trainer)
+        store = RunStore(self.store)
+        grid = Grid(self.setting, store, Path(self.folder).expanduser(), trainer)
         cells = self.cells
         if self.plan:
-            return Report(f"plan of {len(cells)} networks", [], {}, {"plan": planned(grid, cells)})
+            plan = planned(grid, cells)
+            return Report(f"plan of {plan[-1]['networks']} networks", [], {}, {"plan": plan})
+        store.require_writable()
         records = [asdict(run) for run in finished(grid, cells).values()]
         return Report(f"transfer, {self.split} splits", [], {}, {"transfer": records})
 
@@ -138,9 +141,13 @@ def finished(grid: Grid, cells: Sequence[Cell]) -> dict[Cell, Run]:
 def planned(grid: Grid, cells: Sequence[Cell]) -> list[Record]:
     """What is finished, what is missing and how many seconds of one process that is, by treatment.
 
+    Bases that layers are copied from are among the cells, asked for or not.
+
     A network takes as long as those of its treatment and depth that are finished took on average; else those of its
     treatment; else as long as an epoch with as many frozen layers, measured now, says.
     """
+    sources = [cell.source for cell in cells if cell.source is not None]
+    cells = list(dict.fromkeys([*sources, *cells]))
     known = grid.store.runs()
     found = {cell: known[key] for cell in cells if (key := grid.setting.key(cell)) in known}
     missing = [cell for cell in cells if cell not in found]

@@ -14,9 +14,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor, nn
 
 from dmt.backbones.network import network_fingerprint
-from dmt.data import LabelledImages
+from dmt.data import LabelledBatches, LabelledImages
 from dmt.errors import UserError
-from dmt.modules import LabelledBatches, Schedule, ValidatedClassifierModule
+from dmt.modules import Schedule, ValidatedClassifierModule
 from dmt.transfer.networks import WeightLayers
 
 REPORTED = 10  # validation evaluations whose mean an accuracy is; the paper's figures

@@ -32,19 +32,18 @@ DIFFERENCE = "top-1 minus own base (points)"
 PAIRED = "paired with the base of the same target; bars: 95 % intervals over divisions of the classes"
 
 
-def figure_2(
-    runs: Sequence[Run], reference: Sequence[Run] = (), measure: Measure = last, split: str = SIMILAR
-) -> Figure:
+def figure_2(runs: Sequence[Run], reference: Sequence[Run] = (), measure: Measure = last) -> Figure:
     """Similar tasks: above, every network over n, a line through the means; below, the differences to their own bases.
 
-    Bars are t intervals over divisions. Random filters are left to figure 3, as in the paper.
+    Bars are t intervals over divisions. Random filters are left to figure 3, as in the paper. Where no task is similar,
+    those of the kind of split that is there.
 
     Args:
         runs: ours; of several numbers of images a class the most frequent is shown.
         reference: runs whose differences are drawn thin and dashed.
         measure: of a run, percent.
-        split: kind of split shown.
     """
+    split = _similar_or_first(runs)
     shown = [run for run in of_one_size(runs) if run.split == split and run.treatment != "random"]
     figure = Figure(figsize=(7.4, 8.4), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True)
@@ -60,7 +59,7 @@ def figure_2(
     if bases:
         top.axhline(float(np.mean(bases)), color="0.4", linewidth=0.8, linestyle=":", zorder=0)
     _cross_out(top, unfit_bases(shown), measure, steps)
-    top.set_title("every network, and their means", fontsize=FONT + 1, loc="left")
+    top.set_title(f"every network, and their means{_of(split)}", fontsize=FONT + 1, loc="left")
     _furnish(top, "", TOP1)
     older = of_one_size(reference)
     for name in (name for name in present if name != "base"):
@@ -88,10 +87,9 @@ def figure_3(runs: Sequence[Run], reference: Sequence[Run] = (), measure: Measur
     panels = figure.subplot_mosaic([["left", "right"], ["below", "below"]], height_ratios=[1, 1.25])
     _draw_from_base(panels["left"], shown, ("transfer", DISSIMILAR), measure, DISSIMILAR_STYLE, by_target=True)
     panels["left"].set_title("dissimilar tasks: AnB", fontsize=FONT + 1, loc="left")
-    kind = _random_split(shown)
+    kind = _similar_or_first([run for run in shown if run.treatment == "random"])
     _draw_from_base(panels["right"], shown, ("random", kind), measure, STYLES["random"])
-    of_what = "" if kind == SIMILAR else f", {kind}"
-    panels["right"].set_title(f"random filters, frozen{of_what}", fontsize=FONT + 1, loc="left")
+    panels["right"].set_title(f"random filters, frozen{_of(kind)}", fontsize=FONT + 1, loc="left")
     for name in ("left", "right"):
         _furnish(panels[name], "layer n", TOP1)
     entries = {
@@ -103,7 +101,7 @@ def figure_3(runs: Sequence[Run], reference: Sequence[Run] = (), measure: Measur
     drawn = {}
     for (label, (treatment, split, style)), step in zip(entries.items(), (-0.07, 0, 0.07), strict=True):
         for effect_runs, is_old in ((older, True), (shown, False)):
-            kind = split or _random_split(effect_runs)
+            kind = split or _similar_or_first([run for run in effect_runs if run.treatment == "random"])
             found = [one for one in effects(effect_runs, [AGAINST_BASE[treatment]], measure) if one.split == kind]
             _draw_effects(panels["below"], found, style, 0 if is_old else step, is_old)
             if found:
@@ -127,10 +125,15 @@ def _side_by_side(names: Sequence[str], reach: float) -> dict[str, float]:
     return dict(zip(names, np.linspace(-reach, reach, len(names)) if len(names) > 1 else [0.0], strict=False))
 
 
-def _random_split(runs: Sequence[Run]) -> str:
-    """The kind of split whose random filters are shown: the similar one if it has any."""
-    kinds = sorted({run.split for run in runs if run.treatment == "random"})
+def _similar_or_first(runs: Sequence[Run]) -> str:
+    """The kind of split that is shown: the similar one if the runs have any."""
+    kinds = sorted({run.split for run in runs})
     return SIMILAR if SIMILAR in kinds or not kinds else kinds[0]
+
+
+def _of(kind: str) -> str:
+    """What a title says of a kind of split: nothing if it is the usual one."""
+    return "" if kind == SIMILAR else f", {kind}"
 
 
 def _draw_networks(axes: Axes, runs: Sequence[Run], measure: Measure, style: tuple[str, str], step: float) -> None:
