@@ -116,7 +116,7 @@ SECTIONS = (
     ),
     Section(
         "inversion",
-        ["inversion.py"],
+        ["inversion.py", "--references", "1"],
         ["inversion.py", "--backbones", "vgg19_distilled", "--size", "64", "--batch", "2"],
         needs=HYBRID,
         limits=[

@@ -54,44 +54,6 @@ def fit(args: argparse.Namespace) -> None:
                 print(f"| {backbone} | {run} | {seconds:.0f} | {peak:.1f} |", flush=True)
 
 
-def pca(args: argparse.Namespace) -> None:
-    """The streaming PCA against scikit-learn's IncrementalPCA and full PCA on real features of the narrow network."""
-    from sklearn.decomposition import PCA
-    from sklearn.decomposition import IncrementalPCA as SklearnIncrementalPCA
-
-    from dmt.backbones import vgg19_distilled
-    from dmt.features import FeatureExtractor, measure_scales
-    from dmt.manifolds import IncrementalPCA
-
-    n_images, batch, k = 1000, 250, 100
-    catalog = _lfw()
-    images = torch.stack([catalog.read(i, 125) for i in range(n_images)])
-    backbone = vgg19_distilled(["vgg19_distilled16x_conv5_1.safetensors"], _weights_dir())
-    scales = measure_scales(backbone, images.split(100))
-    extractor = FeatureExtractor(backbone, ["conv4_1", "conv5_1"], scales)
-    with torch.no_grad():
-        features = torch.cat([extractor.vectors(part) for part in images.split(100)])
-    began = time.perf_counter()
-    ours = IncrementalPCA(k)
-    for part in features.split(batch):
-        ours.partial_fit(part)
-    ours.finish()
-    seconds = time.perf_counter() - began
-    print(f"{n_images} x {features.shape[1]} features, {k} components, batches of {batch}; ours took {seconds:.1f} s\n")
-    print("| against | sine of the largest angle | the same, first 50 | variance, largest relative difference | s |")
-    print("|---|---|---|---|---|")
-    for name, model in (
-        ("IncrementalPCA", SklearnIncrementalPCA(k, batch_size=batch)),
-        ("PCA", PCA(k, svd_solver="full")),
-    ):
-        began = time.perf_counter()
-        model.fit(features.numpy())
-        seconds = time.perf_counter() - began
-        variance = np.abs(ours.explained_variance.numpy() / model.explained_variance_ - 1).max()
-        sines = [_sine(ours.components[:m].double().numpy(), model.components_[:m].astype(float)) for m in (k, 50)]
-        print(f"| scikit-learn {name} | {sines[0]:.1e} | {sines[1]:.1e} | {variance:.1e} | {seconds:.1f} |", flush=True)
-
-
 def edit(args: argparse.Namespace) -> None:
     """Smiling -> frowning on held-out people over lambda': the judges' verdict, time and evaluations."""
     print(
@@ -177,7 +139,6 @@ def vgg19(args: argparse.Namespace) -> None:
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "fit": fit,
-    "pca": pca,
     "edit": edit,
     "senior": senior,
     "floor": floor,
@@ -226,10 +187,6 @@ def _few_faces(folder: Path) -> list[str]:
     ]
 
 
-def _weights_dir() -> Path:
-    return Path(os.environ.get("DMT_WEIGHTS", "~/.cache/dmt/weights")).expanduser()
-
-
 def flips(rows: list[dict[str, str]]) -> float:
     """The share of results that the judge does not call happy."""
     return float(np.mean([float(row["happy_after"]) < 0.5 for row in rows]))
@@ -248,11 +205,6 @@ def gender_flips(rows: list[dict[str, str]]) -> float:
 def mean(rows: list[dict[str, str]], column: str) -> float:
     """The mean of a column."""
     return float(np.mean([float(row[column]) for row in rows]))
-
-
-def _sine(first: np.ndarray, second: np.ndarray) -> float:
-    """Sine of the largest principal angle between the row spaces."""
-    return float(np.linalg.norm(first - (first @ second.T) @ second, 2))
 
 
 if __name__ == "__main__":

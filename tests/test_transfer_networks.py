@@ -138,11 +138,16 @@ def test_a_part_is_made_of_the_same_layers_and_freezes_those_that_were(first, st
         (lambda: torchvision_network(5, 64, "alexnett", []), "did you mean 'alexnet'"),
         (lambda: torchvision_network(5, 64, "alexnet", ["features.99"]), "alexnet has no module 'features.99'"),
         (lambda: torchvision_network(5, 64, "alexnet", ["features.5", "features.2"]), "in the network's order"),
-        (lambda: torchvision_network(5, 64, "resnet18", ["layer1.0.bn1"]), "several tensors are in use"),
-        (lambda: torchvision_network(5, 64, "googlenet", ["conv1"]), "googlenet cannot be cut"),
+        (
+            lambda: torchvision_network(5, 64, "resnet18", ["layer1.0.bn1"]),
+            "after .layer1.0.bn1., for several tensors are in use there",
+        ),
+        (lambda: torchvision_network(5, 224, "vit_b_16", ["encoder"]), "vit_b_16 cannot be cut at all"),
+        (lambda: torchvision_network(5, 75, "inception_v3", ["maxpool1"]), "more than the scores of classes"),
         (lambda: torchvision_network(5, 16, "alexnet", ["features.2"]), "cannot take pictures of 16 pixels"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
 def test_what_cannot_be_built_is_an_error_of_one_line(make, message):
     with pytest.raises(UserError, match=message) as error:
         make()

@@ -183,17 +183,15 @@ def torchvision_network(classes: int, image_size: int, name: str, cuts: Sequence
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # an in-place ReLU would overwrite cached activations
-    try:
-        graph = fx.GraphModule(network, _Tracer().trace(network))
-    except (TypeError, fx.proxy.TraceError) as error:
-        raise UserError(f"{name} cannot be cut, for what it does depends on its pictures ({error})") from error
+    graph = fx.GraphModule(network, _Tracer().trace(network))
     layer_of = _layer_of_each_node(graph.graph, cuts, name)
     parts = split_module(graph, network, lambda node: layer_of[node])
     steps = [node for node in parts.graph.nodes if node.op == "call_module"]
     arguments = [[node for node in parts.graph.nodes if node.op == "placeholder"], *([step] for step in steps[:-1])]
     for step, expected, cut in zip(steps, arguments, ["", *cuts], strict=True):
         if list(step.args) != expected:
-            raise UserError(f"{name} cannot be cut after {cut!r}, where several tensors are in use; cut after a block")
+            place = f"after {cut!r}" if cut else "at all"
+            raise UserError(f"{name} cannot be cut {place}, for several tensors are in use there; cut after a block")
     layers: dict[str, nn.Module] = {}
     for position, (step, last) in enumerate(zip(steps, [*cuts, "head"], strict=True)):
         layer = parts.get_submodule(str(step.target))
@@ -201,9 +199,13 @@ def torchvision_network(classes: int, image_size: int, name: str, cuts: Sequence
         layers[last.replace(".", "_")] = nn.Sequential(*stem, layer)
     try:
         with torch.no_grad():
-            WeightLayers(layers).eval()(torch.zeros(1, 3, image_size, image_size))
+            result = WeightLayers(layers).eval()(torch.zeros(1, 3, image_size, image_size))
     except RuntimeError as error:
         raise UserError(f"{name} cannot take pictures of {image_size} pixels ({error}); set data.image_size") from error
+    if not isinstance(result, Tensor):
+        raise UserError(
+            f"{name} gives more than the scores of classes ({type(result).__name__}); choose another network"
+        )
     return WeightLayers(layers)
 
 
