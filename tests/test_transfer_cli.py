@@ -60,10 +60,13 @@ def test_a_plan_says_what_the_whole_study_is_and_trains_none_of_it(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["transfer.n=8"], "error: transfer.n must be a whole number from 1 to 7 (the network has 8 layers), got 8"),
+        (
+            ["transfer.n=8"],
+            "error: transfer.depths (or transfer.n) must be a whole number from 1 to 7 (the network has 8 layers)",
+        ),
         (
             ["transfer.n=two"],
-            "error: transfer.n must be a whole number from 1 to 7 (the network has 8 layers), got two",
+            "error: transfer.depths (or transfer.n) must be a whole number from 1 to 7 (the network has 8 layers)",
         ),
         (["transfer.treatment=selfer"], "error: there is no treatment 'selfer'; did you mean 'selffer'?"),
         (["transfer.split=man_made_natural"], "error: the data set has no classes of the kind 'natural'"),

@@ -92,8 +92,11 @@ def test_a_cell_knows_whose_layers_it_begins_with(cell, base, source):
     ("options", "message"),
     [
         ({"treatments": ["transfr"]}, "no treatment 'transfr'; did you mean 'transfer'"),
-        ({"depths": [8]}, "transfer.n of one cell. must be a whole number from 1 to 7 .the network has 8.*, got 8"),
-        ({"depths": [0]}, "n .transfer.depths, or .* must be .*, got 0"),
+        (
+            {"depths": [8]},
+            "transfer.depths .or transfer.n. must be a whole number from 1 to 7 .the network has 8.*, got 8",
+        ),
+        ({"depths": [0]}, "transfer.depths .* must be .*, got 0"),
         ({"depths": 3}, r"transfer.depths must be a list, such as \[3\], got 3"),
         ({"treatments": "base"}, r"transfer.treatments must be a list, such as \[base\], got base"),
         ({"split": "listed", "classes": 2}, "has the classes that are listed; leave transfer.classes=null"),

@@ -143,7 +143,7 @@ def test_a_part_is_made_of_the_same_layers_and_freezes_those_that_were(first, st
             "after .layer1.0.bn1., for several tensors are in use there",
         ),
         (lambda: torchvision_network(5, 224, "vit_b_16", ["encoder"]), "vit_b_16 cannot be cut at all"),
-        (lambda: torchvision_network(5, 75, "inception_v3", ["maxpool1"]), "more than the scores of classes"),
+        (lambda: torchvision_network(5, 64, "googlenet", ["conv1"]), "more than the scores of classes"),
         (lambda: torchvision_network(5, 16, "alexnet", ["features.2"]), "cannot take pictures of 16 pixels"),
     ],
 )

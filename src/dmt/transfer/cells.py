@@ -65,7 +65,7 @@ def cells_of(
         treatment_named(treatment)
     for depth in depths:
         what = f"a whole number from 1 to {layers - 1} (the network has {layers} layers)"
-        require_whole_number("n (transfer.depths, or transfer.n of one cell)", depth, what, 1, layers - 1)
+        require_whole_number("transfer.depths (or transfer.n)", depth, what, 1, layers - 1)
     for seed in split_seeds:
         require_whole_number(
             "transfer.split_seeds (or transfer.split_seed)", seed, "a whole number, 0 or more", least=0
