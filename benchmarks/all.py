@@ -116,7 +116,7 @@ SECTIONS = (
     ),
     Section(
         "inversion",
-        ["inversion.py", "--references", "1"],
+        ["inversion.py"],
         ["inversion.py", "--backbones", "vgg19_distilled", "--size", "64", "--batch", "2"],
         needs=HYBRID,
         limits=[
@@ -132,8 +132,6 @@ SECTIONS = (
         ["distributed.py"],
         ["distributed.py", "--images", "16", "--options", "experiment=digits", "manifold.n_components=16"],
     ),
-    Section("digits", ["main_job.py", "digits"], ["main_job.py", "digits"]),
-    Section("paper's network", ["main_job.py", "vgg19"], ["main_job.py", "vgg19"], needs=["lfw"]),
 )
 
 

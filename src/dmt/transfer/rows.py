@@ -7,17 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dmt.errors import UserError, nearest_name
+from dmt.transfer.treatments import TREATMENTS
 
-SYMBOLS = {  # the paper's, section 3
-    "base": "base",
-    "base_long": "base, twice as long",
-    "selffer": "BnB",
-    "transfer": "AnB",
-    "selffer_finetuned": "BnB+",
-    "transfer_finetuned": "AnB+",
-    "random": "random, frozen",
-}
-WHOLE = ("base", "base_long")  # trained from scratch: nothing is copied, n is 0
+SYMBOLS = {name: treatment.symbol for name, treatment in TREATMENTS.items()}
+WHOLE = tuple(name for name, treatment in TREATMENTS.items() if not treatment.has_layers)  # n is 0
 STATUSES = ("ok", "unconverged", "saturated")
 TASKS = ("A", "B")
 MAY_BE_EMPTY = {
@@ -40,7 +33,7 @@ class Run:
     Args:
         study: data set, size and the start of a hash of all that its networks have in common; only networks of one
             study are compared.
-        treatment: a key of ``SYMBOLS``.
+        treatment: a name of ``TREATMENTS``.
         n: how many layers were copied (or left random), 1 and up; 0 for ``base`` and ``base_long``.
         layer: name of layer n; empty if unknown.
         base: the task whose network was copied, A or B; empty for random layers.

@@ -15,12 +15,14 @@ class Treatment:
     """What is done to the first n layers before a network is trained on its target.
 
     Args:
+        symbol: the paper's, section 3.
         source: whose layers are copied: of the base of the same half, of the other half, or of none.
         frozen: whether they stay as they are while the rest learns.
         schedules: how many times as long as the base it is trained.
         has_layers: whether it has a number of layers at all, from 1 to one less than the network's.
     """
 
+    symbol: str
     source: Literal["same", "other"] | None = None
     frozen: bool = False
     schedules: int = 1
@@ -28,13 +30,14 @@ class Treatment:
 
 
 TREATMENTS: Mapping[str, Treatment] = {
-    "base": Treatment(has_layers=False),
-    "base_long": Treatment(has_layers=False, schedules=2),  # ours: is what fine-tuning gains more than time?
-    "selffer": Treatment("same", frozen=True),  # BnB
-    "transfer": Treatment("other", frozen=True),  # AnB
-    "selffer_finetuned": Treatment("same"),  # BnB+
-    "transfer_finetuned": Treatment("other"),  # AnB+
-    "random": Treatment(frozen=True),
+    "base": Treatment("base", has_layers=False),
+    # ours: is what fine-tuning gains more than time?
+    "base_long": Treatment("base, twice as long", has_layers=False, schedules=2),
+    "selffer": Treatment("BnB", "same", frozen=True),
+    "transfer": Treatment("AnB", "other", frozen=True),
+    "selffer_finetuned": Treatment("BnB+", "same"),
+    "transfer_finetuned": Treatment("AnB+", "other"),
+    "random": Treatment("random, frozen", frozen=True),
 }
 OTHER = {"A": "B", "B": "A"}
 
