@@ -305,20 +305,19 @@ def _plot(rows: list[tuple], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 3, figsize=(12, 4), sharey=True)
+    figure, panels = pyplot.subplots(1, 3, figsize=(12, 4), sharey=True, layout="constrained")
     for axis, (panel, name) in enumerate(zip(panels, ("n", "D", "k"), strict=True)):
         for color, kind in zip(("tab:blue", "tab:orange"), dict.fromkeys(row[0] for row in rows), strict=False):
             chosen = [row for row in rows if row[:2] == (kind, name)]
             sizes = [row[2 + axis] for row in chosen]
             panel.loglog(sizes, [row[5] for row in chosen], "o-", color=color, label=kind)
             panel.loglog(sizes, [row[6] for row in chosen], "--", color=color, label=f"{kind}, products alone")
-        fixed = [f"{other} = {rows[1][2 + i]:,}" for i, other in enumerate(("n", "D", "k")) if other != name]
+        fixed = [f"{other} = {chosen[0][2 + i]:,}" for i, other in enumerate(("n", "D", "k")) if other != name]
         panel.set(title=", ".join(fixed), xlabel=name)
         panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
         panel.minorticks_off()
     panels[0].set_ylabel("seconds")
-    panels[0].legend()
-    figure.tight_layout()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=120)
 
 
