@@ -170,11 +170,6 @@ def iterations_until(problem: Problem, goal: float, precision: torch.dtype) -> i
     return count
 
 
-def objectives(found: Inversion) -> Tensor:
-    """In float32, of each image."""
-    return torch.stack(list(found.terms.values())).sum(dim=0)
-
-
 def network_seconds(problem: Problem, precision: torch.dtype, runs: int = 5) -> tuple[float, float]:
     """Median seconds of the bare network, forward and backward to the images, and its operations in GFLOP."""
     extractor = problem.extractor
@@ -214,7 +209,7 @@ def compare(case: Case, batch: int, precisions: Sequence[str], references: int) 
         solver = LBFGSB(ITERATIONS)
         found = problem.part(slice(i, i + 1)).inverted(solver, torch.float32)
         scipy.append(solver)
-        goals.append(float(objectives(found)[0]))
+        goals.append(float(found.solution.objective))
         seconds = solver.noted[-1][0]
         cells = [f"SciPy, float32, image {i + 1}", f"{seconds:.1f}", f"{seconds:.1f}", "1", str(len(solver.noted))]
         row(case, *cells, f"{len(solver.noted) / int(found.solution.iterations):.2f}", "1.000", "", "")
@@ -228,7 +223,7 @@ def compare(case: Case, batch: int, precisions: Sequence[str], references: int) 
             found = part.inverted(LBFGS(iterations=iterations, tolerance=0.0, gradient_tolerance=0.0), precision)
             seconds = time.perf_counter() - began
             bare, work = network_seconds(part, precision)
-            reached = objectives(found)[:known]
+            reached = found.solution.objective[:known]
             waited = seconds_until(float(reached.sum()), scipy[:known])
             evaluations = float(found.solution.evaluations.double().mean())
             row(

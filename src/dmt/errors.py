@@ -25,6 +25,12 @@ def require_whole_number(name: str, value: object, what: str, least: int, most: 
         raise UserError(f"{name} must be {what}, got {value}")
 
 
+def require_list(name: str, value: object) -> None:
+    """Raise a ``UserError`` unless ``value`` is a list or the like; text is none."""
+    if not isinstance(value, list | tuple | range):
+        raise UserError(f"{name} must be a list, such as [{value}], got {value}")
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Suggest the known name most like ``name``: ``"; did you mean 'Smiling'?"``, or the empty string.
 

@@ -15,7 +15,7 @@ from dmt.backbones import Backbone, network_fingerprint
 from dmt.backbones.network import require_layers
 from dmt.cached_tensors import cache_key, read_tensors, write_tensors
 from dmt.data import AttributeSplits, Sets, Task
-from dmt.errors import UserError, is_number, require_whole_number
+from dmt.errors import UserError, is_number, require_list, require_whole_number
 from dmt.features import FeatureExtractor
 from dmt.layer_scores.measures import folds_by_group, log_evidence, neighbour_accuracies, probe_aucs
 from dmt.layer_scores.pictures import PooledExtractor, ViewedPictures, require_people, task_sets, view_pictures
@@ -84,10 +84,8 @@ class LayerScores:
             require_whole_number(f"scores.{name}", getattr(self, name), what, least)
         if not (is_number(self.margin) and 0 <= self.margin < 1):
             raise UserError(f"scores.margin must be a number from 0 to below 1, got {self.margin!r}")
-        if not isinstance(self.layers, list | tuple | None):
-            raise UserError(
-                f"scores.layers must be a list, such as [{self.layers}], or null for all; got {self.layers}"
-            )
+        if self.layers is not None:
+            require_list("scores.layers", self.layers)
 
     def names(self, backbone: Backbone) -> list[str]:
         """The layers to score, from pixels upwards.

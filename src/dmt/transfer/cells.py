@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from dmt.errors import UserError, require_whole_number
+from dmt.errors import UserError, require_list, require_whole_number
 from dmt.transfer.treatments import OTHER, source_of, treatment_named
 
 
@@ -59,8 +59,7 @@ def cells_of(
     """
     lists = {"treatments": treatments, "depths": depths, "split_seeds": split_seeds, "targets": targets}
     for name, value in lists.items():
-        if not isinstance(value, list | tuple | range):
-            raise UserError(f"transfer.{name} must be a list, such as [{value}], got {value}")
+        require_list(f"transfer.{name}", value)
     for treatment in treatments:
         treatment_named(treatment)
     for depth in depths:

@@ -1,6 +1,5 @@
 """The classes of a data set -> two halves that share none."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from dmt.cached_tensors import cache_key
 from dmt.errors import UserError, nearest_name, require_whole_number
 
 
@@ -120,8 +120,7 @@ class ListedHalves:
     @property
     def fingerprint(self) -> str:
         """The start of the SHA-256 of both lists."""
-        lists = json.dumps([[str(label) for label in half] for half in (self.a, self.b)])
-        return hashlib.sha256(lists.encode()).hexdigest()[:6]
+        return cache_key({name: json.dumps([str(label) for label in half]) for name, half in vars(self).items()})[:6]
 
     def halves(self, labels: Sequence[str], kinds: Mapping[str, str], size: int | None, seed: int) -> Halves:
         if size is not None:
