@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="*", default=["vgg19_hybrid", "vgg19_distilled"])
     parser.add_argument("--pictures", type=int, default=512)
     parser.add_argument("--workers", type=int, nargs="*", default=[0], help="processes that decode")
+    parser.add_argument("--accelerator", default="cpu", help="of Lightning, such as gpu")
     parser.add_argument("--options", nargs="*", default=[], help="for the configuration, such as data.image_size=64")
     args = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the start\n")
@@ -60,7 +61,7 @@ def main() -> None:
             backbone=instantiate(config.backbone),
             layers=list(config.feature_layers),
             normalization=config.normalization,
-            trainer=instantiate(config.trainer, _partial_=True, accelerator="cpu"),
+            trainer=instantiate(config.trainer, _partial_=True, accelerator=args.accelerator),
         )
         for workers in args.workers:
             splits = instantiate(config.data, _partial_=True, num_workers=workers)
@@ -76,13 +77,14 @@ def compare(backbone: str, prepare: Callable[..., Preparation], data: AttributeS
     with tempfile.TemporaryDirectory() as cache:
         preparation = prepare(data, cache=cache)
         extractor = preparation.extractor()
+        device = preparation.trainer().strategy.root_device
         began = time.perf_counter()
         store = preparation.features(extractor)
         whole = time.perf_counter() - began
         began = time.perf_counter()
         batches = [batch for batch in data.all_dataloader() if len(batch.images)]
         decoding = time.perf_counter() - began
-        bare, features = forward(extractor, batches)
+        bare, features = forward(extractor.to(device), [batch.to(device) for batch in batches])
         errors = error(features, store.read(0, len(features))[0])
     count = sum(len(batch.images) for batch in batches)
     rates = f"{count / whole:.1f} | {count / bare:.1f} | {bare / whole:.0%} | {decoding / whole:.0%}"
@@ -93,11 +95,12 @@ def compare(backbone: str, prepare: Callable[..., Preparation], data: AttributeS
 @torch.no_grad()
 def forward(extractor: FeatureExtractor, batches: list[ImageBatch]) -> tuple[float, Tensor]:
     """Seconds of the network alone, after a batch that does not count, and the features of the first batches."""
-    features = [extractor.vectors(batch.images) for batch in batches[:4]]
+    features = torch.cat([extractor.vectors(batch.images) for batch in batches[:4]]).cpu()
     began = time.perf_counter()
     for batch in batches:
-        extractor.vectors(batch.images)
-    return time.perf_counter() - began, torch.cat(features)
+        last = extractor.vectors(batch.images)
+    last[-1, -1].item()  # until the device is done
+    return time.perf_counter() - began, features
 
 
 def error(exact: Tensor, stored: Tensor) -> tuple[float, float]:

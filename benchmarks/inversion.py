@@ -67,7 +67,7 @@ class Problem:
         return Problem(self.extractor, targets, self.images[rows], self.regularizers)
 
 
-def problem_of(case: Case, faces: Sequence[int]) -> Problem:
+def problem_of(case: Case, faces: Sequence[int], device: torch.device) -> Problem:
     """The case's objective for some of the faces, each the most smiling picture of a person, by rank."""
     overrides = [f"backbone={case.backbone}", f"regularizer={case.regularizer}", f"data.image_size={case.size}"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -79,12 +79,14 @@ def problem_of(case: Case, faces: Sequence[int]) -> Problem:
     smiling, frowning = people[-SETS:], order[-SETS:]
 
     def pictures(indices: Sequence[int]) -> Tensor:
-        return torch.stack([catalog.read(int(i), case.size) for i in indices])
+        return torch.stack([catalog.read(int(i), case.size) for i in indices]).to(device)
 
     torch.manual_seed(0)  # of random weights
     backbone = instantiate(config.backbone)
+    backbone.to(device)
     both = pictures([*smiling, *frowning])
-    extractor = FeatureExtractor(backbone, config.feature_layers, measure_scales(backbone, both.split(8)))
+    scales = measure_scales(backbone, both.split(8))
+    extractor = FeatureExtractor(backbone, config.feature_layers, scales).to(device)
     images = pictures([people[i] for i in faces])
     with torch.no_grad():
         means = [
@@ -116,13 +118,14 @@ class LBFGSB:
         known_curvature: object,
     ) -> Solution:
         """As ``LBFGS.minimise``, without its callback and its knowledge of noise and curvature."""
-        row = torch.zeros(1, dtype=torch.long)
+        row = torch.zeros(1, dtype=torch.long, device=start.device)
         began = time.perf_counter()
 
         def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
-            values, gradients = objective(torch.from_numpy(x[None]).float(), row)
-            self.noted.append((time.perf_counter() - began, float(values[0])))
-            return float(values[0]), gradients[0].double().numpy()
+            values, gradients = objective(torch.from_numpy(x[None]).to(start), row)
+            value, gradient = float(values[0]), gradients[0].double().cpu().numpy()
+            self.noted.append((time.perf_counter() - began, value))
+            return value, gradient
 
         options = {
             "maxiter": self.iterations,
@@ -132,13 +135,13 @@ class LBFGSB:
             "gtol": 0.0,
             "maxls": 50,
         }
-        x0 = start[0].double().numpy()
+        x0 = start[0].double().cpu().numpy()
         found = minimize(
             value_and_gradient, x0, jac=True, method="L-BFGS-B", bounds=[(lower, upper)] * len(x0), options=options
         )
         counts = torch.tensor([found.nit]), torch.tensor([found.nfev])
-        value = torch.from_numpy(found.x[None]).float()
-        return Solution(value, torch.tensor([found.fun]), *counts, [str(found.message)])
+        value = torch.from_numpy(found.x[None]).to(start)
+        return Solution(value, torch.tensor([found.fun]).to(value), *counts, [str(found.message)])
 
 
 def seconds_until(goal: float, solvers: Sequence[LBFGSB]) -> float:
@@ -182,28 +185,30 @@ def network_seconds(problem: Problem, precision: torch.dtype, runs: int = 5) -> 
 
     with FlopCounterMode(display=False) as counter:
         once()
-    seconds = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        once()
-        seconds.append(time.perf_counter() - began)
+    seconds = [seconds_of(once, problem.images.device) for _ in range(runs)]
     return median(seconds), counter.get_total_flops() / 1e9
 
 
-def matrix_product(precision: torch.dtype, n: int = 3072) -> float:
+def matrix_product(precision: torch.dtype, device: torch.device) -> float:
     """GFLOP/s of a square matrix product."""
-    first, second = torch.rand(2, n, n).to(precision)
-    seconds = []
-    for _ in range(4):
-        began = time.perf_counter()
-        first @ second
-        seconds.append(time.perf_counter() - began)
+    n = 3072 if device.type == "cpu" else 8192
+    first, second = torch.rand(2, n, n, device=device).to(precision)
+    seconds = [seconds_of(lambda: first @ second, device) for _ in range(4)]
     return 2 * n**3 / min(seconds) / 1e9
 
 
-def compare(case: Case, batch: int, precisions: Sequence[str], references: int) -> None:
+def seconds_of(run: Callable[[], object], device: torch.device) -> float:
+    """Until the device has done what it was told."""
+    began = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def compare(case: Case, batch: int, precisions: Sequence[str], references: int, device: torch.device) -> None:
     """Print the rows of a case: SciPy on an image or more, ours on one and on a batch that begins with them."""
-    problem = problem_of(case, range(batch))
+    problem = problem_of(case, range(batch), device)
     goals, scipy = [], []
     for i in range(min(batch, references)):
         solver = LBFGSB(ITERATIONS)
@@ -221,10 +226,10 @@ def compare(case: Case, batch: int, precisions: Sequence[str], references: int) 
             part = problem.part(slice(n))
             began = time.perf_counter()
             found = part.inverted(LBFGS(iterations=iterations, tolerance=0.0, gradient_tolerance=0.0), precision)
+            reached = found.solution.objective[:known].sum().item()
             seconds = time.perf_counter() - began
             bare, work = network_seconds(part, precision)
-            reached = found.solution.objective[:known]
-            waited = seconds_until(float(reached.sum()), scipy[:known])
+            waited = seconds_until(reached, scipy[:known])
             evaluations = float(found.solution.evaluations.double().mean())
             row(
                 case,
@@ -234,7 +239,7 @@ def compare(case: Case, batch: int, precisions: Sequence[str], references: int) 
                 f"{waited / (seconds / n):.1f}",
                 f"{evaluations:.0f}",
                 f"{evaluations / iterations:.2f}",
-                f"{float(reached.sum()) / sum(goals[:known]):.3f}",
+                f"{reached / sum(goals[:known]):.3f}",
                 f"{bare * evaluations / seconds:.0%}",
                 f"{work * evaluations / seconds:.0f}",
             )
@@ -254,8 +259,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--references", type=int, default=2, help="images of SciPy")
     parser.add_argument("--precisions", nargs="*", default=["float32", "bfloat16"], choices=PRECISIONS)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="or cuda")
     args = parser.parse_args()
-    rates = ", ".join(f"{name} {matrix_product(PRECISIONS[name]):.0f} GFLOP/s" for name in args.precisions)
+    torch.backends.cudnn.allow_tf32 = False  # as the commands do
+    rates = ", ".join(f"{name} {matrix_product(PRECISIONS[name], args.device):.0f} GFLOP/s" for name in args.precisions)
+    if args.device.type == "cuda":
+        print(torch.cuda.get_device_name(args.device), end=", ")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the start")
     print(f"matrix products: {rates}\n")
     print(
@@ -265,8 +274,11 @@ def main() -> None:
     )
     for backbone in args.backbones:
         for regularizer in args.regularizers:
-            compare(Case(backbone, regularizer, args.size), args.batch, args.precisions, args.references)
+            case = Case(backbone, regularizer, args.size)
+            compare(case, args.batch, args.precisions, args.references, args.device)
     print(f"\npeak memory {peak_gb(resource.getrusage(resource.RUSAGE_SELF)):.1f} GB")
+    if args.device.type == "cuda":
+        print(f"peak memory of the GPU {torch.cuda.max_memory_allocated(args.device) / 1e9:.1f} GB")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Measure the fits of the PCAs: time, memory, accuracy. ``python benchmarks/pca.py --help``.
 
 Every fit reads float16 rows batch by batch from a feature store on disk, in a process of its own, whose peak resident
-memory is the operating system's count (``wait4``). Tables are printed in Markdown.
+memory is the operating system's count (``wait4``); with ``--device cuda`` it is the GPU's. Tables are printed in
+Markdown.
 
     products   candidates for a matrix product, in GFLOP/s
     case       2,000 x 425,984, 256 components: exact, streaming, scikit-learn's IncrementalPCA (--sklearn)
@@ -20,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,17 +38,18 @@ KINDS: dict[str, Callable[[int], PCA]] = {"exact": ExactPCA, "streaming": Increm
 
 @dataclass(frozen=True)
 class Case:
-    """A store of n rows of d numbers, k components wanted, read ``batch`` rows at a time."""
+    """A store of n rows of d numbers, k components wanted, read ``batch`` rows at a time and fitted on a device."""
 
     folder: Path
     n: int
     d: int
     k: int
     batch: int = 256
+    device: str = "cpu"
 
     def batches(self, dtype: torch.dtype) -> Iterator[torch.Tensor]:
         for features, _ in FeatureStore(self.folder, self.n, self.d).batches(self.batch, dtype):
-            yield features
+            yield features.to(self.device)
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,12 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/pca"), help="plots; the stores while they are used"
     )
-    parser.add_argument("--child", nargs=6, help=argparse.SUPPRESS)
+    parser.add_argument("--device", default="cpu", help="of ours in case, features and paper; or cuda")
+    parser.add_argument("--child", nargs=7, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        kind, folder, *numbers = args.child
-        given = Case(Path(folder), *map(int, numbers))
+        kind, folder, device, *numbers = args.child
+        given = Case(Path(folder), *map(int, numbers), device=device)
         return _make(given) if kind == "make" else print(json.dumps(_fit(kind, given)))
     args.output.mkdir(parents=True, exist_ok=True)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the start")
@@ -107,7 +110,7 @@ def case(args: argparse.Namespace) -> None:
     n, d, k = (500, 26_624, 64) if args.quick else (2000, 425_984, 256)
     kinds = [*args.kinds, *(["scikit-learn"] if args.sklearn else [])]
     with _made_store(args.output, n, d, k) as made:
-        fits = _table(kinds, made)
+        fits = _table(kinds, replace(made, device=args.device))
     if args.sklearn:
         for kind in args.kinds:
             print(f"\n{kind}: {fits['scikit-learn'].seconds / fits[kind].seconds:.1f} times as fast as scikit-learn")
@@ -118,7 +121,7 @@ def features(args: argparse.Namespace) -> None:
     shapes = json.loads((args.features / "description.json").read_text())["shapes"]
     d = sum(int(np.prod(shape)) for shape in shapes.values())
     n = min(args.rows, (args.features / "features.f16").stat().st_size // (2 * d))
-    _table(args.kinds, Case(args.features, n, d, args.k))
+    _table(args.kinds, Case(args.features, n, d, args.k, device=args.device))
 
 
 def paper(args: argparse.Namespace) -> None:
@@ -127,7 +130,7 @@ def paper(args: argparse.Namespace) -> None:
     if args.quick:
         n, d, k = n // 16, d // 16, k // 16
     with _made_store(args.output, n, d, k) as made:
-        _table(args.kinds, made)
+        _table(args.kinds, replace(made, device=args.device))
 
 
 def cost(args: argparse.Namespace) -> None:
@@ -164,14 +167,15 @@ def run(kind: str, case: Case) -> Fit:
     """Fit in a process of its own."""
     output, peak = _run_child(kind, case)
     found = json.loads(output)
+    peak = found["peak of the GPU"] or peak
     return Fit(found["seconds"], found["processor"], peak, found["orthonormality"], np.array(found["variances"]))
 
 
 def _run_child(kind: str, case: Case) -> tuple[str, float]:
     """What it printed, and its peak resident memory in GB."""
-    sizes = [str(number) for number in (case.n, case.d, case.k, case.batch)]
+    given = map(str, (kind, case.folder, case.device, case.n, case.d, case.k, case.batch))
     with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen([sys.executable, __file__, "--child", kind, str(case.folder), *sizes], stdout=output)
+        process = subprocess.Popen([sys.executable, __file__, "--child", *given], stdout=output)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if status:
@@ -186,21 +190,27 @@ def _fit(kind: str, case: Case) -> dict:
         from sklearn.decomposition import IncrementalPCA as SklearnIncrementalPCA
 
         model = SklearnIncrementalPCA(case.k)
-        for batch in case.batches(torch.float32):
+        for batch in replace(case, device="cpu").batches(torch.float32):
             model.partial_fit(batch.numpy())
         components, variances = torch.from_numpy(model.components_), model.explained_variance_
     else:
-        ours = KINDS[kind](case.k)
+        ours = KINDS[kind](case.k).to(case.device)
         for batch in case.batches(torch.float16):
             ours.partial_fit(batch)
         ours.finish()
-        components, variances = ours.components, ours.explained_variance
+        components, variances = ours.components.cpu(), ours.explained_variance
     seconds, processor = time.perf_counter() - began, time.process_time() - processor_began
     gram = torch.zeros(len(components), len(components), dtype=torch.float64)
     for block in components.split(COLUMNS, dim=1):
         gram += block.double() @ block.double().T
     error = float((gram - torch.eye(len(gram))).abs().max())
-    return {"seconds": seconds, "processor": processor, "orthonormality": error, "variances": variances.tolist()}
+    return {
+        "seconds": seconds,
+        "processor": processor,
+        "orthonormality": error,
+        "variances": variances.tolist(),
+        "peak of the GPU": torch.cuda.max_memory_allocated() / 1e9 if case.device == "cuda" else 0,
+    }
 
 
 def _table(kinds: list[str], case: Case) -> dict[str, Fit]:

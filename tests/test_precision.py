@@ -28,6 +28,7 @@ def test_names_give_formats_and_auto_one_of_them():
     assert working_precision("bfloat16", CPU) == torch.bfloat16
     assert working_precision("auto", CPU) in (torch.float32, torch.bfloat16)
     assert working_precision("auto", torch.device("mps")) == torch.float32
+    assert working_precision("auto", torch.device("cuda")) == torch.float32
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known():

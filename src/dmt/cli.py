@@ -49,11 +49,12 @@ log = logging.getLogger("dmt")
 AUTO = "auto"  # in place of a list of layers: see dmt.layer_scores.choose_layers
 
 FULL_ERRORS = os.environ.get("HYDRA_FULL_ERROR") == "1"
-LIGHTNING_ADVICE = (  # true of modules that are trained by gradients, as ours are not
+ADVICE = (  # of Lightning, true of modules that are trained by gradients, as most of ours are not; and of torch
     ".*does not have many workers.*",
     ".*configure_optimizers` returned `None`.*",
     r".*module\(s\) in eval mode at the start of training.*",
     ".*LeafSpec.*is deprecated.*",
+    "The AccumulateGrad node's stream does not match.*",  # of steps that are CUDA graphs, which is as it should be
 )
 
 
@@ -207,13 +208,14 @@ def _begin(cfg: DictConfig) -> Path:
         require_whole_number("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
     working_precision(cfg.precision, torch.device("cpu"))  # an unknown name is said before any work
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for advice in LIGHTNING_ADVICE:
+    for advice in ADVICE:
         warnings.filterwarnings("ignore", message=advice)
     _start_processes(cfg)
     if cfg.seed is None:
         cfg.seed = processes.from_first(lambda: random.randrange(2**32))
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
+    torch.backends.cudnn.allow_tf32 = False  # float32 is float32
     pl.seed_everything(cfg.seed, verbose=False)
     folder = Path(cfg.output_dir)
     if processes.is_first():

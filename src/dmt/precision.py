@@ -11,10 +11,11 @@ NOISE = {torch.float32: 1e-6, torch.bfloat16: 3e-4}
 
 
 def working_precision(name: str, device: torch.device) -> torch.dtype:
-    """The format by its name; ``auto`` is bfloat16 where the device has matrix units for it, and float32 elsewhere.
+    """The format by its name; ``auto`` is bfloat16 on a processor with matrix units for it, and float32 elsewhere.
 
     Ours: with bfloat16 convolutions an inversion ends within 0.5 % of the objective of one in float32, in a third of
-    the time (docs/performance.md). Pixels, gradients and sums stay in float32.
+    the time there; on an H200 it took more evaluations, and no less time (docs/performance.md). Pixels, gradients and
+    sums stay in float32.
 
     Raises:
         UserError: unknown name.
@@ -27,7 +28,5 @@ def working_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def _has_matrix_units(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
     supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return device.type == "cpu" and supported is not None and bool(supported())

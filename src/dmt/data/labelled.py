@@ -27,6 +27,15 @@ class LabelledImages:
     images: Tensor
     labels: Tensor
 
+    @property
+    def nbytes(self) -> int:
+        """Of the pictures and the labels."""
+        return self.images.nbytes + self.labels.nbytes
+
+    def to(self, device: torch.device) -> "LabelledImages":
+        """The same on another device."""
+        return LabelledImages(self.images.to(device), self.labels.to(device))
+
 
 @dataclass(frozen=True)
 class ClassTable:
@@ -161,7 +170,7 @@ def _held_out(classes: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 class LabelledBatches(LightningDataModule):
-    """Serves labelled pictures, or their activations, from memory: shuffled by seed and epoch alone, all of them.
+    """Serves labelled pictures, or their activations, where they lie: shuffled by seed and epoch alone, all of them.
 
     Args:
         train: inputs ``(n, ...)`` and labels ``(n,)``.
@@ -177,10 +186,11 @@ class LabelledBatches(LightningDataModule):
     def train_dataloader(self) -> "_Batches":
         epoch = self.trainer.current_epoch if self.trainer else 0
         order = torch.randperm(len(self.train.labels), generator=torch.Generator().manual_seed(self.seed + epoch))
-        return _Batches(self.train, order.split(self.batch_size))
+        return _Batches(self.train, order.to(self.train.labels.device).split(self.batch_size))
 
     def val_dataloader(self) -> "_Batches":
-        return _Batches(self.validation, torch.arange(len(self.validation.labels)).split(256))
+        labels = self.validation.labels
+        return _Batches(self.validation, torch.arange(len(labels), device=labels.device).split(256))
 
 
 class _Batches:

@@ -136,7 +136,7 @@ def train_network(
     """Train what learns of a network, in place.
 
     The frozen layers below the first dropout give the same for a picture every time, so that their activations are
-    computed once.
+    computed once. What the network reads lies on its device, if it is no more than ``cache_bytes``.
 
     Args:
         network: as its treatment left it.
@@ -147,7 +147,7 @@ def train_network(
         seed: of the order of the pictures and of dropout.
         trainer: makes the trainer, given options of Lightning's ``Trainer``.
         checkpoint: keeps the state while it trains, and what an interrupted run left there is gone on with.
-        cache_bytes: the most that the activations may take; 0: nothing is computed beforehand.
+        cache_bytes: the most that the activations, or pictures on a GPU, may take; 0: nothing is computed beforehand.
 
     Returns:
         What every epoch came to.
@@ -168,7 +168,10 @@ def train_network(
     if not 0 < size <= cache_bytes:
         depth = 0
     trunk, rest = network.part(0, depth), network.part(depth, len(network))
-    train, validation = (_activations(trunk, pictures, fit.strategy.root_device) for pictures in (train, validation))
+    device = fit.strategy.root_device
+    train, validation = (_activations(trunk, pictures, device) for pictures in (train, validation))
+    if train.nbytes + validation.nbytes <= cache_bytes:
+        train, validation = train.to(device), validation.to(device)
     prepared = time.perf_counter() - began
     module = ValidatedClassifierModule(
         rest.train(), schedule.optimizer, schedule.milestones(times), schedule.factor, seed=seed
