@@ -413,7 +413,7 @@ def test_what_cannot_be_scored_is_an_error_that_names_it(tmp_path, error_of, ove
     ("overrides", "message"),
     [
         (["manifold=pca"], "leave manifold=span"),
-        (["scores.beyond=over"], "scores.beyond must be above or below, got over"),
+        (["scores.beyond=over"], "scores.beyond must be above or below, got 'over'"),
         (["n_images=0"], "n_images must be a whole number, 1 or more, got 0"),
         (["feature_layers=[conv33]"], "no layer 'conv33'; did you mean 'conv3'"),
         ([*PROBE[len(SMALL) :], "data.reserved=0.5", "scores.judge=prob"], "no judge 'prob'; did you mean 'probe'"),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dmt.budget_rules import BudgetRule, GivenBudgets, TypicalOfTarget
 from dmt.budgets import bayesian_budgets, largest_crossing_budgets, require_range
-from dmt.errors import UserError, is_number, nearest_name, require_whole_number
+from dmt.errors import UserError, is_number, nearest_name, require_side, require_whole_number
 from dmt.probe import fit_probe, held_out_logits
 from dmt.reporting.results import EditedImage
 
@@ -173,8 +173,7 @@ class JudgedBudget:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.beyond not in ("above", "below"):
-            raise UserError(f"auto.beyond must be above or below, got {self.beyond!r}")
+        require_side("auto.beyond", self.beyond)
         if not is_number(self.threshold):
             raise UserError(f"auto.threshold must be a number, got {self.threshold!r}")
         require_range("auto.lowest", self.lowest, "auto.highest", self.highest)

@@ -40,3 +40,13 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     by_lower_case = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
     return f"; did you mean {by_lower_case[found[0]]!r}?" if found else ""
+
+
+def require_side(option: str, beyond: str) -> None:
+    """Refuse what is no side of a threshold.
+
+    Raises:
+        UserError: it is neither ``above`` nor ``below``.
+    """
+    if beyond not in ("above", "below"):
+        raise UserError(f"{option} must be above or below, got {beyond!r}")

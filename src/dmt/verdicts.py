@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from dmt.errors import UserError
+from dmt.errors import require_side
 
 Numbers = Mapping[str, object]
 HALF = 0.5
@@ -104,8 +104,7 @@ def _share(answers: Iterable[bool | None]) -> float:
 
 
 def _is_beyond(value: float | None, beyond: str, threshold: float) -> bool | None:
-    if beyond not in ("above", "below"):
-        raise UserError(f"beyond must be above or below, got {beyond!r}")
+    require_side("beyond", beyond)
     if value is None:
         return None
     return value > threshold if beyond == "above" else value < threshold

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 from torch import Tensor
 
-from dmt.errors import UserError, require_whole_number
+from dmt.errors import UserError, require_side, require_whole_number
 from dmt.judges.judge import Judge
 
 
@@ -72,8 +72,7 @@ class CoutJudge:
     steps: int = 10
 
     def __post_init__(self) -> None:
-        if self.beyond not in ("above", "below"):
-            raise UserError(f"beyond must be above or below, got {self.beyond!r}")
+        require_side("beyond", self.beyond)
         require_whole_number("steps", self.steps, "a whole number above 0", least=1)
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from dmt.backbones import Backbone
 from dmt.backbones.network import require_layers
 from dmt.data import to_pixels
 from dmt.editing import Editor
-from dmt.errors import UserError, nearest_name, require_whole_number
+from dmt.errors import UserError, nearest_name, require_side, require_whole_number
 from dmt.figures.figure import labelled, mean_table
 from dmt.layer_scores.edits import edits_by_layers, require_span
 from dmt.layer_scores.measures import alignment, centred_gram
@@ -85,8 +85,7 @@ class LayerStudy(LayerScores):
             raise UserError(
                 f"scores.judge: there is no judge {self.judge!r}{hint} (there are {', '.join(editor.judges)})"
             )
-        if self.beyond not in ("above", "below"):
-            raise UserError(f"scores.beyond must be above or below, got {self.beyond}")
+        require_side("scores.beyond", self.beyond)
         if not self.images:
             require_whole_number("n_images", self.n_images, "a whole number, 1 or more", 1)
 

@@ -20,6 +20,7 @@ from dmt.transfer.statistics import (
     over_divisions,
     paired,
     t_interval,
+    unfit_bases,
 )
 
 RANGES = ((1, 7), (3, 7), (5, 7))  # of layers, as in the paper
@@ -141,7 +142,9 @@ def _unpaired(runs: Sequence[Run], contrast: Contrast, layers: tuple[int, int], 
             f"{second:.2f} for {SYMBOLS[contrast.reference]}"
         )
     unconverged = {
-        (run.division, run.target) for run in runs if run.treatment == "base" and run.status == "unconverged"
+        (run.division, run.target)
+        for run in unfit_bases(runs)
+        if run.treatment == "base" and run.status == "unconverged"
     }
     void = [run for run in [*arm, *others] if {(run.division, run.target), (run.division, run.base)} & unconverged]
     if void:
