@@ -166,7 +166,8 @@ class _Scored(nn.Module):
 class _Graphs:
     """``_Scored`` of a network; while it is trained on a GPU as CUDA graphs, one for each shape of a batch.
 
-    A small network's kernels take less time than their launches, which a graph does at once.
+    A small network's kernels take less time than their launches, which a graph does at once. Torch captures none in
+    mixed precision.
     """
 
     def __init__(self, network: nn.Module):
@@ -174,7 +175,7 @@ class _Graphs:
         self._captured: dict[torch.Size, Callable[..., Any]] = {}
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        if inputs.device.type != "cuda" or not self.network.training:
+        if not (inputs.is_cuda and self.network.training) or torch.is_autocast_enabled("cuda"):
             return _Scored(self.network)(inputs, labels)
         if inputs.shape not in self._captured:
             self._captured[inputs.shape] = self._capture(inputs, labels)
