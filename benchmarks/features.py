@@ -24,6 +24,7 @@ from torch import Tensor
 from dmt.data import AttributeSplits, ImageBatch
 from dmt.data.catalogs import Catalog
 from dmt.features import FeatureExtractor
+from dmt.precision import compute_exact_float32
 from dmt.preparation import Preparation
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--accelerator", default="cpu", help="of Lightning, such as gpu")
     parser.add_argument("--options", nargs="*", default=[], help="for the configuration, such as data.image_size=64")
     args = parser.parse_args()
+    compute_exact_float32()  # as the commands do
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the start\n")
     print("| backbone | workers | pictures | whole way, 1/s | bare network, 1/s | share | decoding / whole |")
     print("|---|---|---|---|---|---|---|")

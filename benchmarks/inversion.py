@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dmt.features import FeatureExtractor, measure_scales
 from dmt.inversion import Inversion, invert
-from dmt.precision import PRECISIONS
+from dmt.precision import PRECISIONS, compute_exact_float32
 from dmt.regularizers import Regularizer
 from dmt.solvers import LBFGS, Objective, Progress, Solution
 from peak_memory import peak_gb
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="*", default=["float32", "bfloat16"], choices=PRECISIONS)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="or cuda")
     args = parser.parse_args()
-    torch.backends.cudnn.allow_tf32 = False  # as the commands do
+    compute_exact_float32()  # as the commands do
     rates = ", ".join(f"{name} {matrix_product(PRECISIONS[name], args.device):.0f} GFLOP/s" for name in args.precisions)
     if args.device.type == "cuda":
         print(torch.cuda.get_device_name(args.device), end=", ")

@@ -49,7 +49,7 @@ class Case:
 
     def batches(self, dtype: torch.dtype) -> Iterator[torch.Tensor]:
         for features, _ in FeatureStore(self.folder, self.n, self.d).batches(self.batch, dtype):
-            yield features.to(self.device)
+            yield features
 
 
 @dataclass(frozen=True)
@@ -190,13 +190,13 @@ def _fit(kind: str, case: Case) -> dict:
         from sklearn.decomposition import IncrementalPCA as SklearnIncrementalPCA
 
         model = SklearnIncrementalPCA(case.k)
-        for batch in replace(case, device="cpu").batches(torch.float32):
+        for batch in case.batches(torch.float32):
             model.partial_fit(batch.numpy())
         components, variances = torch.from_numpy(model.components_), model.explained_variance_
     else:
         ours = KINDS[kind](case.k).to(case.device)
         for batch in case.batches(torch.float16):
-            ours.partial_fit(batch)
+            ours.partial_fit(batch.to(case.device))
         ours.finish()
         components, variances = ours.components.cpu(), ours.explained_variance
     seconds, processor = time.perf_counter() - began, time.process_time() - processor_began

@@ -13,6 +13,7 @@ from dmt.inversion import invert
 from dmt.manifolds import ExactPCA, IncrementalPCA
 from dmt.modules import Schedule
 from dmt.modules.classifier import _Graphs, _Scored
+from dmt.precision import compute_exact_float32
 from dmt.regularizers import FeatureDistance, Sparsity, TotalVariation
 from dmt.solvers import LBFGS
 from dmt.transfer import narrow_network
@@ -26,8 +27,9 @@ REGULARIZERS = {"low": FeatureDistance(0.02, ("conv1",)), "variation": TotalVari
 
 @pytest.fixture(autouse=True)
 def exact_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the commands have it."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    """As the commands have it, and undone."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+    compute_exact_float32()
 
 
 @pytest.fixture

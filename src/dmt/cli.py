@@ -35,7 +35,7 @@ from dmt.grounds import CatalogGrounds, Grounds, SetGrounds
 from dmt.layer_scores import LayerScores, score_table
 from dmt.manifolds import Span
 from dmt.modules import TraversalModule
-from dmt.precision import working_precision
+from dmt.precision import compute_exact_float32, working_precision
 from dmt.preparation import Preparation, Prepared
 from dmt.reporting.animation import require_writer
 from dmt.reporting.loggers import finish, log_report
@@ -215,7 +215,7 @@ def _begin(cfg: DictConfig) -> Path:
         cfg.seed = processes.from_first(lambda: random.randrange(2**32))
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    torch.backends.cudnn.allow_tf32 = False  # float32 is float32
+    compute_exact_float32()
     pl.seed_everything(cfg.seed, verbose=False)
     folder = Path(cfg.output_dir)
     if processes.is_first():

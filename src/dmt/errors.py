@@ -31,6 +31,12 @@ def require_list(name: str, value: object) -> None:
         raise UserError(f"{name} must be a list, such as [{value}], got {value}")
 
 
+def require_side(name: str, value: object) -> None:
+    """Raise a ``UserError`` unless ``value`` is a side of a threshold: ``above`` or ``below``."""
+    if value not in ("above", "below"):
+        raise UserError(f"{name} must be above or below, got {value!r}")
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Suggest the known name most like ``name``: ``"; did you mean 'Smiling'?"``, or the empty string.
 
@@ -40,13 +46,3 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     by_lower_case = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
     return f"; did you mean {by_lower_case[found[0]]!r}?" if found else ""
-
-
-def require_side(option: str, beyond: str) -> None:
-    """Refuse what is no side of a threshold.
-
-    Raises:
-        UserError: it is neither ``above`` nor ``below``.
-    """
-    if beyond not in ("above", "below"):
-        raise UserError(f"{option} must be above or below, got {beyond!r}")

@@ -27,6 +27,11 @@ def working_precision(name: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[name]
 
 
+def compute_exact_float32() -> None:
+    """Have a GPU compute what is in float32 in float32; by default cuDNN's convolutions keep 10 bits of 23 (TF32)."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def _has_matrix_units(device: torch.device) -> bool:
     supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return device.type == "cpu" and supported is not None and bool(supported())

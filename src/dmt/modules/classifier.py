@@ -109,7 +109,7 @@ class ClassifierModule(LightningModule):
         self.epochs: list[dict[str, float]] = []
         self._train, self._validation = _Tally(), _Tally()
         self._began = time.perf_counter()
-        self._graphs = _Graphs(network)
+        self._scored = _Graphs(network)
 
     def on_train_epoch_start(self) -> None:
         self._train, self._validation = _Tally(), _Tally()
@@ -139,7 +139,7 @@ class ClassifierModule(LightningModule):
 
     def _tallied(self, batch: tuple[Tensor, Tensor], tally: "_Tally") -> Tensor:
         inputs, labels = batch
-        loss, right = self._graphs(inputs, labels)
+        loss, right = self._scored(inputs, labels)
         tally.add(loss.detach(), right, len(labels))
         return loss
 
@@ -172,11 +172,12 @@ class _Graphs:
 
     def __init__(self, network: nn.Module):
         self.network = network
+        self._as_it_is = _Scored(network)
         self._captured: dict[torch.Size, Callable[..., Any]] = {}
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if not (inputs.is_cuda and self.network.training) or torch.is_autocast_enabled("cuda"):
-            return _Scored(self.network)(inputs, labels)
+            return self._as_it_is(inputs, labels)
         if inputs.shape not in self._captured:
             self._captured[inputs.shape] = self._capture(inputs, labels)
         return self._captured[inputs.shape](inputs, labels)

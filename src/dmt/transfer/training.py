@@ -169,8 +169,9 @@ def train_network(
         depth = 0
     trunk, rest = network.part(0, depth), network.part(depth, len(network))
     device = fit.strategy.root_device
-    train, validation = (_activations(trunk, pictures, device) for pictures in (train, validation))
-    if train.nbytes + validation.nbytes <= cache_bytes:
+    if depth:
+        train, validation = (_activations(trunk, pictures, device) for pictures in (train, validation))
+    elif train.nbytes + validation.nbytes <= cache_bytes:
         train, validation = train.to(device), validation.to(device)
     prepared = time.perf_counter() - began
     module = ValidatedClassifierModule(
@@ -203,9 +204,8 @@ def _activation_size(network: WeightLayers, depth: int, pictures: LabelledImages
 
 @torch.no_grad()
 def _activations(trunk: WeightLayers, pictures: LabelledImages, device: torch.device) -> LabelledImages:
-    if not len(trunk):
-        return pictures
+    """What the trunk makes of the pictures, on the device; the trunk itself goes back to the processor."""
     trunk.eval().to(device)
-    parts: list[Tensor] = [trunk(part.to(device).float() / 255).cpu() for part in pictures.images.split(256)]
+    parts: list[Tensor] = [trunk(part.to(device).float() / 255) for part in pictures.images.split(256)]
     trunk.cpu()
-    return LabelledImages(torch.cat(parts), pictures.labels)
+    return LabelledImages(torch.cat(parts), pictures.labels.to(device))
