@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from dmt.processes import divided
+from dmt.storage.processes import divided
 from main_job import rows_of, run
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument(
         "--options",
         nargs="*",
-        default=["experiment=digits", "backbone.width=32", "manifold.n_components=64"],
+        default=["experiment=digits", "manifold.n_components=64"],
         help="of the job",
     )
     args = parser.parse_args()

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from dmt.data import AttributeSplits, ImageBatch
 from dmt.data.catalogs import Catalog
-from dmt.features import FeatureExtractor
-from dmt.precision import compute_exact_float32
-from dmt.preparation import Preparation
+from dmt.manifolds.preparation import Preparation
+from dmt.networks.extractor import FeatureExtractor
+from dmt.networks.precision import compute_exact_float32
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -25,10 +25,10 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from dmt.features import FeatureExtractor, measure_scales
-from dmt.inversion import Inversion, invert
-from dmt.precision import PRECISIONS, compute_exact_float32
-from dmt.regularizers import Regularizer
+from dmt.inversion.inverter import Inversion, invert
+from dmt.inversion.regularizers import Regularizer
+from dmt.networks.extractor import FeatureExtractor, measure_scales
+from dmt.networks.precision import PRECISIONS, compute_exact_float32
 from dmt.solvers import LBFGS, Objective, Progress, Solution
 from peak_memory import peak_gb
 
@@ -48,7 +48,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is inverted: see ``dmt.inversion.invert``."""
+    """What is inverted: see ``dmt.inversion.inverter.invert``."""
 
     extractor: FeatureExtractor
     targets: dict[str, Tensor]

@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dmt.feature_store import FeatureStore
 from dmt.manifolds import PCA, ExactPCA, IncrementalPCA
 from dmt.manifolds.rows import COLUMNS
+from dmt.storage.feature_store import FeatureStore
 from peak_memory import peak_gb
 
 PAPER = (13_143, 425_984)  # pictures of LFW; numbers of VGG-19's conv3_1, conv4_1, conv5_1 at 125 x 125

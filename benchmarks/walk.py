@@ -20,10 +20,10 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from dmt.data.catalogs import read_attributes
-from dmt.kernels import RBF
 from dmt.solvers import LBFGS, Solution
-from dmt.traversal import WitnessDescent, lambda_path
-from dmt.witness import Witness
+from dmt.traversal.kernels import RBF
+from dmt.traversal.walks import WitnessDescent, lambda_path
+from dmt.traversal.witness import Witness
 
 WALK = WitnessDescent(LBFGS(iterations=200, history=5, tolerance=1e-6))  # conf/solver/lbfgs.yaml
 BEFORE = LBFGS(iterations=200, tolerance=1e-6)  # what it said while gradients were those of autograd

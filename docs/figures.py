@@ -12,8 +12,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 from dmt.reporting.grids import labelled_grid
-from dmt.reporting.results import text_table
-from dmt.transfer_report import OriginalReport
+from dmt.reporting.tables import text_table
+from dmt.studies.transfer import OriginalReport
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -36,20 +36,22 @@ def make_digits() -> None:
 
 def make_digits_lambda() -> None:
     """Figure 6 of the paper with digits."""
-    figure = "{_target_: dmt.figures.LambdaRows, budgets: [inf, 2.0, 1.0, 0.5, 0.3]}"
+    figure = "{_target_: dmt.studies.figures.LambdaRows, budgets: [inf, 2.0, 1.0, 0.5, 0.3]}"
     _keep("figure", "digits_lambda", *DIGITS, f"figure={figure}")
 
 
 def make_digits_tsne() -> None:
     """Figure 7 of the paper with digits."""
-    figure = "{_target_: dmt.figures.NeighboursAlongThePath, budgets: [2.0, 1.0, 0.5, 0.3], crowd: 30, each: 30}"
+    figure = (
+        "{_target_: dmt.studies.figures.NeighboursAlongThePath, budgets: [2.0, 1.0, 0.5, 0.3], crowd: 30, each: 30}"
+    )
     _keep("figure", "digits_tsne", *DIGITS, f"figure={figure}", "data.set_size=100")
 
 
 def make_digits_map() -> None:
     """The map of figure 1 with digits."""
     tasks = ", ".join(f"{word}: {_digit_task(digit)}" for word, digit in (("eight", 8), ("five", 5), ("nine", 9)))
-    figure = f"{{_target_: dmt.figures.Tour, tasks: {{{tasks}}}}}"
+    figure = f"{{_target_: dmt.studies.figures.Tour, tasks: {{{tasks}}}}}"
     _keep("map", "digits_map", *DIGITS, f"figure={figure}", "n_images=5")
 
 

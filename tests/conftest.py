@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from pytorch_lightning import Trainer
 
-from dmt.transfer.rows import COLUMNS
+from dmt.studies.transfer.rows import COLUMNS
 
 
 @pytest.fixture(scope="session")

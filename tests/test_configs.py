@@ -16,15 +16,15 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import DDPStrategy
 
-from dmt.backbones import digits_network, vgg19
+from dmt.editing.module import EditTools
 from dmt.errors import UserError
-from dmt.features import FeatureExtractor
 from dmt.judges.perceptual import LAYERS
 from dmt.manifolds import IncrementalPCA
-from dmt.modules import EditTools
+from dmt.networks import digits_network, vgg19
+from dmt.networks.extractor import FeatureExtractor
 from dmt.solvers import LBFGS
-from dmt.transfer import HalvesByKind
-from dmt.transfer.cells import Cell
+from dmt.studies.transfer import HalvesByKind
+from dmt.studies.transfer.cells import Cell
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 PROGRAMS = ("train", "traverse")
@@ -232,7 +232,7 @@ def test_probes_are_built_with_the_values_given(judge, monkeypatch):
     for name in ("PooledFeatures", "ReservedPictures", "ProbeJudge", "AttributesJudge"):
         monkeypatch.setattr(f"dmt.judges.{name}", SimpleNamespace)  # nothing is read or learnt
     monkeypatch.setattr("dmt.data.LFW", SimpleNamespace)
-    monkeypatch.setattr("dmt.backbones.TorchvisionNetwork", SimpleNamespace)
+    monkeypatch.setattr("dmt.networks.TorchvisionNetwork", SimpleNamespace)
     given = [f"judges.{judge}.floor=0.7", f"judges.{judge}.pictures.features.grid=3", "data.reserved=0.4"]
     cfg = composed("traverse", f"judges={judge}", "task=senior", *given, "cache_dir=/c", "data.image_size=90").judges
     built = instantiate(cfg[judge], _convert_="all")
@@ -249,7 +249,7 @@ def test_several_files_of_judges_go_together_and_none_is_the_default():
     faces = list(composed("traverse", "judges=faces").judges)
     assert list(composed("traverse", "judges=[faces,probe,attributes]").judges) == [*faces, "probe", "attributes"]
     cfg = composed("traverse", "judges=probe", "backbone@judges.probe.pictures.features.backbone=vgg19")
-    assert cfg.judges.probe.pictures.features.backbone._target_ == "dmt.backbones.vgg19"
+    assert cfg.judges.probe.pictures.features.backbone._target_ == "dmt.networks.vgg19"
     assert cfg.backbone == plain("traverse").backbone
 
 
@@ -299,7 +299,7 @@ def test_the_scores_of_layers_are_built_with_the_values_given_and_the_experiment
     assert built.task.attribute == "Senior"
     cfg = composed("train", "experiment=layer_scores", "backbone@scores.other=digits", *given)
     assert cfg.study == cfg.scores == {**plain("train").scores, **values, **{
-        "_target_": "dmt.layer_scores.LayerStudy", "other": composed("train", "backbone=digits").backbone,
+        "_target_": "dmt.studies.layers.LayerStudy", "other": composed("train", "backbone=digits").backbone,
         "traversal": False, "images": [], "n_images": 8, "judge": "happy", "beyond": "below",
     }}  # fmt: skip
 

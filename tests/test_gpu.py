@@ -6,18 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dmt.backbones import digits_network
 from dmt.data import LabelledImages
-from dmt.features import FeatureExtractor
-from dmt.inversion import invert
+from dmt.inversion.inverter import invert
+from dmt.inversion.regularizers import FeatureDistance, Sparsity, TotalVariation
 from dmt.manifolds import ExactPCA, IncrementalPCA
-from dmt.modules import Schedule
-from dmt.modules.classifier import _Graphs, _Scored
-from dmt.precision import compute_exact_float32
-from dmt.regularizers import FeatureDistance, Sparsity, TotalVariation
+from dmt.networks import digits_network
+from dmt.networks.extractor import FeatureExtractor
+from dmt.networks.precision import compute_exact_float32
 from dmt.solvers import LBFGS
-from dmt.transfer import narrow_network
-from dmt.transfer.training import train_network
+from dmt.studies.transfer import narrow_network
+from dmt.studies.transfer.classifier import Schedule, _Graphs, _Scored
+from dmt.studies.transfer.training import train_network
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

@@ -68,8 +68,8 @@ def test_a_huge_lambda_returns_the_face(faces, tmp_path):
 
 
 def test_features_have_the_sizes_that_the_networks_promise(weights_dir):
-    from dmt.backbones import JointNetwork, vgg19, vgg19_distilled
-    from dmt.features import FeatureExtractor
+    from dmt.networks import JointNetwork, vgg19, vgg19_distilled
+    from dmt.networks.extractor import FeatureExtractor
 
     real = vgg19(["vgg19_conv3_4_tvinput.safetensors"], weights_dir, last_layer="conv3_4")
     narrow = vgg19_distilled(["vgg19_distilled16x_conv5_1.safetensors"], weights_dir)

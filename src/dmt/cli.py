@@ -25,28 +25,30 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from dmt import processes
-from dmt.backbones import Backbone
-from dmt.budget_choices import BudgetChoice, FixedBudget
 from dmt.data import AttributeSplits
-from dmt.editing import Editor
+from dmt.editing.choices import BudgetChoice, FixedBudget
+from dmt.editing.editor import Editor
+from dmt.editing.records import mean_record
+from dmt.editing.traversal_module import TraversalModule
 from dmt.errors import UserError, require_whole_number
-from dmt.grounds import CatalogGrounds, Grounds, SetGrounds
-from dmt.layer_scores import LayerScores, score_table
 from dmt.manifolds import Span
-from dmt.modules import TraversalModule
-from dmt.precision import compute_exact_float32, working_precision
-from dmt.preparation import Preparation, Prepared
+from dmt.manifolds.grounds import CatalogGrounds, Grounds, SetGrounds
+from dmt.manifolds.preparation import Preparation, Prepared
+from dmt.networks import Backbone
+from dmt.networks.precision import compute_exact_float32, working_precision
 from dmt.reporting.animation import require_writer
 from dmt.reporting.loggers import finish, log_report
 from dmt.reporting.progress import InversionBar
-from dmt.reporting.results import Report, mean_record, text_table, write_report
+from dmt.reporting.results import Report, write_report
 from dmt.reporting.sweep import summarize_sweep
-from dmt.traversal import check_budget
+from dmt.reporting.tables import text_table
+from dmt.storage import processes
+from dmt.studies.layers import LayerScores, score_table
+from dmt.traversal.walks import check_budget
 
 log = logging.getLogger("dmt")
 
-AUTO = "auto"  # in place of a list of layers: see dmt.layer_scores.choose_layers
+AUTO = "auto"  # in place of a list of layers: see dmt.studies.layers.choose_layers
 
 FULL_ERRORS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 ADVICE = (  # of Lightning, true of modules that are trained by gradients, as most of ours are not; and of torch
@@ -253,8 +255,7 @@ def _images(cfg: DictConfig) -> list[str]:
 
 
 def _preparation(cfg: DictConfig, data: AttributeSplits) -> Preparation:
-    backbone_needs_trainer = "trainer" in cfg.backbone
-    backbone = instantiate(cfg.backbone, **({"trainer": _trainer(cfg)} if backbone_needs_trainer else {}))
+    backbone = instantiate(cfg.backbone)
     if cfg.feature_layers == AUTO:
         _choose_layers(cfg, data, backbone)
     return Preparation(

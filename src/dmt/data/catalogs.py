@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from dmt.data.images import read_image
-from dmt.downloads import download
 from dmt.errors import UserError, nearest_name
+from dmt.storage.downloads import download
 
 log = logging.getLogger(__name__)
 

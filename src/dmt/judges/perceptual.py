@@ -8,10 +8,10 @@ import torch
 import torchmetrics
 from torch import Tensor
 
-from dmt.backbones import Backbone
-from dmt.backbones.network import require_layers
-from dmt.backbones.weights import load_tensors
 from dmt.errors import UserError
+from dmt.networks import Backbone
+from dmt.networks.network import require_layers
+from dmt.networks.weights import load_tensors
 
 # The ends of LPIPS's seven slices of SqueezeNet 1.1, by the names in conf/backbone/squeezenet1_1.yaml
 LAYERS = ("conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9")

@@ -11,7 +11,7 @@ from torch import Tensor
 from dmt.data.tasks import Task
 from dmt.errors import UserError, is_number
 from dmt.judges.reserved import BATCH, ReservedPictures
-from dmt.probe import LinearProbe, fit_label_probes, fit_probe
+from dmt.networks.probe import LinearProbe, fit_label_probes, fit_probe
 
 log = logging.getLogger(__name__)
 

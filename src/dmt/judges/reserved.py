@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from dmt.backbones import Backbone
-from dmt.cached_tensors import cache_key, read_tensors, write_tensors
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError
 from dmt.data.selection import reserved_groups
 from dmt.errors import UserError, is_number, require_whole_number
-from dmt.features import FeatureExtractor
+from dmt.networks import Backbone
+from dmt.networks.extractor import FeatureExtractor
+from dmt.storage.tensors import cache_key, read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 

@@ -1,130 +1,170 @@
-"""Principal component analysis fitted in one pass over batches of feature vectors."""
+"""A fitted linear manifold: feature vectors -> coordinates and back, and a file that keeps it."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 import torch
-from torch import Tensor
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from dmt.manifolds.linear import PCA
-from dmt.manifolds.rows import Rows, column_blocks, combined, gram, leading_directions
-from dmt.manifolds.second_moment import SecondMoment
+from dmt.errors import UserError, is_number
+from dmt.manifolds.rows import column_blocks, combined, gram
 
 
-class IncrementalPCA(PCA):
-    """PCA in memory O(components x features), whatever the number of images.
+class PCA(nn.Module):
+    """A linear manifold ``z = U (f - mean)`` whose orthonormal rows U follow the data's largest variances.
 
-    Streaming: some rows at a time are merged into the running decomposition (Ross et al., IJCV 2008; scikit-learn's
-    ``IncrementalPCA`` does the same by an SVD). Ours decomposes the Gram matrix of the stacked rows instead, since
-    there are far fewer rows than features. What the merged rows had beyond the directions kept is lost to later ones;
-    so more directions are kept while fitting than components are wanted, and the variance lost along each is estimated
-    (``SecondMoment``) and given back. Rows wait, as float16 where that is exact, until they are as many as these
-    directions, so that the size of the batches changes nothing. Components past the rank of the data are dropped, not
-    filled with noise.
+    This is what is known of one that is fitted; its subclasses know how to fit it.
 
     Args:
         n_components: how many components to keep, or a share of the variance in (0, 1).
-        most: where ``n_components`` is a share, the most components to keep while fitting.
-        oversampling: otherwise, the directions kept while fitting for each component.
 
     Raises:
         UserError: ``n_components`` is neither a positive whole number nor a share.
     """
 
-    def __init__(self, n_components: int | float = 512, most: int = 1024, oversampling: int = 3):
-        super().__init__(n_components)
-        self.capacity = int(most if n_components < 1 else oversampling * n_components)
-        self._rows = Rows()
-        self._seen: SecondMoment | None = None
-        self._storage = torch.zeros(0)  # of the components while fitting: a second copy would be most of the memory
+    mean: Tensor
+    components: Tensor
+
+    def __init__(self, n_components: int | float = 512):
+        super().__init__()
+        is_share = is_number(n_components) and 0 < n_components < 1
+        if not is_share and not (is_number(n_components) and n_components >= 1 and float(n_components).is_integer()):
+            raise UserError(
+                f"n_components must be a positive whole number or a share of variance in (0, 1), got {n_components}"
+            )
+        self.n_components = n_components
+        self.n_images = 0
+        self.register_buffer("mean", torch.zeros(0))
+        self.register_buffer("components", torch.zeros(0, 0))
+        self.singular_values = torch.zeros(0, dtype=torch.float64)  # no buffer: not every device has doubles
+        self._squares = 0.0
 
     @property
     def wanted(self) -> str:
-        return f"{self.n_components} of {self.capacity}"
+        """What was asked for, in words: two that want the same are the same after a fit to the same images."""
+        return str(self.n_components)
+
+    def partial_fit(self, features: Tensor) -> Self:
+        """Take in a batch ``(B, D)``, B of any size."""
+        raise NotImplementedError
+
+    def finish(self) -> Self:
+        """End the fit; raises ``UserError`` for fewer images than components."""
+        raise NotImplementedError
 
     @property
     def explained_variance(self) -> Tensor:
         """Variance along each component, ``(K,)`` in float64, with the divisor n - 1."""
-        return super().explained_variance[: self.capacity if self.n_components < 1 else int(self.n_components)]
-
-    def partial_fit(self, features: Tensor) -> Self:
-        """Take in a batch ``(B, D)``, B of any size."""
-        if len(features) and self.mean.numel() == 0:
-            precision = torch.promote_types(features.dtype, torch.float32)
-            self.mean = features.new_zeros(features.shape[1], dtype=precision)
-            self.components = self.mean.new_zeros(0, features.shape[1])
-        while len(features):
-            room = self.capacity - len(self._rows)
-            self._rows, features = self._rows.plus(features[:room], features.device), features[room:]
-            if len(self._rows) == self.capacity:
-                self._merge()
-        return self
-
-    def finish(self) -> Self:
-        """End the fit: merge the rows that wait, keep the components wanted, and re-orthonormalise.
-
-        Raises:
-            UserError: fewer images than components.
-        """
-        self._check_enough(self.n_images + len(self._rows))
-        self._merge()
-        squares, order = (self.singular_values.square() + self._lost()).sort(descending=True)
-        self.singular_values = squares.clamp_min(0).sqrt()
-        self._keep_wanted()
-        self.components = self.components[order[: len(self.singular_values)].to(self.components.device)]
-        self._seen, self._storage = None, torch.zeros(0)
-        self._orthonormalise()
-        return self
-
-    def save(self, path: Path, metadata: Mapping[str, str], extra: Mapping[str, Tensor] | None = None) -> None:
-        self._merge()
-        super().save(path, metadata, extra)
+        return self.singular_values.square() / max(self.n_images - 1, 1)
 
     @property
-    def _scale(self) -> Tensor:
-        return self.singular_values.to(self.mean)[:, None]
+    def total_variance(self) -> float:
+        """Variance over all feature dimensions, kept or not."""
+        return self._squares / max(self.n_images - 1, 1)
 
-    def _merge(self) -> None:
-        """Merge the rows that wait into the decomposition."""
-        n_new, n_old = len(self._rows), self.n_images
-        if n_new == 0:
-            return
-        center = self._rows.mean(self.mean)
-        shift = (self.mean - center) * (n_old * n_new / (n_old + n_new)) ** 0.5
-        scale = self._scale
+    @property
+    def explained_variance_ratio(self) -> Tensor:
+        """Share of the total variance along each component, ``(K,)``."""
+        return self.explained_variance / max(self.total_variance, torch.finfo(torch.float64).tiny)
 
-        def stacked() -> Iterator[tuple[slice, Tensor]]:
-            for columns, block in column_blocks([self.components, *self._rows.batches, shift[None]], shift):
-                block[: len(scale)] *= scale
-                block[len(scale) : -1] -= center[columns]
-                yield columns, block
+    def encode(self, features: Tensor) -> Tensor:
+        """``(B, D)`` -> coordinates on the manifold ``(B, K)``."""
+        return (features - self.mean) @ self.components.T
 
-        products = gram(block for _, block in stacked())
-        self._squares += float(products.diagonal()[len(scale) :].sum())
-        self._see(center, shift)
-        found = leading_directions(products, self.capacity, self.mean.dtype)
-        mixing = found.mixing.to(self.mean)
-        if self._storage.numel() == 0:
-            self._storage = self.mean.new_empty(self.capacity, len(center))
-        self.components = combined(mixing, stacked(), self._storage[: len(mixing)])
-        self.mean = self.mean + (center - self.mean) * (n_new / (n_old + n_new))
-        self.singular_values = found.singular_values
-        self.n_images, self._rows = n_old + n_new, Rows()
+    def decode(self, coordinates: Tensor) -> Tensor:
+        """Coordinates or displacements ``(B, K)`` -> ``(B, D)``, *without* the mean."""
+        return coordinates.to(self.components.dtype) @ self.components
 
-    def _see(self, center: Tensor, shift: Tensor) -> None:
-        """Fold the rows that wait, whose mean is ``center (D,)``, and ``shift (D,)``."""
-        if self._seen is None:  # of a fit that was read back, the components are known
-            self._seen = SecondMoment(self.mean)
-            self._seen.add(self._seen.folded(column_blocks([self.components], self.mean)) * self._scale)
-        self._seen.add(self._seen.folded(self._rows.centred(center)))
-        self._seen.add(self._seen.folded(column_blocks([shift[None]], shift)))
+    def save(self, path: Path, metadata: Mapping[str, str], extra: Mapping[str, Tensor] | None = None) -> None:
+        """Write plain tensors to a ``.safetensors`` file that appears only when complete.
 
-    def _lost(self) -> Tensor:
-        """What truncation has taken from the square of each singular value, ``(K,)``, as an unbiased estimate."""
-        kept = float(self.singular_values.square().sum())
-        if self._seen is None or self._squares - kept < 1e-6 * kept:  # ours: no more than rounding makes
-            return torch.zeros_like(self.singular_values)
-        directions = self._seen.folded(column_blocks([self.components], self.mean))
-        self._seen.add(directions * self._scale, sign=-1)
-        return self._seen.along(directions).to(self.singular_values)
+        Args:
+            path: the file; its folder is made.
+            metadata: what the manifold was fitted with; the name of its class is added as ``kind``.
+            extra: further tensors kept beside it, read back by ``load_extra``.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        tensors = {**self.state_dict(), "singular_values": self.singular_values, **(extra or {})}
+        tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
+        fit = {"n_images": self.n_images, "squares": self._squares, "n_components": self.n_components}
+        try:
+            save_file(tensors, partial, {"fit": json.dumps(fit), "kind": type(self).__name__, **metadata})
+            partial.replace(path)
+        except SafetensorError as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(f"could not write {path}: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path, expected: Mapping[str, str]) -> Self:
+        """Read a manifold back.
+
+        Args:
+            path: a file that ``save`` wrote.
+            expected: the metadata it must have; keys that are not expected are not compared.
+
+        Raises:
+            UserError: the file is missing or damaged, or was fitted on something else; both sides are named.
+        """
+        metadata, tensors = _read(path)
+        for key, value in expected.items():
+            if metadata.get(key) != value:
+                raise UserError(
+                    f"{path} belongs to another {key}: it was fitted with {metadata.get(key)!r}, this run has "
+                    f"{value!r}; fit one for this run with python train.py, or leave manifold_path unset"
+                )
+        fit = json.loads(metadata["fit"])
+        manifold = cls(fit["n_components"])
+        manifold.n_images, manifold._squares = fit["n_images"], fit["squares"]
+        manifold.mean, manifold.components = tensors["mean"], tensors["components"]
+        manifold.singular_values = tensors["singular_values"]
+        return manifold
+
+    @staticmethod
+    def load_extra(path: Path, prefix: str) -> dict[str, Tensor]:
+        """Read the further tensors whose names begin with ``prefix``; errors as in ``load``."""
+        _, tensors = _read(path)
+        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+    def _check_enough(self, n_images: int) -> None:
+        if n_images < max(self.n_components, 1):
+            raise UserError(
+                f"{n_images} images are fewer than the {self.n_components} components asked for; "
+                f"set manifold.n_components={max(n_images - 1, 1)} or less, or give more images"
+            )
+
+    def _orthonormalise(self) -> None:
+        """Make the components, which nearly are, orthonormal, in place."""
+        rows = [self.components]
+        lower = torch.linalg.cholesky(gram(block for _, block in column_blocks(rows, self.components)))
+        inverse = torch.linalg.inv(lower).to(self.components)
+        self.components = combined(inverse, column_blocks(rows, self.components), self.components)
+
+    def _keep_wanted(self) -> None:
+        """Cut the singular values to as many as asked for, or to the share of variance."""
+        enough = int(self.n_components)
+        if self.n_components < 1:
+            reached = self.explained_variance_ratio.cumsum(0)
+            enough = int((reached < self.n_components).sum()) + 1
+        self.singular_values = self.singular_values[:enough].clone()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path} could not be read as a manifold ({error}); delete it and fit it again: python train.py"
+        ) from error
+    if "fit" not in metadata:
+        raise UserError(f"{path} holds no manifold; fit one: python train.py")
+    return metadata, tensors

@@ -10,7 +10,8 @@ import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from dmt.data import to_pixels
-from dmt.reporting.results import Report, mean_record
+from dmt.editing.records import mean_record
+from dmt.reporting.results import Report
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dmt.editing.records import Record, mean_of_records
 from dmt.reporting.grids import labelled_grid
-from dmt.reporting.results import Record, mean_of_records, text_table, write_table
+from dmt.reporting.tables import text_table, write_table
 
 
 @dataclass(frozen=True)

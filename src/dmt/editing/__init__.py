@@ -1,0 +1,1 @@
+"""Representation, walk, strength and inverter put together: a task and pictures -> edited pictures."""

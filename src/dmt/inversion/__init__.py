@@ -1,0 +1,1 @@
+"""From displaced activations back to pixels: the inverter, what it moves, and what holds it to the input."""

@@ -1,0 +1,155 @@
+"""Target activations -> pixels: bounded minimisation over images, batched, without I/O."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dmt.errors import UserError
+from dmt.inversion.parametrizations import PIXELS, Parametrization, Pixels
+from dmt.inversion.regularizers import HasCurvature, Regularizer, View, half_squared_distance
+from dmt.networks.extractor import FeatureExtractor
+from dmt.networks.precision import NOISE
+from dmt.solvers import LBFGS, Diagonal, Progress, Solution
+
+MAIN_TERM = "reconstruction"
+IN_CACHE = (
+    8  # images whose low layers a processor passes over at a good rate (ours, measured: 16 take 7 to 15 % longer)
+)
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Pictures whose activations come close to the targets.
+
+    Args:
+        images: ``(B, 3, H, W)`` in [0, 1].
+        terms: name -> ``(B,)``: the parts of the objective at the end; ``reconstruction`` is the main one.
+        solution: what the solver says.
+    """
+
+    images: Tensor
+    terms: Mapping[str, Tensor]
+    solution: Solution
+
+
+def invert(
+    extractor: FeatureExtractor,
+    targets: Mapping[str, Tensor],
+    images: Tensor,
+    regularizers: Mapping[str, Regularizer],
+    solver: LBFGS,
+    callback: Callable[[Progress], None] | None = None,
+    start: Tensor | None = None,
+    precision: torch.dtype = torch.float32,
+    parametrization: Parametrization = PIXELS,
+) -> Inversion:
+    """``argmin_x 1/2 ||Omega(x) - target||^2 + regularizers(x)`` over 0 <= x <= 1 (the paper, section 4, eq. 8).
+
+    Args:
+        extractor: Omega.
+        targets: ``{layer: (B, C, h, w)}`` for the extractor's layers.
+        images: ``(B, 3, H, W)`` in [0, 1]: the inputs, which are the regularizers' reference.
+        regularizers: name -> penalty.
+        solver: the minimiser.
+        callback: told the progress after every iteration.
+        start: ``(B, 3, H, W)`` in [0, 1]; the inputs by default.
+        precision: of the network while the minimum is sought. Targets and references are moved by what a reduced
+            precision makes of the inputs, so that an input that has nothing to change is still the minimum (ours). The
+            terms that come back are in float32.
+        parametrization: what the solver moves.
+
+    Raises:
+        UserError: a regularizer has the name of the main term.
+    """
+    if MAIN_TERM in regularizers:
+        raise UserError(f"a regularizer must not be called {MAIN_TERM!r}: that is the main term")
+    penalty_layers = [layer for penalty in regularizers.values() for layer in penalty.layers]
+    layers = list(dict.fromkeys([*extractor.layers, *penalty_layers]))
+    with torch.no_grad():
+        exact = _Problem(extractor, targets, View(images, extractor.activations(images, layers)), regularizers)
+        problem = exact if precision == torch.float32 else exact.in_precision(precision)
+
+    def part_of_objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            moved = flat.detach().reshape(-1, *images.shape[1:]).requires_grad_()
+            x = parametrization.pictures(moved, images[rows])
+            values = torch.stack(list(problem.terms(x, rows).values())).sum(dim=0)
+            (gradient,) = torch.autograd.grad(values.sum(), moved)
+        return values.detach(), gradient.flatten(1)
+
+    def objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        size = images_at_once(len(rows), images.device)
+        parts = [part_of_objective(*part) for part in zip(flat.split(size), rows.split(size), strict=True)]
+        values, gradients = zip(*parts, strict=True)
+        return torch.cat(values), torch.cat(gradients)
+
+    first = parametrization.values(images if start is None else start, images)
+    solution = solver.minimise(
+        objective,
+        first.flatten(1),
+        *parametrization.bounds,
+        callback=callback,
+        noise=NOISE[precision],
+        known_curvature=_pixel_curvature(regularizers, images) if isinstance(parametrization, Pixels) else None,
+    )
+    results = parametrization.pictures(solution.value.reshape(images.shape), images)
+    with torch.no_grad():
+        terms = exact.terms(results, torch.arange(len(images), device=images.device))
+    solution = replace(solution, value=results.flatten(1), objective=torch.stack(list(terms.values())).sum(dim=0))
+    return Inversion(results, terms, solution)
+
+
+def images_at_once(n: int, device: torch.device) -> int:
+    """How many of ``n`` images go through the network together."""
+    return min(n, IN_CACHE) if device.type == "cpu" else n
+
+
+def _pixel_curvature(regularizers: Mapping[str, Regularizer], images: Tensor) -> Diagonal | None:
+    """What regularizers know of their curvature, summed."""
+    knowing = [penalty for penalty in regularizers.values() if isinstance(penalty, HasCurvature)]
+    if not knowing:
+        return None
+
+    def curvature(flat: Tensor, rows: Tensor) -> Tensor:
+        x, reference = flat.reshape(-1, *images.shape[1:]), images[rows]
+        return torch.stack([penalty.curvature(x, reference) for penalty in knowing]).sum(dim=0).flatten(1)
+
+    return curvature
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is minimised, with the network in one precision; ``inputs`` are the regularizers' reference."""
+
+    extractor: FeatureExtractor
+    targets: Mapping[str, Tensor]
+    inputs: View
+    regularizers: Mapping[str, Regularizer]
+    precision: torch.dtype = torch.float32
+
+    def in_precision(self, precision: torch.dtype) -> "_Problem":
+        exact = self.inputs.activations
+        found = self.extractor.activations(self.inputs.images, list(exact), precision)
+        targets = {
+            layer: (found[layer] + (target - exact[layer])).to(found[layer]) for layer, target in self.targets.items()
+        }
+        return replace(self, targets=targets, inputs=View(self.inputs.images, found), precision=precision)
+
+    def terms(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """The parts of the objective ``(b,)`` at pictures ``x (b, 3, H, W)`` of the inputs ``rows (b,)``."""
+        chosen = self if len(rows) == len(self.inputs.images) else self._of(rows)
+        view = View(x, self.extractor.activations(x, list(self.inputs.activations), self.precision))
+        distances = [half_squared_distance(view.activations[layer], target) for layer, target in chosen.targets.items()]
+        penalties = {name: penalty(view, chosen.inputs) for name, penalty in self.regularizers.items()}
+        return {MAIN_TERM: sum(distances[1:], distances[0]), **penalties}
+
+    def _of(self, rows: Tensor) -> "_Problem":
+        """The problem of some ascending rows; where they are consecutive nothing is copied."""
+        first, last = int(rows[0]), int(rows[-1])
+        place = slice(first, last + 1) if last - first + 1 == len(rows) else rows
+        inputs = View(
+            self.inputs.images[place], {name: value[place] for name, value in self.inputs.activations.items()}
+        )
+        return replace(self, targets={layer: target[place] for layer, target in self.targets.items()}, inputs=inputs)

@@ -1,0 +1,1 @@
+"""What is studied with all the rest, and used by nothing: figures, benchmark, layers, transfer."""

@@ -1,0 +1,84 @@
+"""What a figure is: an editor, a task and inputs -> a report; and what figures share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from dmt.data import Confident, Task
+from dmt.editing.choices import FixedBudget
+from dmt.editing.editor import Edit, Editor
+from dmt.editing.records import EditedImage, Record, mean_record
+from dmt.errors import UserError
+from dmt.manifolds.grounds import CatalogGrounds
+from dmt.reporting.results import Report
+from dmt.traversal.walks import check_budget
+
+SHOWN = (
+    "delta",
+    "shrinkage",
+    "psnr",
+    "ssim",
+    "change_center",
+    "change_outside",
+    "identity",
+    "evaluations",
+    "seconds",
+)
+
+
+class Figure(Protocol):
+    """Makes a report of one or many edits."""
+
+    def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+        """Edit and report.
+
+        Args:
+            editor: edits; a figure varies it.
+            task: which way, unless the figure has tasks of its own.
+            images: names or paths; empty: ``n_images`` are chosen.
+            n_images: how many.
+        """
+
+
+def labelled(images: Sequence[EditedImage], edit: str) -> list[EditedImage]:
+    """The images with the name of their edit in their records."""
+    return [image.with_columns(edit=edit) for image in images]
+
+
+def mean_table(edits: Mapping[str, Sequence[EditedImage]]) -> list[Record]:
+    """One row of means per edit: what it changed where, what the judges say, what it cost."""
+    rows: list[Record] = []
+    for name, images in edits.items():
+        means = mean_record(images)
+        columns = [column for column in means if column in SHOWN or column.endswith(("_before", "_after"))]
+        rows.append({"edit": name, **{column: means[column] for column in columns}})
+    return rows
+
+
+def edits_by_budget(
+    editor: Editor, budgets: Sequence[float], task: Task, images: Sequence[str], n_images: int
+) -> dict[str, Edit]:
+    """Edit the same inputs with each lambda': title of the lambda -> edit.
+
+    Raises:
+        UserError: there is no lambda, or one that is none.
+    """
+    if not budgets:
+        raise UserError("figure.budgets is empty; give some lambda, such as figure.budgets=[inf,0.3,0.15]")
+    edits: dict[str, Edit] = {}
+    for choice in [FixedBudget(check_budget(budget)) for budget in budgets]:
+        edit = replace(editor, budget=choice).edit(task, images, n_images)
+        edits[choice.title], images = edit, edit.data.inputs
+    return edits
+
+
+def require_one_map(editor: Editor) -> None:
+    """Make sure that all edits lie on one manifold, between the same two sets for all inputs.
+
+    Raises:
+        UserError: they do not.
+    """
+    if not (isinstance(editor.grounds, CatalogGrounds) and isinstance(editor.selection, Confident)):
+        raise UserError(
+            "this figure shows one manifold and two sets: it needs manifold=pca or exact, selection=confident"
+        )

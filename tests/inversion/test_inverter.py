@@ -1,0 +1,182 @@
+"""Inversion on networks small enough that the answer is known, and its laws on a convolutional one."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dmt.inversion.inverter import invert
+from dmt.inversion.regularizers import FeatureDistance, Sparsity, TotalVariation, View, total_variation
+from dmt.networks import LayeredNetwork, digits_network
+from dmt.networks.extractor import FeatureExtractor
+from dmt.solvers import LBFGS, Progress
+
+EXACT = LBFGS(iterations=500, tolerance=0.0, gradient_tolerance=1e-9)
+BRIEF = LBFGS(iterations=40)
+
+
+def pictures(n: int = 2, side: int = 8, seed: int = 0) -> Tensor:
+    return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.fixture
+def extractor() -> FeatureExtractor:
+    """Three convolutional layers in double precision, with scales as they are measured."""
+    torch.manual_seed(0)
+    scales = {"conv1": torch.tensor(0.2), "conv2": torch.tensor(0.1), "conv3": torch.tensor(0.05)}
+    return FeatureExtractor(digits_network(4), ["conv2", "conv3"], scales).double()
+
+
+@pytest.fixture
+def mixing() -> FeatureExtractor:
+    """One linear layer that mixes the colours of every pixel and can be inverted."""
+    convolution = nn.Conv2d(3, 3, 1)
+    matrix = torch.tensor([[2.0, 0.5, 0.0], [0.0, 1.0, -0.5], [0.3, 0.0, 1.5]])
+    convolution.weight.data = matrix[:, :, None, None]
+    return FeatureExtractor(LayeredNetwork(nn.Identity(), {"mixed": convolution}), ["mixed"]).double()
+
+
+@pytest.fixture
+def plain() -> FeatureExtractor:
+    """One layer that is the picture itself."""
+    return FeatureExtractor(LayeredNetwork(nn.Identity(), {"pixels": nn.Identity()}), ["pixels"])
+
+
+REGULARIZERS = {"low": FeatureDistance(0.02, ("conv1",)), "variation": TotalVariation(weight=0.5)}
+
+
+@pytest.mark.parametrize("regularizers", [{}, REGULARIZERS], ids=["none", "both"])
+def test_from_its_own_activations_a_picture_returns_itself(extractor, regularizers):
+    images = pictures()
+    found = invert(extractor, extractor(images), images, regularizers, BRIEF)
+    assert torch.equal(found.images, images)
+    assert found.solution.reasons == ["converged", "converged"]
+    assert found.solution.iterations.tolist() == [0, 0]
+
+
+def test_an_invertible_layer_gives_back_the_picture_whose_activations_were_asked_for(mixing):
+    wanted = pictures(seed=1)
+    found = invert(mixing, mixing(wanted), pictures(), {}, EXACT)
+    torch.testing.assert_close(found.images, wanted, rtol=0, atol=1e-6)
+    assert found.terms["reconstruction"].max() < 1e-9
+
+
+@pytest.mark.parametrize("weight", [0.02, 1.0, 50.0])
+def test_a_feature_distance_on_the_same_layer_gives_the_weighted_mean(mixing, weight):
+    # 1/2 |A x - A y|^2 + w/2 |A x - A x_s|^2 is smallest at x = (y + w x_s) / (1 + w)
+    images, wanted = pictures(), pictures(seed=1)
+    regularizers = {"low": FeatureDistance(weight, ("mixed",))}
+    found = invert(mixing, mixing(wanted), images, regularizers, EXACT)
+    torch.testing.assert_close(found.images, (wanted + weight * images) / (1 + weight), rtol=0, atol=1e-6)
+
+
+def test_pixels_stop_at_0_and_1(plain):
+    images, wanted = pictures().float(), 4 * pictures(seed=1).float() - 1.5
+    found = invert(plain, {"pixels": wanted}, images, {}, EXACT)
+    torch.testing.assert_close(found.images, wanted.clamp(0, 1), rtol=0, atol=1e-6)
+    assert 0 <= found.images.min() <= found.images.max() <= 1
+
+
+def test_pixels_stay_within_0_and_1_whatever_the_target(extractor):
+    images = pictures()
+    targets = {layer: -50 + 100 * value for layer, value in extractor(pictures(seed=1)).items()}
+    found = invert(extractor, targets, images, REGULARIZERS, BRIEF)
+    assert 0 <= found.images.min() <= found.images.max() <= 1
+    assert (found.images != images).any()
+
+
+def test_another_pictures_activations_move_a_picture_towards_it(extractor):
+    extractor = FeatureExtractor(extractor.backbone, ["conv1", "conv2", "conv3"], extractor.scales)
+    images, others = pictures(), pictures(seed=1)
+    targets = extractor(others)
+    found = invert(extractor, targets, images, {}, BRIEF)
+
+    def distance(x: Tensor) -> Tensor:
+        return sum((value - targets[name]).square().sum(dim=(1, 2, 3)) for name, value in extractor(x).items())
+
+    assert (distance(found.images) < 0.01 * distance(images)).all()
+    before, after = ((x - others).mean(dim=1).norm(dim=(1, 2)) for x in (images, found.images))  # all that it sees
+    assert (after < 0.1 * before).all()
+
+
+def test_a_batch_equals_one_at_a_time(extractor):
+    images, targets = pictures(3), extractor(pictures(3, seed=1))
+    solver = LBFGS(iterations=15)
+    batch = invert(extractor, targets, images, REGULARIZERS, solver)
+    for row in range(3):
+        target = {layer: value[row : row + 1] for layer, value in targets.items()}
+        alone = invert(extractor, target, images[row : row + 1], REGULARIZERS, solver)
+        torch.testing.assert_close(batch.images[row], alone.images[0], rtol=0, atol=1e-6)
+        for name, term in batch.terms.items():
+            torch.testing.assert_close(term[row], alone.terms[name][0], rtol=1e-6, atol=1e-9)
+
+
+def test_the_terms_are_what_their_names_say_and_add_up_to_the_objective(extractor):
+    images, targets = pictures(), extractor(pictures(seed=1))
+    found = invert(extractor, targets, images, REGULARIZERS, BRIEF)
+    reached = extractor.activations(found.images, ["conv1", "conv2", "conv3"])
+    start = extractor.activations(images, ["conv1"])
+    expected = {
+        "reconstruction": sum(
+            0.5 * (reached[layer] - targets[layer]).square().sum(dim=(1, 2, 3)) for layer in ("conv2", "conv3")
+        ),
+        "low": 0.01 * (reached["conv1"] - start["conv1"]).square().sum(dim=(1, 2, 3)),
+        "variation": 0.5 * total_variation(found.images - images),
+    }
+    assert found.terms.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found.terms[name], value)
+    torch.testing.assert_close(sum(found.terms.values()), found.solution.objective)
+
+
+def test_a_stronger_penalty_on_the_change_leaves_a_smoother_change(extractor):
+    images, targets = pictures(), extractor(pictures(seed=1))
+    roughness = []
+    for weight in (0.0, 1.0, 100.0):
+        regularizers = {"variation": TotalVariation(weight)}
+        found = invert(extractor, targets, images, regularizers, LBFGS(iterations=100))
+        roughness.append(total_variation(found.images - images))
+    assert (roughness[0] > roughness[1]).all()
+    assert (roughness[1] > roughness[2]).all()
+
+
+def test_it_works_where_gradients_are_switched_off_and_touches_neither_input_nor_network(extractor):
+    images = pictures()
+    targets, before = extractor(pictures(seed=1)), images.clone()
+    heard: list[Progress] = []
+    with torch.no_grad():
+        found = invert(extractor, targets, images, {}, LBFGS(iterations=3), heard.append)
+    assert torch.equal(images, before)
+    assert not found.images.requires_grad
+    assert all(parameter.grad is None for parameter in extractor.parameters())
+    assert [progress.iteration for progress in heard] == [1, 2, 3]
+    assert heard[-1].objective < heard[0].objective
+
+
+class Silent:
+    """A sparsity that does not say how it bends."""
+
+    layers = ()
+    penalty = Sparsity(weight=0.5, epsilon=1e-3)
+
+    def __call__(self, view: View, reference: View) -> Tensor:
+        return self.penalty(view, reference)
+
+
+def test_sparsity_has_the_same_minimum_sooner_because_its_curvature_is_known(mixing):
+    images, targets = pictures(), mixing(pictures(seed=1))
+    silent, told = (invert(mixing, targets, images, {"sparse": one}, EXACT) for one in (Silent(), Silent.penalty))
+    torch.testing.assert_close(told.images, silent.images, rtol=0, atol=1e-4)
+    assert (told.solution.evaluations < silent.solution.evaluations / 2).all()
+
+
+@pytest.mark.parametrize("in_cache", [1, 2, 4])
+def test_images_that_go_through_the_network_in_parts_come_out_as_they_do_together(extractor, in_cache, monkeypatch):
+    images, targets = pictures(5), extractor(pictures(5, seed=1))
+    targets = {layer: torch.cat([extractor(images)[layer][1:2], target[1:]]) for layer, target in targets.items()}
+    targets = {layer: target.roll(1, dims=0) for layer, target in targets.items()}  # the second is done at once
+    together = invert(extractor, targets, images, REGULARIZERS, BRIEF)
+    monkeypatch.setattr("dmt.inversion.inverter.IN_CACHE", in_cache)
+    parted = invert(extractor, targets, images, REGULARIZERS, BRIEF)
+    torch.testing.assert_close(parted.images, together.images, rtol=0, atol=1e-9)
+    assert parted.solution.evaluations.tolist() == together.solution.evaluations.tolist()
+    assert together.solution.iterations[1] == 0

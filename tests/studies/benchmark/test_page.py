@@ -1,0 +1,253 @@
+import csv
+import math
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from dmt.studies.benchmark.curves import curves_of
+from dmt.studies.benchmark.page import Benchmark, Sheet, write_page
+from dmt.studies.benchmark.plots import STYLES, curves_plot, method_styles
+from dmt.studies.benchmark.sheets import contact_sheet, rank
+from dmt.studies.benchmark.statistics import Estimate, at_equal_flips, differences
+from dmt.studies.benchmark.tables import budget_text, estimate_text, headline, headline_measures, markdown
+
+NASTY = "<b>&"
+
+
+def records(case="smiling to frowning", n=20, seed=0):
+    """Method dmt flips the same images as linear at each lambda, with 0.1 more identity; adversarial is one point."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for method, lower in (("dmt", 0.0), ("linear", 0.1), ("adversarial", 0.2)):
+        for step, budget in enumerate([math.nan] if lower == 0.2 else [math.inf, 0.4, 0.2, 0.1]):
+            noise = 0.02 * np.random.default_rng(step).normal(size=n)
+            rows += [
+                {
+                    "case": case,
+                    "method": method,
+                    "lambda": budget,
+                    "image": NASTY if i == 0 else f"i{i}",
+                    "flipped": bool(i < (n if lower == 0.2 else [0, 2, 10, 19][step])),
+                    "failed": method == "linear" and i == n - 1,
+                    "identity": 0.95 - 0.1 * step - lower + noise[i],
+                    "age_shift": float(rng.normal()),
+                    "seconds": 1.0,
+                    NASTY: 2.0,
+                }
+                for i in range(n)
+            ]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def curves():
+    return curves_of([*records(), *records(f"{NASTY} to b")])
+
+
+# Tables
+
+
+def test_an_estimate_in_words():
+    assert estimate_text(Estimate(-0.01, -1.26, 0.44), "age_shift", signed=True) == "+0.0 [-1.3, +0.4]"
+    assert estimate_text(Estimate(0.5), "identity") == "0.500 [-]"
+    assert estimate_text(Estimate(math.nan), "identity") == "-"
+    assert budget_text(Estimate(0.12345, 0.1, 0.15)) == "0.123 [0.1, 0.15]"
+
+
+def test_the_headline_marks_what_is_ahead_of_all_that_get_there(curves):
+    """At 50 % dmt has 0.1 more identity in every resample; adversarial flips all, so it does not cross 50 %."""
+    rows = {row.at.method: row for row in headline(curves, [0.5]) if row.at.case == "smiling to frowning"}
+    assert rows["dmt"].best == {"identity"}
+    assert not rows["linear"].best
+    assert rows["adversarial"].at.note == "is one point, at 1.00"
+    assert rows["linear"].at.failed == 1
+    assert {row.n for row in rows.values()} == {20}
+
+
+def test_the_markdown_has_a_line_per_method_and_a_cell_per_column(curves):
+    rows = headline(curves, [0.5, 0.8], resamples=200)
+    measures = headline_measures(curves)
+    assert measures == ["identity", "age_shift", "seconds"]
+    lines = markdown(rows, measures).splitlines()
+    assert len(lines) == 2 + 2 * 2 * 3
+    assert {line.count("|") for line in lines} == {5 + len(measures) + 1}
+    ours = next(line for line in lines if "| 50% | dmt |" in line)
+    assert f"**{at_equal_flips(curves[0], 0.5).measures['identity'].value:.3f} [" in ours
+    assert "1 of 20" in next(line for line in lines if "| 50% | linear |" in line)
+
+
+# Plots
+
+
+def test_a_plot_has_a_panel_per_measure_and_ink_of_every_method(curves):
+    def has(picture, colour):
+        wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        return (np.asarray(picture) == wanted).all(axis=2).any()
+
+    first = [curve for curve in curves if curve.case == "smiling to frowning"]
+    two = curves_plot(first, ("identity", "age_shift"), resamples=100)
+    one = curves_plot(first, ("identity", "ssim"), resamples=100)
+    assert all(has(two, STYLES[method][0]) for method in ("dmt", "linear", "adversarial"))
+    assert not has(two, STYLES["pixel_mean"][0])
+    assert two.width > 1.7 * one.width, "nobody measured ssim"
+
+
+def test_a_plot_is_of_one_case_and_of_something(curves):
+    with pytest.raises(ValueError, match="one case"):
+        curves_plot(curves)
+    with pytest.raises(ValueError, match="at least one measure"):
+        curves_plot(curves[:1], ["lpips"])
+
+
+def test_a_method_keeps_its_colour_and_others_differ():
+    styles = method_styles(["new", "dmt", "other"])
+    assert styles["dmt"] == method_styles(["dmt"])["dmt"]
+    assert len(set(styles.values())) == len(styles) == len(STYLES) + 2
+
+
+# The page
+
+
+class Reader(HTMLParser):
+    """Keeps what a browser would: tags that close in order, texts, attributes."""
+
+    EMPTY = frozenset({"meta", "img"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.texts = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, curves):
+    folder = tmp_path_factory.mktemp("page") / "new"
+    sheets = [Sheet(f"{NASTY}.png", f"24 worst, first {NASTY}")]
+    write_page(folder, Benchmark(f"Faces {NASTY}", "1 May", {"machine": NASTY}, curves, sheets, resamples=200))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return Reader((folder / "index.html").read_text(encoding="utf-8"))
+
+
+def test_every_tag_closes_and_names_are_text(page):
+    assert "b" not in {tag for tag, _ in page.tags}, "a name became a tag"
+    whole = "".join(page.texts)
+    assert whole.count(NASTY) >= 6
+    assert f"Faces {NASTY}" in page.texts
+
+
+def test_headers_have_scopes_and_pictures_have_words_and_are_there(page, folder):
+    assert page.all("th")
+    assert all(attributes.get("scope") in ("row", "col") for attributes in page.all("th"))
+    pictures = {attributes["src"]: attributes["alt"] for attributes in page.all("img")}
+    assert all(pictures.values())
+    assert pictures.pop(f"{NASTY}.png") == f"24 worst, first {NASTY}"
+    assert len(pictures) == 2, "a plot per case"
+    assert all((folder / name).is_file() for name in pictures)
+
+
+def test_the_page_needs_nothing_from_elsewhere(page):
+    assert not page.all("script")
+    assert not page.all("link")
+
+
+def test_the_page_says_what_failed_and_what_does_not_compare(page):
+    whole = " ".join(page.texts)
+    assert "8 of 360 edits failed" in whole, "one image at four lambdas in two cases"
+    assert "adversarial is one point, at 1.00" in whole
+    assert "ahead: +0.100" in whole
+
+
+def test_the_files_hold_every_row(folder, curves):
+    def lines(name):
+        with (folder / name).open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    assert len(lines("curves.csv")) == 2 * (4 + 4 + 1)
+    assert len(lines("headline.csv")) == 2 * 2 * 3
+    assert len(lines("differences.csv")) == len(differences(curves, resamples=2))
+    assert (folder / "headline.md").read_text(encoding="utf-8").startswith("| case | flips |")
+
+
+# Sheets
+
+
+def edit(image, flipped, identity=None, **more):
+    known = {} if identity is None else {"identity": identity}
+    return {"case": "c", "method": "m", "lambda": math.nan, "image": image, "flipped": flipped, **known, **more}
+
+
+def test_ranks_are_flips_then_identity_then_failures():
+    rows = [
+        edit("failed", 1, 0.99, failed=True),
+        edit("kept", 0, 0.95),
+        edit("unknown", 1),
+        edit("good", 1, 0.7),
+        edit("best", True, 0.8),
+    ]
+    order = ["best", "good", "unknown", "kept", "failed"]
+    assert [row["image"] for row in rank(rows)] == order
+    assert [row["image"] for row in rank(rows, 2)] == order[:2]
+    assert [row["image"] for row in rank(rows, 2, worst=True)] == ["failed", "kept"]
+    assert rank([]) == []
+
+
+def test_edits_of_two_methods_are_not_ranked():
+    with pytest.raises(ValueError, match="one case, method and lambda"):
+        rank([edit("a", 1), edit("b", 1) | {"method": "other"}])
+
+
+def test_every_pair_stands_on_the_sheet_pixel_by_pixel():
+    rng = np.random.default_rng(0)
+    pairs = [tuple(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8) for _ in range(2)) for _ in range(5)]
+    sheet = np.asarray(contact_sheet(pairs, [f"number {i}" for i in range(5)], 3, "title"))
+    corners = []
+    for pair in pairs:
+        wanted = np.concatenate(pair, axis=1)
+        places = [
+            (y, x)
+            for y, x in np.argwhere((sheet == wanted[0, 0]).all(axis=2))
+            if np.array_equal(sheet[y : y + 40, x : x + 120], wanted)
+        ]
+        assert len(places) == 1
+        corners += places
+        (y, x) = places[0]
+        assert (sheet[y + 41 : y + 56, x : x + 120] < 128).any(), "its caption is below"
+    rows, columns = zip(*corners, strict=True)
+    assert len(set(rows)) == 2
+    assert columns[:2] == columns[3:]
+    assert len(set(columns)) == 3
+
+
+def test_a_missing_result_is_grey_and_long_captions_stay_below_their_pair():
+    black = np.zeros((50, 50, 3), dtype=np.uint8)
+    sheet = np.asarray(contact_sheet([(black, None), (black, black)], ["long " * 40, ""], 2))
+    assert (sheet == (211, 211, 211)).all(axis=2).sum() > 2000
+    dark = np.flatnonzero((sheet[-18:] < 128).any(axis=(0, 2)))
+    assert dark.size
+    assert dark.max() < 4 + 100, "nothing is written below the second pair"
+
+
+def test_a_sheet_needs_a_caption_per_pair():
+    with pytest.raises(ValueError, match="1 pairs and 0 captions"):
+        contact_sheet([(np.zeros((4, 4, 3), dtype=np.uint8), None)], [])

@@ -1,0 +1,259 @@
+"""Traversal against its stationarity equation, its closed form for a linear kernel, and SciPy."""
+
+from itertools import pairwise
+from math import inf, nan
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from dmt.errors import UserError
+from dmt.solvers import LBFGS, Solution
+from dmt.traversal.kernels import RBF, Laplacian, Linear, Polynomial, RationalQuadratic
+from dmt.traversal.walks import Traversal, WitnessDescent, check_budget, lambda_path
+from dmt.traversal.witness import Witness
+
+EXACT = LBFGS(iterations=1000, tolerance=0.0, gradient_tolerance=1e-7)
+CONFIGURED = LBFGS(iterations=200, history=5, tolerance=1e-6)  # conf/solver/lbfgs.yaml
+
+laws = settings(deadline=None, max_examples=15, derandomize=True)
+
+
+def normal(n: int, k: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def descend(z0: torch.Tensor, witness: Witness, budget: float, solver: LBFGS) -> Traversal:
+    """One lambda for all points."""
+    return WitnessDescent(solver)(z0, [witness] * len(z0), torch.full((len(z0),), budget, dtype=torch.float64))
+
+
+def two_sets(seed: int = 0, k: int = 6) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Source and target, one standard deviation apart in every coordinate, and four points on the source's side."""
+    return normal(30, k, seed), 1 + normal(40, k, seed + 1), normal(4, k, seed + 2)
+
+
+@laws
+@given(seed=st.integers(0, 1000), budget=st.sampled_from([0.05, 0.15, 0.3, 1.0, 10.0]))
+def test_the_solution_fulfils_the_stationarity_equation(seed, budget):
+    source, target, z0 = two_sets(seed)
+    sigma2 = 4.0
+    result = descend(z0, Witness(RBF(sigma2), source, target), budget, EXACT)
+    assert all(result.solution.converged)
+    for z, delta in zip(result.z, result.delta, strict=True):
+        k_source = torch.exp(-(source - z).square().sum(1) / (2 * sigma2))
+        k_target = torch.exp(-(target - z).square().sum(1) / (2 * sigma2))
+        m_source, m_target = k_source @ source / k_source.sum(), k_target @ target / k_target.sum()
+        pull = k_target.mean() * m_target - k_source.mean() * m_source - (k_target.mean() - k_source.mean()) * z
+        torch.testing.assert_close(delta, pull / budget, rtol=0, atol=1e-6 * float(delta.norm()))
+
+
+@pytest.mark.parametrize("budget", [0.03, 0.5, 20.0])
+@pytest.mark.parametrize("weighting", ["mean", "sum"])
+def test_a_linear_kernel_moves_along_the_difference_of_the_means(budget, weighting):
+    source, target, z0 = two_sets()
+    result = descend(z0, Witness(Linear(2.5), source, target, weighting), budget, EXACT)
+    reduce = torch.mean if weighting == "mean" else torch.sum
+    expected = (reduce(target, 0) - reduce(source, 0)) / (2 * budget)
+    torch.testing.assert_close(result.delta, expected.expand_as(z0), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("kernel", [RBF(), Laplacian(), RationalQuadratic(), Linear(), Polynomial()])
+def test_an_infinite_lambda_leaves_every_point_where_it_was(kernel):
+    source, target, z0 = two_sets()
+    result = descend(z0, Witness(kernel, source, target), inf, EXACT)
+    assert torch.equal(result.z, z0)
+    assert result.solution.iterations.tolist() == [0, 0, 0, 0]
+    assert all(result.solution.converged)
+    torch.testing.assert_close(result.solution.objective, result.witness_before)
+
+
+@pytest.mark.parametrize("kernel", [RBF(), Laplacian(), RationalQuadratic(), Linear(), Polynomial()])
+def test_a_huge_lambda_moves_next_to_nothing(kernel):
+    source, target, z0 = two_sets()
+    result = descend(z0, Witness(kernel, source, target), 1e9, LBFGS())
+    assert result.length.max() < 1e-6 * z0.norm(dim=1).min()
+    assert result.length.min() > 0
+
+
+@pytest.mark.parametrize("kernel", [RBF(), Laplacian(), RationalQuadratic(), Linear(), Polynomial()])
+def test_a_batch_equals_one_at_a_time(kernel):
+    source, target, z0 = two_sets()
+    witness = Witness(kernel, source, target)
+    batch = descend(z0, witness, 0.5, EXACT)
+    for row, point in enumerate(z0):
+        alone = descend(point[None], witness, 0.5, EXACT)
+        torch.testing.assert_close(batch.delta[row], alone.delta[0], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("budget", [0.1, 0.3, 1.0])
+def test_the_objective_is_no_worse_than_that_of_scipy(budget):
+    source, target, z0 = (points.numpy() for points in two_sets())
+    sigma2 = 4.0
+
+    def objective(delta: np.ndarray, z: np.ndarray) -> tuple[float, np.ndarray]:
+        to_source, to_target = source - z - delta, target - z - delta
+        k_source = np.exp(-(to_source**2).sum(1) / (2 * sigma2)) / len(source)
+        k_target = np.exp(-(to_target**2).sum(1) / (2 * sigma2)) / len(target)
+        weight = budget / (2 * sigma2)
+        gradient = (k_source @ to_source - k_target @ to_target) / sigma2 + 2 * weight * delta
+        return k_source.sum() - k_target.sum() + weight * delta @ delta, gradient
+
+    witness = Witness(RBF(sigma2), *(torch.from_numpy(points) for points in (source, target)))
+    result = descend(torch.from_numpy(z0), witness, budget, EXACT)
+    for row, z in enumerate(z0):
+        options = {"gtol": 1e-10, "ftol": 1e-15}
+        theirs = minimize(objective, np.zeros_like(z), (z,), "L-BFGS-B", jac=True, options=options)
+        ours = objective(result.delta[row].numpy(), z)[0]
+        assert ours <= theirs.fun + 1e-9
+        assert float(result.solution.objective[row]) == pytest.approx(ours, abs=1e-12)
+
+
+def decaying_sets(seed: int, k: int = 24) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Source, target and five points of the source whose variances fall as those of faces do."""
+    scales = torch.arange(1, k + 1, dtype=torch.float64) ** -0.4
+    shift = 0.5 * normal(1, k, seed + 3)
+    return scales * normal(60, k, seed), scales * (shift + normal(80, k, seed + 1)), scales * normal(5, k, seed + 2)
+
+
+@laws
+@given(seed=st.integers(0, 1000), budget=st.sampled_from([0.03, 0.1, 0.3, 1.0]))
+@pytest.mark.parametrize("kernel", [RBF(), Laplacian(), RationalQuadratic()])
+def test_the_solver_as_configured_gets_as_low_as_a_descent_to_a_tolerance_of_1e10(kernel, seed, budget):
+    """Plain gradients by autograd, steps in units of z, to the end: the way it was done before."""
+    source, target, z0 = decaying_sets(seed)
+    witness = Witness(kernel, source, target)
+    weight = budget / (2 * witness.kernel.sigma2)
+
+    def objective(delta: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        delta = delta.detach().requires_grad_()
+        to_source, to_target = (witness.kernel(z0[rows] + delta, side).mean(dim=1) for side in (source, target))
+        values = to_source - to_target + weight * delta.square().sum(dim=1)
+        return values.detach(), torch.autograd.grad(values.sum(), delta)[0]
+
+    plain = LBFGS(iterations=1000, tolerance=1e-10, gradient_tolerance=1e-10)
+    expected = plain.minimise(objective, torch.zeros_like(z0)).objective
+    result = descend(z0, witness, budget, CONFIGURED)
+    assert all(result.solution.converged)
+    assert (result.solution.objective <= expected + 1e-9 * expected.abs()).all()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("budget", [0.03, 0.3, 3.0])
+def test_few_evaluations_are_enough_whatever_the_unit(budget, scale):
+    source, target, z0 = (scale * points for points in decaying_sets(0))
+    solution = descend(z0, Witness(RBF(), source, target), budget, CONFIGURED).solution
+    assert solution.evaluations.max() <= 20
+
+
+@pytest.mark.parametrize("budget", [0.05, 0.3])
+def test_what_is_left_of_the_gradient_lies_along_the_directions_that_are_kept(budget):
+    source, target, z0 = decaying_sets(1)
+    kept = torch.linalg.qr(normal(z0.shape[1], 3, seed=9)).Q.T
+    sigma2 = 4.0
+    result = descend(z0, Witness(RBF(sigma2), source, target, kept=kept), budget, EXACT)
+    torch.testing.assert_close(result.delta @ kept.T, torch.zeros(5, 3).double(), rtol=0, atol=1e-12)
+    for z, delta in zip(result.z, result.delta, strict=True):
+        pulls = [
+            torch.exp(-(side - z).square().sum(1) / (2 * sigma2)) @ (side - z) / len(side) for side in (source, target)
+        ]
+        gradient = (pulls[0] - pulls[1] + budget * delta) / sigma2
+        assert (gradient - (gradient @ kept.T) @ kept).norm() < 1e-6 * delta.norm()
+        assert (gradient @ kept.T).norm() > 1e-3 * delta.norm()
+
+
+@pytest.mark.parametrize("budget", [0.05, 0.5])
+def test_without_shrinkage_what_is_left_of_the_gradient_lies_along_the_kept_directions_and_the_deviation(budget):
+    source, target, z0 = two_sets()
+    kept = torch.linalg.qr(normal(6, 2, 9)).Q.T.contiguous()
+    witness = Witness(RBF(4.0), source, target, kept=kept)
+    walk = WitnessDescent(EXACT, shrink=False)
+    result = walk(z0, [witness] * len(z0), torch.full((len(z0),), budget, dtype=torch.float64))
+    torch.testing.assert_close(result.shrinkage, torch.zeros(len(z0)).double(), rtol=0, atol=1e-12)
+    assert float(result.length.min()) > 0.1
+    assert float((result.delta @ kept.T).abs().max()) < 1e-12
+    for start, z, delta in zip(z0, result.z, result.delta, strict=True):
+        point = z.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(witness(point[None]).sum(), point)
+        rest = gradient + 2 * budget / 8 * delta
+        free = torch.linalg.qr(torch.cat([kept, start[None]]).T).Q
+        torch.testing.assert_close(rest, free @ (free.T @ rest), rtol=0, atol=1e-7)
+
+
+def test_a_path_of_lambdas_is_what_each_gives_alone():
+    source, target, z0 = decaying_sets(2)
+    witnesses = [Witness(RBF(), source, target)] * 3 + [Witness(RBF(), source[:20], target)] * 2
+    budgets = torch.tensor([[0.5], [0.1], [0.03], [inf]]).double() * torch.linspace(1, 2, 5).double()
+    walk = WitnessDescent(EXACT)
+    path = lambda_path(z0, witnesses, budgets, walk)
+    assert len(path) == 4
+    for result, budget in zip(path, budgets, strict=True):
+        alone = walk(z0, witnesses, budget)
+        for name in ("z0", "delta", "budget", "witness_before", "witness_after"):
+            torch.testing.assert_close(getattr(result, name), getattr(alone, name), rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(result.solution.objective, alone.solution.objective)
+        torch.testing.assert_close(result.solution.value, result.delta)
+        assert result.solution.reasons == alone.solution.reasons
+
+
+def test_a_smaller_lambda_goes_further_and_deeper():
+    source, target, z0 = two_sets()
+    witness = Witness(RBF(), source, target)
+    results = [descend(z0, witness, budget, EXACT) for budget in (10.0, 1.0, 0.3, 0.1, 0.03)]
+    for stricter, freer in pairwise(results):
+        assert (freer.length > stricter.length).all()
+        assert (freer.witness_after < stricter.witness_after).all()
+
+
+@laws
+@given(seed=st.integers(0, 1000), factor=st.sampled_from([1e-3, 0.5, 20.0]))
+def test_lambda_means_the_same_whatever_the_unit_and_the_origin_of_the_points(seed, factor):
+    source, target, z0 = two_sets(seed)
+    shift = 3 * normal(1, z0.shape[1], seed + 7)
+    first = descend(z0, Witness(RBF(), source, target), 0.5, EXACT)
+    moved = [factor * points + shift for points in (z0, source, target)]
+    second = descend(moved[0], Witness(RBF(), *moved[1:]), 0.5, EXACT)
+    torch.testing.assert_close(
+        second.delta, factor * first.delta, rtol=0, atol=1e-5 * float(factor * first.length.max())
+    )
+
+
+def test_the_result_reports_the_witness_at_both_ends():
+    source, target, z0 = two_sets()
+    witness = Witness(RBF(4.0), source, target)
+    result = descend(z0, witness, 0.2, EXACT)
+    torch.testing.assert_close(result.witness_before, witness(z0))
+    torch.testing.assert_close(result.witness_after, witness(z0 + result.delta))
+    paid = 0.2 / (2 * 4.0) * result.length**2
+    assert (result.witness_after + paid < result.witness_before).all()
+
+
+def test_length_and_shrinkage_by_hand():
+    z0, delta = torch.tensor([[2.0, 0.0], [3.0, 4.0], [0.0, 0.0]]), torch.tensor([[-1.0, 5.0], [3.0, 4.0], [3.0, 4.0]])
+    zeros = torch.zeros(3)
+    result = Traversal(z0, delta, zeros + 0.3, zeros, zeros, Solution(delta, zeros, zeros, zeros, ["converged"] * 3))
+    assert result.z.tolist() == [[1, 5], [6, 8], [3, 4]]
+    assert result.length.tolist() == pytest.approx([26**0.5, 5, 5])
+    assert result.shrinkage.tolist() == pytest.approx([0.5, -1, 0])
+
+
+def test_a_witness_that_falls_without_bound_is_reported_as_not_converged():
+    source, target = -torch.ones(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    witness = Witness(Polynomial(0.5, degree=3, offset=0.0), source, target)  # -2 z^3
+    result = descend(torch.ones_like(source), witness, 0.1, LBFGS())
+    assert result.solution.converged == [False]
+
+
+@pytest.mark.parametrize("value", [0, -1, -0.5, nan, -inf, "0.3", "large", None, True, False, [0.3]])
+def test_a_lambda_that_is_no_number_above_zero_is_a_user_error_that_names_it(value):
+    with pytest.raises(UserError, match="lambda must be a number above 0"):
+        check_budget(value)
+
+
+@pytest.mark.parametrize("value", [1, 0.3, 1e-300, inf, np.float64(0.3)])
+def test_a_number_above_zero_is_returned_as_a_float(value):
+    assert check_budget(value) == value
+    assert type(check_budget(value)) is float
