@@ -5,16 +5,7 @@ import math
 import pytest
 
 from dmt.errors import UserError
-from dmt.judges.verdicts import (
-    age_shift,
-    crossing_rate,
-    flip_rate,
-    flipped,
-    gender_flipped,
-    identity_kept,
-    reached,
-    verdicts,
-)
+from dmt.judges.verdicts import age_shift, crossing_rate, gender_flipped, reached
 
 
 def happy(before: float, after: float) -> dict[str, object]:
@@ -22,29 +13,28 @@ def happy(before: float, after: float) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("record", "is_reached", "is_flipped"),
+    ("record", "is_reached"),
     [
-        (happy(0.9, 0.1), True, True),
-        (happy(0.9, 0.6), False, False),
-        (happy(0.2, 0.1), True, False),  # it was there before
-        (happy(0.2, 0.9), False, False),  # the wrong way
-        (happy(0.9, 0.5), False, False),  # undecided is not beyond
-        (happy(0.5, 0.1), True, False),  # undecided was not the source's
+        (happy(0.9, 0.1), True),
+        (happy(0.9, 0.6), False),
+        (happy(0.2, 0.1), True),  # it was there before
+        (happy(0.2, 0.9), False),  # the wrong way
+        (happy(0.9, 0.5), False),  # undecided is not beyond
+        (happy(0.5, 0.1), True),
     ],
 )
-def test_a_picture_reaches_the_target_and_is_flipped_there(record, is_reached, is_flipped):
+def test_a_picture_reaches_the_target(record, is_reached):
     assert reached(record, "happy", "below") is is_reached
-    assert flipped(record, "happy", "below") is is_flipped
     mirrored = {column: 1 - value for column, value in record.items()}
     assert reached(mirrored, "happy", "above") is is_reached
-    assert flipped(mirrored, "happy", "above") is is_flipped
 
 
 def test_the_threshold_may_be_an_age():
     record = {"age_before": 41.0, "age_after": 58.0}
-    assert flipped(record, "age", "above", 50) is True
-    assert flipped(record, "age", "above", 60) is False
-    assert flipped(record, "age", "above", 40) is False
+    assert reached(record, "age", "above", 50) is True
+    assert reached(record, "age", "above", 60) is False
+    assert crossing_rate([record], "age", "above", 50) == 1
+    assert math.isnan(crossing_rate([record], "age", "above", 40)), "it was above 40 before"
 
 
 RECORDS = [
@@ -58,25 +48,16 @@ RECORDS = [
 
 
 def test_rates_by_hand():
-    assert flip_rate(RECORDS, "happy", "below") == pytest.approx(4 / 6)
     assert crossing_rate(RECORDS, "happy", "below") == pytest.approx(3 / 4)  # two were at the target before
-    assert flip_rate(RECORDS, "happy", "above") == pytest.approx(2 / 6)
     assert crossing_rate(RECORDS, "happy", "above") == pytest.approx(1 / 3)  # three are not above
 
 
 def test_records_without_a_verdict_are_left_out_of_rates():
     unknown = [{}, happy(0.9, math.nan), {"happy_before": 0.9, "happy_after": ""}]
-    assert [flipped(record, "happy", "below") for record in unknown] == [None] * 3
-    assert flip_rate([*RECORDS, *unknown], "happy", "below") == pytest.approx(4 / 6)
+    assert [reached(record, "happy", "below") for record in unknown] == [None] * 3
     assert crossing_rate([*RECORDS, *unknown], "happy", "below") == pytest.approx(3 / 4)
-    assert math.isnan(flip_rate(unknown, "happy", "below"))
+    assert math.isnan(crossing_rate(unknown, "happy", "below"))
     assert math.isnan(crossing_rate([happy(0.1, 0.1)], "happy", "below"))
-
-
-def test_identity_is_kept_above_one_half():
-    assert [identity_kept({"identity": cosine}) for cosine in (0.51, 0.5, -0.2)] == [True, False, False]
-    assert identity_kept({"likeness": 0.4}, "likeness", least=0.3) is True
-    assert identity_kept({}) is None
 
 
 def test_age_shifts_either_way():
@@ -90,29 +71,6 @@ def test_gender_flips_either_way(before, after, expected):
     assert gender_flipped({"male_before": before, "male_after": after}) is expected
 
 
-def test_all_verdicts_of_a_full_record_and_of_a_poor_one():
-    record = {
-        **happy(0.9, 0.2),
-        "age_before": 30.0,
-        "age_after": 33.0,
-        "male_before": 0.2,
-        "male_after": 0.3,
-        "identity": 0.8,
-        "shrinkage": 0.15,
-        "image": "x",
-    }
-    assert verdicts(record, "happy", "below") == {
-        "reached": True,
-        "flipped": True,
-        "identity_kept": True,
-        "age_shift": 3.0,
-        "gender_flipped": False,
-        "shrinkage": 0.15,
-    }
-    assert verdicts({"image": "x", "shrinkage": 0.15}, "happy", "below") == {"shrinkage": 0.15}
-
-
-@pytest.mark.parametrize("verdict", [reached, flipped, verdicts])
-def test_a_side_that_is_none_is_an_error(verdict):
+def test_a_side_that_is_none_is_an_error():
     with pytest.raises(UserError, match="beyond must be above or below, got 'over'"):
-        verdict(happy(0.9, 0.1), "happy", "over")
+        reached(happy(0.9, 0.1), "happy", "over")

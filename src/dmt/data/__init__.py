@@ -3,17 +3,17 @@
 from dmt.data.alignment import Aligned, Alignment
 from dmt.data.catalogs import LFW, Catalog, Digits, Folder
 from dmt.data.class_catalogs import ClassFolders, TorchvisionClasses
+from dmt.data.given import Given, PictureLike
 from dmt.data.images import ImageError, read_image, to_pixels
 from dmt.data.labelled import ClassificationTask, ClassTable, LabelledBatches, LabelledImages, read_labelled
-from dmt.data.module import AttributeSplits, ImageBatch
-from dmt.data.selection import Confident, Matched, Nearest, Pool, Selection, Sets
+from dmt.data.module import EditData, ImageBatch, LFWAttributeSplits, Serving
+from dmt.data.selection import Confident, Matched, Nearest, Pool, Reserved, Selection, Sets, label_signs
 from dmt.data.tasks import AttributeTask, ClassTask, ColorizeTask, PersonTask, PictureView, Task
 
 __all__ = [
     "LFW",
     "Aligned",
     "Alignment",
-    "AttributeSplits",
     "AttributeTask",
     "Catalog",
     "ClassFolders",
@@ -23,20 +23,27 @@ __all__ = [
     "ColorizeTask",
     "Confident",
     "Digits",
+    "EditData",
     "Folder",
+    "Given",
     "ImageBatch",
     "ImageError",
+    "LFWAttributeSplits",
     "LabelledBatches",
     "LabelledImages",
     "Matched",
     "Nearest",
     "PersonTask",
+    "PictureLike",
     "PictureView",
     "Pool",
+    "Reserved",
     "Selection",
+    "Serving",
     "Sets",
     "Task",
     "TorchvisionClasses",
+    "label_signs",
     "read_image",
     "read_labelled",
     "to_pixels",

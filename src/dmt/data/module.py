@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from dmt.data.alignment import Aligned, Alignment
 from dmt.data.catalogs import Catalog
+from dmt.data.given import Given, PictureLike
 from dmt.data.images import ImageError
-from dmt.data.selection import Pool, Sets, choose_inputs, in_groups, most_confident_sets, reserved_groups
+from dmt.data.selection import Pool, Reserved, Sets, choose_inputs, in_groups, most_confident_sets
 from dmt.data.tasks import PictureView, Task
 from dmt.errors import UserError, require_whole_number
 
@@ -40,7 +41,31 @@ class ImageBatch:
         return ImageBatch(self.images.to(device), self.indices, self.names, self.broken)
 
 
-class AttributeSplits(LightningDataModule):
+@dataclass(frozen=True)
+class Serving:
+    """How pictures are served.
+
+    Args:
+        batch_size: pictures per batch when features are computed.
+        edit_batch_size: pictures edited at a time.
+        num_workers: processes that decode; 0: a thread decodes the next batch while the last one is worked on.
+        seed: of what is drawn.
+
+    Raises:
+        UserError: a size that is no whole number above 0.
+    """
+
+    batch_size: int = 8
+    edit_batch_size: int = 8
+    num_workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "edit_batch_size"):
+            require_whole_number(name, getattr(self, name), "a whole number above 0", least=1)
+
+
+class EditData(LightningDataModule):
     """Serves every picture of a catalog (to fit on) and the pictures to edit, and picks the two sets of a task.
 
     The pictures to edit and all others of their groups (of the same people) are kept out of both sets.
@@ -48,18 +73,14 @@ class AttributeSplits(LightningDataModule):
     Args:
         catalog: the pictures and their labels.
         task: which way to walk; ``None`` if only a manifold is fitted.
+        images: the pictures to edit: names in the catalog, paths, or pictures (see ``PictureLike``); or how many
+            to draw from the source, no two of one group.
         image_size: pictures are served at this height and width.
-        images: the pictures to edit, by name or path; empty: some are chosen from the source (see ``n_images``).
-        n_images: how many pictures to choose, no two of one group.
         set_size: the most pictures per side, the most confidently labelled ones (paper: 2,000).
-        batch_size: pictures per batch when features are computed.
-        edit_batch_size: pictures edited at a time.
-        num_workers: processes that decode; 0: a thread decodes the next batch while the last one is worked on.
-        seed: which pictures are chosen.
         alignment: where faces lie; ``None``: pictures are served as they are.
-        reserved: share of the groups, in [0, 1), that are kept for judges to learn from: they are in neither set and
-            are not edited (see ``reserved_groups``).
-        spared: groups that are not reserved, so that their pictures can be edited.
+        reserved: the groups that are kept for judges to learn from: they are in neither set and are not edited. A
+            number is their share.
+        serving: batches, processes, and the seed of what is drawn.
 
     Raises:
         UserError: unknown label or picture, a picture that is reserved, or a side without pictures.
@@ -68,71 +89,65 @@ class AttributeSplits(LightningDataModule):
     def __init__(
         self,
         catalog: Catalog,
-        task: Task | None,
+        task: Task | None = None,
+        *,
+        images: Sequence[PictureLike] | int = 8,
         image_size: int = 125,
-        images: Sequence[str] = (),
-        n_images: int = 8,
         set_size: int = 2000,
-        batch_size: int = 32,
-        edit_batch_size: int = 8,
-        num_workers: int = 0,
-        seed: int = 0,
         alignment: Alignment | None = None,
-        reserved: float = 0.0,
-        spared: Sequence[str] = (),
+        reserved: Reserved | float = 0.0,
+        serving: Serving = Serving(),
     ):
         super().__init__()
-        least_one = {
-            "n_images": n_images,
-            "set_size": set_size,
-            "image_size": image_size,
-            "batch_size": batch_size,
-            "edit_batch_size": edit_batch_size,
-        }
-        for name, value in least_one.items():
+        if isinstance(images, int):
+            require_whole_number("n_images", images, "a whole number above 0", least=1)
+        for name, value in {"set_size": set_size, "image_size": image_size}.items():
             require_whole_number(name, value, "a whole number above 0", least=1)
-        self.catalog = catalog if alignment is None else Aligned(catalog, alignment)
+        named = Given.of(catalog, [] if isinstance(images, int) else images)
+        self.catalog = named if alignment is None else Aligned(named, alignment)
         self.task = task
         self.image_size = image_size
-        self.batch_size = batch_size
-        self.edit_batch_size = edit_batch_size
-        self.num_workers = num_workers
-        self.reserved = reserved
-        self.spared = list(spared)
-        is_reserved = reserved_groups(catalog.groups, reserved, self.spared)
+        self.serving = serving
+        self.reserved = Reserved.of(reserved)
         self.inputs: list[str] = []
         self.source = self.target = np.zeros(0, dtype=int)
         if task is not None:
-            self._choose(task, list(images), n_images, set_size, seed, is_reserved)
+            self._choose(task, images if isinstance(images, int) else named.asked, set_size)
 
-    def _choose(
-        self, task: Task, images: list[str], n_images: int, set_size: int, seed: int, is_reserved: np.ndarray
-    ) -> None:
+    def _choose(self, task: Task, images: Sequence[str] | int, set_size: int) -> None:
         source_scores, target_scores = task.scores(self.catalog)
         groups = self.catalog.groups
-        if not images:
+        is_reserved = self.reserved.among(groups)
+        if isinstance(images, int):
             only_source = np.where((target_scores > 0) | is_reserved, -1, source_scores)
-            chosen = choose_inputs(only_source, groups, set_size, len(groups), seed)
-            images = list(islice((self.catalog.names[i] for i in chosen if self._decodes(i)), n_images))
+            chosen = choose_inputs(only_source, groups, set_size, len(groups), self.serving.seed)
+            self.inputs = list(islice((self.catalog.names[i] for i in chosen if self._decodes(i)), images))
         else:
             for name in images:  # what is missing or broken is said before anything is computed
-                self.catalog.read_named(str(name), self.image_size)
-                self._require_unreserved(str(name))
-        self.inputs = [str(name) for name in images]
+                self.catalog.read_named(name, self.image_size)
+                self._require_unreserved(name)
+            self.inputs = list(images)
         excluded = in_groups(groups, {group for name in self.inputs if (group := self.catalog.group(name))})
         excluded |= is_reserved | ((source_scores > 0) & (target_scores > 0))
         strata = task.strata(self.catalog)
         source, target = most_confident_sets(source_scores, target_scores, strata, set_size, excluded)
         self.source, self.target = source[: task.source_size], target[: task.target_size]
         sides = np.where(excluded, -1, source_scores), np.where(excluded, -1, target_scores)
-        self.pool = Pool(self.catalog, sides, Sets(self.source, self.target), task.labels())
+        self.pool = Pool(self.catalog, sides, Sets(self.source, self.target), task.labels(), task.balance)
         for side, members in (("source", self.source), ("target", self.target)):
             if len(members) < 2:
-                and_reserved = f" and those that data.reserved={self.reserved} keeps out" if self.reserved else ""
+                share = self.reserved.share
+                and_reserved = f" and those that data.reserved={share} keeps out" if share else ""
                 raise UserError(
                     f"the {side} of {task.title!r} has {len(members)} pictures beside the inputs' own people"
                     f"{and_reserved}; at least 2 are needed"
                 )
+
+    def mean_pictures(self, sets: Sets) -> tuple[Tensor, Tensor]:
+        """The mean picture of either side, ``(3, H, W)`` in [0, 1], over those that decode."""
+        view = self.task.source_view if self.task is not None else None
+        source = _mean_picture(self.some_dataloader(sets.source.tolist(), view))
+        return source, _mean_picture(self.some_dataloader(sets.target.tolist()))
 
     def original(self, name: str) -> Tensor:
         """A picture asked for by name or path as it is, neither aligned nor viewed, ``(3, H, W)`` in [0, 1]."""
@@ -156,10 +171,10 @@ class AttributeSplits(LightningDataModule):
 
     def _require_unreserved(self, name: str) -> None:
         group = self.catalog.group(name)
-        if group is not None and reserved_groups([group], self.reserved, self.spared)[0]:
+        if group is not None and self.reserved.among([group])[0]:
             raise UserError(
-                f"images names {name!r}, whose pictures data.reserved={self.reserved} keeps for judges to learn from; "
-                "choose another picture, or data.reserved=0"
+                f"images names {name!r}, whose pictures data.reserved={self.reserved.share} keeps for judges to "
+                "learn from; choose another picture, or data.reserved=0"
             )
 
     def _decodes(self, index: int) -> bool:
@@ -172,32 +187,41 @@ class AttributeSplits(LightningDataModule):
     def all_dataloader(self, first: int = 0, most: int | None = None) -> DataLoader:
         """Every picture of the catalog from position ``first`` on, at most ``most``, in order."""
         stop = len(self.catalog.names) if most is None else min(first + most, len(self.catalog.names))
-        return self._loader(_CatalogImages(self.catalog, self.image_size), range(first, stop), self.batch_size)
+        return self._loader(_CatalogImages(self.catalog, self.image_size), range(first, stop), self.serving.batch_size)
 
     def sample_dataloader(self, count: int, seed: int = 0) -> DataLoader:
         """A random sample of the catalog, always the same for a seed."""
         n = len(self.catalog.names)
         sample = np.sort(np.random.default_rng(seed).permutation(n)[:count])
-        return self._loader(_CatalogImages(self.catalog, self.image_size), sample.tolist(), self.batch_size)
+        return self._loader(_CatalogImages(self.catalog, self.image_size), sample.tolist(), self.serving.batch_size)
 
     def some_dataloader(self, positions: Sequence[int], view: PictureView | None = None) -> DataLoader:
         """Some pictures of the catalog, in order, each made into something else first if asked for."""
-        return self._loader(_CatalogImages(self.catalog, self.image_size, view), positions, self.batch_size)
+        return self._loader(_CatalogImages(self.catalog, self.image_size, view), positions, self.serving.batch_size)
 
     def predict_dataloader(self, rows: range | None = None) -> DataLoader:
         """The pictures to edit, or a range of them; one that does not decode is an error."""
         view = self.task.source_view if self.task is not None else None
         dataset = _NamedImages(self.catalog, self.inputs, self.image_size, view)
-        return self._loader(dataset, range(len(dataset)) if rows is None else rows, self.edit_batch_size)
+        return self._loader(dataset, range(len(dataset)) if rows is None else rows, self.serving.edit_batch_size)
 
     def _loader(self, dataset: Dataset, positions: Sequence[int], batch_size: int) -> DataLoader:
         return _Ahead(
             Subset(dataset, positions),
             batch_size=batch_size,
-            num_workers=self.num_workers,
+            num_workers=self.serving.num_workers,
             collate_fn=_collate,
             persistent_workers=False,
         )
+
+
+class LFWAttributeSplits(EditData):
+    """``EditData`` of Labeled Faces in the Wild, as the configuration calls it."""
+
+
+def _mean_picture(loader: DataLoader) -> Tensor:
+    sums = [(batch.images.sum(dim=0), len(batch.images)) for batch in loader if len(batch.images)]
+    return sum((total for total, _ in sums), torch.zeros(())) / sum(count for _, count in sums)
 
 
 class _Ahead(DataLoader):

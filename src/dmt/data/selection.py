@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dmt.data.catalogs import Catalog
-from dmt.errors import UserError, is_number, require_whole_number
+from dmt.errors import UserError, is_number, nearest_name, require_whole_number
 
 VOTERS = 10  # nearest pictures whose labels stand in for those of a picture that has none (ours)
 
@@ -32,12 +32,14 @@ class Pool:
         sides: the scores for source and target, each ``(n,)``, above 0 if a picture may be chosen for that side.
         confident: the most confidently labelled pictures of both sides.
         own_labels: the labels that the edit is about, which pictures cannot be matched by.
+        balance: the labels that it is not about, and that both sides have equally often.
     """
 
     catalog: Catalog
     sides: tuple[np.ndarray, np.ndarray]
     confident: Sets
     own_labels: Sequence[str]
+    balance: Sequence[str] = ()
 
 
 class Selection(Protocol):
@@ -57,6 +59,9 @@ class Selection(Protocol):
             UserError: a side has fewer pictures than asked for.
         """
 
+    def describe(self, pool: Pool) -> str:
+        """How many pictures each side has, in words."""
+
 
 @dataclass(frozen=True)
 class Confident:
@@ -64,6 +69,9 @@ class Confident:
 
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         return [pool.confident] * len(names)
+
+    def describe(self, pool: Pool) -> str:
+        return f"{len(pool.confident.source)} source and {len(pool.confident.target)} target images"
 
 
 @dataclass(frozen=True)
@@ -76,11 +84,11 @@ class Matched:
 
     Args:
         set_size: pictures per side.
-        same: labels that must agree, the most important first.
+        same: labels that must agree, the most important first; ``None``: those that the task is balanced by.
     """
 
     set_size: int = 100
-    same: Sequence[str] = ("Male",)
+    same: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         require_whole_number("selection.set_size", self.set_size, "a whole number above 0", least=1)
@@ -89,14 +97,18 @@ class Matched:
         own_labels = {label.lower() for label in pool.own_labels}
         labels = [label for label in pool.catalog.labels if label.lower() not in own_labels]
         columns = {label.lower(): column for column, label in enumerate(labels)}
-        unknown = [label for label in self.same if label.lower() not in columns]
+        same = pool.balance if self.same is None else self.same
+        unknown = [label for label in same if label.lower() not in columns]
         if unknown:
             raise UserError(
                 f"selection.same names {sorted(unknown)}: there are no such labels, or the task changes them"
             )
         has = np.stack([pool.catalog.scores(label) > 0 for label in labels], axis=1)
-        must_agree = [columns[label.lower()] for label in self.same]
+        must_agree = [columns[label.lower()] for label in same]
         return [self._sets(pool, points, name, z, has, must_agree) for name, z in zip(names, z0, strict=True)]
+
+    def describe(self, pool: Pool) -> str:
+        return _for_each_input(self.set_size)
 
     def _sets(
         self,
@@ -147,6 +159,9 @@ class Nearest:
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         return [self._sets(pool, points, z) for z in z0]
 
+    def describe(self, pool: Pool) -> str:
+        return _for_each_input(self.set_size)
+
     def _sets(self, pool: Pool, points: tuple[Tensor, Tensor], z: Tensor) -> Sets:
         chosen = []
         for side, scores, codes in zip(("source", "target"), pool.sides, points, strict=True):
@@ -154,6 +169,10 @@ class Nearest:
             _require_enough(self.set_size, int(np.isfinite(distance).sum()), side, "are left")
             chosen.append(_nearest(distance, self.set_size))
         return Sets(*chosen)
+
+
+def _for_each_input(set_size: int) -> str:
+    return f"{set_size} source and {set_size} target images for each input"
 
 
 def _distances(points: Tensor, z: Tensor) -> np.ndarray:
@@ -220,24 +239,37 @@ def in_groups(groups: Sequence[str], held_out: Collection[str]) -> np.ndarray:
     return np.array([group in held_out for group in groups], dtype=bool)
 
 
-def reserved_groups(groups: Sequence[str], share: float, spared: Collection[str] = ()) -> np.ndarray:
-    """Which pictures belong to a reserved group, ``(n,)`` of bool: about ``share`` of the groups, in [0, 1).
+@dataclass(frozen=True)
+class Reserved:
+    """The groups that are kept for judges to learn from, so that no edit sees them.
 
-    A group is reserved if the SHA-256 of its name, as a fraction of the largest, lies below ``share``. Ours: the choice
+    A group is reserved if the SHA-256 of its name, as a fraction of the largest, lies below the share. Ours: the choice
     depends on nothing but the name, and what is reserved at a smaller share is reserved at a larger one.
 
     Args:
-        groups: of the pictures, ``n`` of them.
-        share: of the groups.
+        share: of the groups, in [0, 1).
         spared: groups that are not reserved whatever their names say.
 
     Raises:
         UserError: no share.
     """
-    if not (is_number(share) and 0 <= share < 1):
-        raise UserError(f"data.reserved must be a number from 0 to below 1, got {share!r}")
-    spared = set(spared)
-    return np.array([_fraction(group) < share and group not in spared for group in groups], dtype=bool)
+
+    share: float = 0.0
+    spared: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.share) and 0 <= self.share < 1):
+            raise UserError(f"data.reserved must be a number from 0 to below 1, got {self.share!r}")
+
+    @classmethod
+    def of(cls, value: "Reserved | float") -> "Reserved":
+        """A number is a share."""
+        return value if isinstance(value, Reserved) else cls(value)
+
+    def among(self, groups: Sequence[str]) -> np.ndarray:
+        """Which pictures of these groups are reserved, ``(n,)`` of bool."""
+        spared = set(self.spared)
+        return np.array([_fraction(group) < self.share and group not in spared for group in groups], dtype=bool)
 
 
 def _fraction(group: str) -> float:
@@ -251,3 +283,25 @@ def choose_inputs(scores: np.ndarray, groups: Sequence[str], among: int, count: 
     shuffled = np.random.default_rng(seed).permutation(candidates)
     _, first = np.unique(np.array(groups)[shuffled], return_index=True)
     return shuffled[np.sort(first)][:count]
+
+
+def label_signs(catalog: Catalog, labels: Sequence[str], own_labels: Sequence[str]) -> np.ndarray:
+    """1 where a picture of the catalog has a label and -1 where it has not, ``(n, L)``.
+
+    Args:
+        catalog: the pictures.
+        labels: that shall be kept.
+        own_labels: that the task changes.
+
+    Raises:
+        UserError: a label is unknown or the task's own.
+    """
+    known = {label.lower() for label in catalog.labels}
+    own = {label.lower() for label in own_labels}
+    for label in labels:
+        if label.lower() not in known:
+            raise UserError(f"keep names {label!r}: there is no such label{nearest_name(label, catalog.labels)}")
+        if label.lower() in own:
+            raise UserError(f"keep names {label!r}, which the task is there to change; leave it out")
+    columns = [np.where(catalog.scores(label) > 0, 1.0, -1.0) for label in labels]
+    return np.stack(columns, axis=1)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError, chroma, desaturated
+from dmt.data.selection import Selection
 from dmt.errors import UserError, nearest_name, require_whole_number
 
 SMALL = 32  # pixels: enough to tell colour from grey
@@ -28,6 +29,8 @@ class Task(Protocol):
     """The same for the target."""
     balance: Sequence[str]
     """Labels that the edit is not about: both sets have them equally often, and it does not move along them."""
+    selection: Selection | None
+    """How the sets are chosen unless somebody says otherwise; ``None``: the most confidently labelled pictures."""
 
     @property
     def title(self) -> str:
@@ -53,6 +56,7 @@ class AttributeTask:
         source: another label whose pictures make the source; ``None``: those with the opposite of the attribute.
         balance: labels that both sets have equally often. Ours: LFW's most frowning pictures show men mostly, and
             the unbalanced edit then turns women into men.
+        selection: how the sets are chosen unless somebody says otherwise.
 
     Raises:
         UserError: another direction.
@@ -66,6 +70,7 @@ class AttributeTask:
     direction: str = "more"
     source: str | None = None
     balance: Sequence[str] = ()
+    selection: Selection | None = None
 
     def __post_init__(self) -> None:
         if self.direction not in ("more", "less"):
@@ -103,6 +108,7 @@ class ClassTask:
     source_size: ClassVar[None] = None
     target_size: ClassVar[None] = None
     balance: ClassVar[Sequence[str]] = ()
+    selection: ClassVar[None] = None
 
     source: str
     target: str
@@ -137,6 +143,7 @@ class PersonTask:
     source_size: ClassVar[None] = None
     target_size: ClassVar[None] = None
     balance: ClassVar[Sequence[str]] = ()
+    selection: ClassVar[None] = None
 
     person: str
     least: int = 10
@@ -190,6 +197,7 @@ class ColorizeTask:
 
     source_view: ClassVar[PictureView] = staticmethod(desaturated)
     balance: ClassVar[Sequence[str]] = ()
+    selection: ClassVar[None] = None
 
     source_size: int = 200
     target_size: int = 2000

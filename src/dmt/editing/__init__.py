@@ -1,1 +1,24 @@
 """Representation, walk, strength and inverter put together: a task and pictures -> edited pictures."""
+
+from dmt.editing.comparison import Comparison
+from dmt.editing.editor import Edit, Editor
+from dmt.editing.lambda_rules import ConvincesJudge, FixedLambda, LambdaRule, TypicalOfTarget, TypicalPicture
+from dmt.editing.records import EditedImage, Record
+from dmt.editing.rivals import AdversarialModule, PixelMeanModule
+from dmt.editing.traversal_module import TraversalModule
+
+__all__ = [
+    "AdversarialModule",
+    "Comparison",
+    "ConvincesJudge",
+    "Edit",
+    "EditedImage",
+    "Editor",
+    "FixedLambda",
+    "LambdaRule",
+    "PixelMeanModule",
+    "Record",
+    "TraversalModule",
+    "TypicalOfTarget",
+    "TypicalPicture",
+]

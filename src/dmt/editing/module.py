@@ -2,37 +2,20 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from dmt.data import ImageBatch, Sets
-from dmt.editing.rules import BudgetRule
-from dmt.inversion.colors import with_colors_of
-from dmt.inversion.inverter import Inversion
-from dmt.inversion.parametrizations import PIXELS, Parametrization
-from dmt.inversion.regularizers import Regularizer
-from dmt.manifolds import Manifold
-from dmt.networks.extractor import FeatureExtractor
-from dmt.solvers import LBFGS, Progress
-from dmt.traversal.walks import Traversal
-from dmt.traversal.witness import Witness
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """What an input is edited away from and towards.
-
-    Args:
-        sets: the pictures of both sides.
-        witness: tells them apart on the manifold.
-    """
-
-    sets: Sets
-    witness: Witness
+from dmt.data import ImageBatch
+from dmt.editing.comparison import Contrasts
+from dmt.inversion import Inversion, Inverter
+from dmt.manifolds import Points, Space
+from dmt.solvers import Solution
+from dmt.traversal.walks import Traversal, Walk
+from dmt.traversal.witness import WitnessBatch
 
 
 @dataclass(frozen=True)
@@ -63,78 +46,77 @@ class EditedBatch:
         return replace(self, batch=self.batch.to(device), inversion=moved, frames=self.frames.to(device))
 
 
-@dataclass(frozen=True)
-class EditTools:
-    """What an edit works with, whatever its method.
-
-    Args:
-        extractor: Omega.
-        manifold: fitted on features of the same extractor.
-        contrasts: names of B inputs and their coordinates ``(B, K)`` -> what each is edited between.
-        mean_pictures: the mean picture of either side, ``(3, H, W)`` in [0, 1].
-        budgets: lambda' of each input.
-        regularizers: name -> penalty on the picture.
-        pixel_solver: inverts features to pixels.
-        on_progress: told about the inversion after every iteration.
-        frames: pictures between input and result, for methods that walk.
-        precision: of the network while pixels are sought; see ``working_precision``.
-        parametrization: what the pixel solver moves.
-        match_colors: whether results get the mean and the spread of their inputs' colours back.
-    """
-
-    extractor: FeatureExtractor
-    manifold: Manifold
-    contrasts: Callable[[Sequence[str], Tensor], list[Contrast]]
-    mean_pictures: Callable[[Sets], tuple[Tensor, Tensor]]
-    budgets: BudgetRule
-    regularizers: Mapping[str, Regularizer]
-    pixel_solver: LBFGS
-    on_progress: Callable[[ImageBatch, Progress], None] | None = None
-    frames: int = 0
-    precision: str = "float32"
-    parametrization: Parametrization = PIXELS
-    match_colors: bool = False
-
-
 class EditModule(LightningModule):
-    """Edits images; run by ``Trainer(inference_mode=False).predict``.
+    """Edits the inputs of a task; run by ``Trainer(inference_mode=False).predict`` over batches of them.
 
     Args:
-        tools: what the edit works with.
+        space: where pictures are points.
+        contrasts: what each of the n inputs is edited between.
+        lams: ``(n,)``, lambda' of each input.
+        inverter: features -> pixels.
     """
 
-    def __init__(self, tools: EditTools):
+    walk: Walk
+    """How points move, or would: rules that choose lambda look at it."""
+
+    def __init__(self, space: Space, contrasts: Contrasts, lams: Tensor, inverter: Inverter):
         super().__init__()
-        self.tools = tools
-        self.extractor, self.manifold = tools.extractor, tools.manifold  # modules, so that they follow the device
+        self.extractor, self.manifold = space.extractor, space.manifold  # modules, so that they follow the device
+        self.space = space
+        self.contrasts = contrasts
+        self.lams = lams
+        self.inverter = inverter
+
+    @classmethod
+    def check(cls, **options: Any) -> None:
+        """Make sure, before any work, that the module takes these options; raises ``UserError``."""
 
     @abstractmethod
     def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
         """What becomes of a batch."""
 
-    def way(self, batch: ImageBatch, traversal: Traversal, inversion: Inversion) -> Tensor:
+    def frames_between(self, batch: ImageBatch, traversal: Traversal, inversion: Inversion) -> Tensor:
         """Pictures between the inputs and the results, ``(F, B, 3, H, W)``."""
         return batch.images.new_zeros(0, *batch.images.shape)
 
-    def how(self, budget: str) -> str:
-        """The strength of the edit in a few words, given those for lambda."""
-        return budget
+    def describe(self, strength: str) -> str:
+        """How much is edited, in a few words, given those for lambda."""
+        return self.walk.describe(strength)
 
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> EditedBatch:
         began = time.perf_counter()
         traversal, inversion = self.edited(batch)
-        if self.tools.match_colors:
-            inversion = replace(inversion, images=with_colors_of(inversion.images, batch.images))
         seconds = time.perf_counter() - began
-        return EditedBatch(batch, traversal, inversion, self.way(batch, traversal, inversion), seconds)
+        frames = self.frames_between(batch, traversal, inversion)
+        return EditedBatch(batch, traversal, inversion, frames, seconds)
 
     def configure_optimizers(self) -> None:
         return None
 
-    def coordinates(self, images: Tensor) -> Tensor:
-        """Manifold coordinates ``(B, K)`` of ``(B, 3, H, W)``, in double precision.
+    def _own(self, batch: ImageBatch) -> tuple[WitnessBatch, Tensor]:
+        """The witnesses of a batch's inputs, and their lambdas ``(B,)``."""
+        rows = torch.tensor(batch.indices)
+        return self.contrasts.witnesses[rows], self.lams[rows]
 
-        They are on the processor: a few thousand points are no work, and not every device has doubles.
-        """
-        with torch.no_grad():
-            return self.manifold.encode(self.extractor.vectors(images)).cpu().double()
+    def _observed(self, start: Points, images: Tensor, lam: Tensor, witnesses: WitnessBatch) -> Traversal:
+        """The way on the manifold of pictures that were made without it."""
+        delta = self.space.coordinates(images) - start.z
+        own = witnesses[start.owner]
+        before, after = own.values(start.z), own.values(start.z + delta)
+        return Traversal(start, delta, lam, before, after, Solution.at_rest(delta, after))
+
+
+class PointsModule(LightningModule):
+    """Batches of pictures -> their points; run by ``Trainer.predict``.
+
+    Args:
+        space: where pictures are points.
+    """
+
+    def __init__(self, space: Space):
+        super().__init__()
+        self.extractor, self.manifold = space.extractor, space.manifold
+        self.space = space
+
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> Points:
+        return self.space.encode(batch.images).points

@@ -22,15 +22,15 @@ class EditedImage:
 
     Args:
         name: of the input.
-        before: ``(3, H, W)`` in [0, 1].
-        after: the result.
+        input: ``(3, H, W)`` in [0, 1].
+        result: what became of it.
         record: what is known about the edit, one number or word per column.
         frames: pictures between the two.
     """
 
     name: str
-    before: Tensor
-    after: Tensor
+    input: Tensor
+    result: Tensor
     record: Record
     frames: Sequence[Tensor] = ()
 
@@ -64,7 +64,7 @@ def _edited_image(edited: EditedBatch, row: int, placed: Placed) -> EditedImage:
     center, outside = split_change(after, before)
     record: Record = {
         "image": edited.batch.names[row],
-        "lambda": float(walk.budget[row]),
+        "lambda": float(walk.lam[row]),
         "witness_before": float(walk.witness_before[row]),
         "witness_after": float(walk.witness_after[row]),
         "delta": float(walk.length[row]),
@@ -78,8 +78,8 @@ def _edited_image(edited: EditedBatch, row: int, placed: Placed) -> EditedImage:
         "change_outside": outside,
         "objective": float(picture.solution.objective[row]),
         **{f"objective_{name}": float(values[row]) for name, values in picture.terms.items()},
-        "traversal_iterations": int(walk.solution.iterations[row]),
-        "traversal_converged": walk.solution.converged[row],
+        "traversal_iterations": int(walk.iterations[row]),
+        "traversal_converged": walk.converged[row],
         "iterations": int(picture.solution.iterations[row]),
         "evaluations": int(picture.solution.evaluations[row]),
         "converged": picture.solution.converged[row],
@@ -91,7 +91,7 @@ def _edited_image(edited: EditedBatch, row: int, placed: Placed) -> EditedImage:
 
 def judged(images: Sequence[EditedImage], judges: Mapping[str, Judge]) -> list[EditedImage]:
     """The same images with what the judges say of them in their records."""
-    before, after = [image.before for image in images], [image.after for image in images]
+    before, after = [image.input for image in images], [image.result for image in images]
     columns = {
         column: values
         for name, judge in judges.items()

@@ -1,48 +1,63 @@
 """Ways to edit that the traversal is compared with: a shift of pixels, and the imperceptible adversarial example."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from dmt.data import ImageBatch
-from dmt.editing.module import EditModule, EditTools
+from dmt.editing.comparison import Contrasts
+from dmt.editing.module import EditModule
 from dmt.errors import UserError, is_number, require_whole_number
-from dmt.inversion.inverter import Inversion
+from dmt.inversion import Inversion, Inverter
+from dmt.manifolds import Space
 from dmt.networks.probe import fit_probe
 from dmt.solvers import Solution
-from dmt.traversal.walks import LinearInterpolation, Traversal, interpolation_length
-from dmt.traversal.witness import Witness, witness_values
+from dmt.traversal.walks import LinearInterpolation, Traversal
+from dmt.traversal.witness import WitnessBatch
 
 ENOUGH = 0.99  # of the margin
 
 
 class PixelMeanModule(EditModule):
-    """``x + alpha (mean target picture - mean source picture)``: what no network is needed for.
+    """``x + alpha (mean target picture - mean source picture)``: what no network is needed for; see ``EditModule``.
 
     Args:
-        tools: what the edit works with.
+        space: where pictures are points.
+        contrasts: what each input is edited between.
+        lams: ``(n,)``, lambda' of each input.
+        inverter: not used.
         alpha: how far; ``None``: as ``dmt.traversal.walks.LinearInterpolation``, whose walk lambda=auto looks at, too.
     """
 
-    def __init__(self, tools: EditTools, alpha: float | None = None):
-        super().__init__(tools)
-        self.alpha = alpha
+    walk: LinearInterpolation
 
-    def how(self, budget: str) -> str:
-        return LinearInterpolation(self.alpha).how(budget)
+    def __init__(
+        self, space: Space, contrasts: Contrasts, lams: Tensor, inverter: Inverter, *, alpha: float | None = None
+    ):
+        super().__init__(space, contrasts, lams, inverter)
+        self.walk = LinearInterpolation(alpha)
+        self._shifts: dict[int, Tensor] = {}
+
+    @classmethod
+    def check(cls, alpha: float | None = None, **options: Any) -> None:
+        LinearInterpolation(alpha)
 
     def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
-        z0 = self.coordinates(batch.images)
-        contrasts = self.tools.contrasts(batch.names, z0)
-        witnesses = [contrast.witness for contrast in contrasts]
-        budget = self.tools.budgets(batch.indices, z0, witnesses, LinearInterpolation(self.alpha))
-        alpha = interpolation_length(self.alpha, budget).to(batch.images)
-        distinct = {id(contrast): contrast for contrast in contrasts}
-        means = {key: self.tools.mean_pictures(contrast.sets) for key, contrast in distinct.items()}
-        shifts = torch.stack([target - source for source, target in (means[id(c)] for c in contrasts)])
+        start = self.space.encode(batch.images).points
+        witnesses, lam = self._own(batch)
+        alpha = self.walk.length(lam).to(batch.images)
+        shifts = torch.stack([self._shift(position) for position in witnesses.index.tolist()])
         images = (batch.images + alpha[:, None, None, None] * shifts.to(batch.images)).clamp(0, 1)
         solution = Solution.at_rest(images, torch.zeros(len(images)))
-        traversal = _observed(z0, self.coordinates(images), witnesses, budget)
-        return traversal, Inversion(images, {}, solution)
+        return self._observed(start, images, lam, witnesses), Inversion(images, {}, solution)
+
+    def _shift(self, position: int) -> Tensor:
+        """From the mean picture of the source to that of the target, for one of the distinct pairs of sets."""
+        if position not in self._shifts:
+            source, target = self.contrasts.mean_pictures(self.contrasts.sets[position])
+            self._shifts[position] = target - source
+        return self._shifts[position]
 
 
 class AdversarialModule(EditModule):
@@ -55,7 +70,10 @@ class AdversarialModule(EditModule):
     coordinates of both sets. lambda is not used: the change is as small as can be.
 
     Args:
-        tools: what the edit works with.
+        space: where pictures are points.
+        contrasts: what each input is edited between.
+        lams: not used.
+        inverter: not used.
         confidence: the classifier's probability of the target that is reached, in (0.5, 1).
         steps: evaluations of the logit and its gradient.
         damping: share of the way that r and the multiplier go at a step, in (0, 1].
@@ -64,47 +82,61 @@ class AdversarialModule(EditModule):
         UserError: one of these is out of its range.
     """
 
-    def __init__(self, tools: EditTools, confidence: float = 0.55, steps: int = 40, damping: float = 0.3):
-        super().__init__(tools)
-        if not (is_number(confidence) and 0.5 < confidence < 1):
-            raise UserError(f"method.confidence must be a number between 0.5 and 1, got {confidence}")
-        require_whole_number("method.steps", steps, "a whole number above 0, for example 40", least=1)
-        if not (is_number(damping) and 0 < damping <= 1):
-            raise UserError(f"method.damping must be a number above 0, at most 1, got {damping}")
+    def __init__(
+        self,
+        space: Space,
+        contrasts: Contrasts,
+        lams: Tensor,
+        inverter: Inverter,
+        *,
+        confidence: float = 0.55,
+        steps: int = 40,
+        damping: float = 0.3,
+    ):
+        super().__init__(space, contrasts, lams, inverter)
+        self.walk = LinearInterpolation()
+        self.check(confidence, steps, damping)
         self.margin = float(torch.logit(torch.tensor(confidence, dtype=torch.float64)))
         self.steps = steps
         self.damping = damping
 
-    def how(self, budget: str) -> str:
+    @classmethod
+    def check(cls, confidence: float = 0.55, steps: int = 40, damping: float = 0.3, **options: Any) -> None:
+        if not (is_number(confidence) and 0.5 < confidence < 1):
+            raise UserError(f"confidence must be a number between 0.5 and 1, got {confidence}")
+        require_whole_number("steps", steps, "a whole number above 0, for example 40", least=1)
+        if not (is_number(damping) and 0 < damping <= 1):
+            raise UserError(f"damping must be a number above 0, at most 1, got {damping}")
+
+    def describe(self, strength: str) -> str:
         return "the least change"
 
     def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
-        z0 = self.coordinates(batch.images)
-        witnesses = [contrast.witness for contrast in self.tools.contrasts(batch.names, z0)]
+        start = self.space.encode(batch.images).points
+        witnesses, _ = self._own(batch)
         directions, offsets = self._classifiers(witnesses, batch.images)
         change, least = self._smallest_change(batch.images, directions, offsets)
         images = batch.images + change
         reasons = ["converged" if found else "the classifier was not convinced" for found in least.isfinite()]
         counts = torch.full((len(images),), self.steps)
         solution = Solution(images.flatten(1), least, counts, counts, reasons)
-        traversal = _observed(z0, self.coordinates(images), witnesses, torch.full((len(images),), torch.nan).double())
+        unused = torch.full((len(images),), torch.nan).double()
+        traversal = self._observed(start, images, unused, witnesses)
         return traversal, Inversion(images, {"squared_change": least}, solution)
 
-    def _classifiers(self, witnesses: list[Witness], images: Tensor) -> tuple[Tensor, Tensor]:
+    def _classifiers(self, witnesses: WitnessBatch, images: Tensor) -> tuple[Tensor, Tensor]:
         """Each image's classifier as a direction ``(B, D)`` in feature space and an offset ``(B,)``."""
-        distinct = {id(witness): witness for witness in witnesses}
-        probes = {key: fit_probe(witness.source, witness.target) for key, witness in distinct.items()}
         mean = self.manifold.mean[None].clone().requires_grad_()
-        linear = {}
-        with torch.enable_grad():
-            center = self.manifold.encode(mean)
-            for key, probe in probes.items():
-                (direction,) = torch.autograd.grad(probe(center).sum(), mean, retain_graph=True)
-                offset = probe(center) - (direction * mean).sum()
-                linear[key] = direction[0], float(offset.detach())
-        chosen = [linear[id(witness)] for witness in witnesses]
-        directions = torch.stack([direction for direction, _ in chosen]).detach().to(images)
-        return directions, images.new_tensor([offset for _, offset in chosen])
+        directions = images.new_zeros(len(images), mean.shape[1])
+        offsets = images.new_zeros(len(images))
+        for witness, rows in witnesses.shared():
+            probe = fit_probe(witness.source, witness.target)
+            with torch.enable_grad():
+                value = probe(self.manifold.encode(mean))
+                (direction,) = torch.autograd.grad(value.sum(), mean)
+            directions[rows] = direction.to(images)
+            offsets[rows] = float((value - (direction * mean).sum()).detach())
+        return directions, offsets
 
     def _smallest_change(self, images: Tensor, directions: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
         """The shortest change ``(B, 3, H, W)`` and its squared length ``(B,)``; 0 and infinity where none is found."""
@@ -129,9 +161,3 @@ class AdversarialModule(EditModule):
 
 def _inner(first: Tensor, second: Tensor) -> Tensor:
     return (first * second).sum(dim=(1, 2, 3))
-
-
-def _observed(z0: Tensor, z: Tensor, witnesses: list[Witness], budget: Tensor) -> Traversal:
-    """The way on the manifold of pictures that were made without it."""
-    before, after = witness_values(z0, witnesses), witness_values(z, witnesses)
-    return Traversal(z0, z - z0, budget, before, after, Solution.at_rest(z - z0, after))

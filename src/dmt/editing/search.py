@@ -1,7 +1,7 @@
 """What an edit must reach -> for each image the lambda that reaches it with the least change, found by trying.
 
-The paper's footnote 1 sets lambda by Bayesian optimisation under a constraint (``bayesian_budgets``); where one yes or
-no that flips once is all there is, bisection is certain (``largest_crossing_budgets``). Both try one lambda per image
+The paper's footnote 1 sets lambda by Bayesian optimisation under a constraint (``bayesian_lambdas``); where one yes or
+no that flips once is all there is, bisection is certain (``largest_crossing``). Both try one lambda per image
 at a time and all images together, so that every trial is one batched edit.
 """
 
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
 class Trial(NamedTuple):
     """One lambda tried on one image: what the edit cost, and by how much it failed (at most 0: it did not)."""
 
-    budget: float
+    lam: float
     cost: float
     violation: float
 
 
 @dataclass(frozen=True)
-class BudgetSearch:
+class LambdaSearch:
     """The lambda chosen for each of B images.
 
     Args:
-        budgets: ``(B,)`` float64, lambda', above 0; each was tried.
+        lams: ``(B,)`` float64, lambda', above 0; each was tried.
         reached: B flags; false where no lambda that was tried satisfied the judge.
         evaluations: how many batches were tried; each tried every image once.
         history: for each image its trials in order; empty after a bisection.
     """
 
-    budgets: Tensor
+    lams: Tensor
     reached: list[bool]
     evaluations: int
     history: list[list[Trial]] = field(default_factory=list)
 
 
-def largest_crossing_budgets(
+def largest_crossing(
     reached: Callable[[Tensor], Tensor], n_images: int, low: float, high: float, steps: int = 12, scan: int = 1
-) -> BudgetSearch:
+) -> LambdaSearch:
     """Find ``max {lambda in [low, high]: reached(lambda)}`` per image, by bisection on ``log lambda``.
 
     Edits grow as lambda falls, so an image is taken to be reached below one crossing and not above it. The answer lies
@@ -57,11 +57,11 @@ def largest_crossing_budgets(
     range of 10. An image that is reached at ``high`` gets ``high``; one that is not at ``low`` gets ``low`` and a
     flag. Ours: where the paper's footnote 1 spends a Gaussian process, a monotone yes or no needs none.
 
-    >>> largest_crossing_budgets(lambda budgets: budgets <= 0.25, 1, 0.01, 1.0, steps=30).budgets
+    >>> largest_crossing(lambda lams: lams <= 0.25, 1, 0.01, 1.0, steps=30).lams
     tensor([0.2500], dtype=torch.float64)
 
     Args:
-        reached: maps budgets ``(B,)`` float64, one per image, to ``(B,)`` of bool.
+        reached: maps lams ``(B,)`` float64, one per image, to ``(B,)`` of bool.
         n_images: B.
         low: smallest lambda', the largest edit.
         high: largest lambda', the smallest edit.
@@ -74,8 +74,8 @@ def largest_crossing_budgets(
     """
     require_range("low", low, "high", high)
     require_whole_number("steps", steps, "a whole number above 0, for example 12", least=1)
-    budgets = torch.full((n_images,), float(low), dtype=torch.float64)
-    too_high = torch.full_like(budgets, float(high))
+    lams = torch.full((n_images,), float(low), dtype=torch.float64)
+    too_high = torch.full_like(lams, float(high))
     found = torch.zeros(n_images, dtype=torch.bool)
     evaluations = 0
     scan_points = torch.logspace(math.log10(high), math.log10(low), scan + 1, dtype=torch.float64)
@@ -83,29 +83,29 @@ def largest_crossing_budgets(
     for scanned in scan_points:
         hit = reached(scanned.expand(n_images)).cpu() & ~found
         found |= hit
-        budgets = torch.where(hit, scanned, budgets)
+        lams = torch.where(hit, scanned, lams)
         too_high = torch.where(found, too_high, scanned)
         evaluations += 1
         if found.all():
             break
-    settled = ~found | (budgets >= high)
+    settled = ~found | (lams >= high)
     if settled.all():
-        return BudgetSearch(budgets, found.tolist(), evaluations)
+        return LambdaSearch(lams, found.tolist(), evaluations)
     for _ in range(steps):
-        middle = torch.where(settled, budgets, budgets.sqrt() * too_high.sqrt())
+        middle = torch.where(settled, lams, lams.sqrt() * too_high.sqrt())
         hit = reached(middle).cpu()
-        budgets, too_high = torch.where(hit, middle, budgets), torch.where(hit, too_high, middle)
-    return BudgetSearch(budgets, found.tolist(), evaluations + steps)
+        lams, too_high = torch.where(hit, middle, lams), torch.where(hit, too_high, middle)
+    return LambdaSearch(lams, found.tolist(), evaluations + steps)
 
 
-def bayesian_budgets(
+def bayesian_lambdas(
     evaluate: Callable[[list[float]], list[tuple[float, float]]],
     n_images: int,
     low: float,
     high: float,
     trials: int = 8,
     seed: int = 0,
-) -> BudgetSearch:
+) -> LambdaSearch:
     """Find ``argmin {cost(lambda): violation(lambda) <= 0}`` per image, by constrained Bayesian optimisation.
 
     A Gaussian process each for the cost and the violation over ``log lambda``; the next lambda maximises the expected
@@ -119,7 +119,7 @@ def bayesian_budgets(
     points in one dimension replace the ten random ones that Optuna would start with.
 
     Args:
-        evaluate: maps one budget per image to one ``(cost, violation)`` per image, both finite; the cost is the change
+        evaluate: maps one lam per image to one ``(cost, violation)`` per image, both finite; the cost is the change
             to be kept small, and the judge is satisfied if the violation is at most 0.
         n_images: B.
         low: smallest lambda', the largest edit.
@@ -140,7 +140,7 @@ def bayesian_budgets(
         from optuna.distributions import BaseDistribution, FloatDistribution
     except ImportError as error:
         raise UserError("a Bayesian search for lambda needs Optuna: pip install -e '.[auto]'") from error
-    space: dict[str, BaseDistribution] = {"budget": FloatDistribution(low, high, log=True)}
+    space: dict[str, BaseDistribution] = {"lam": FloatDistribution(low, high, log=True)}
     starts = [float(low), math.sqrt(low) * math.sqrt(high), float(high)]
     history: list[list[Trial]] = [[] for _ in range(n_images)]
     with _quiet_optuna():
@@ -148,25 +148,25 @@ def bayesian_budgets(
         for _ in range(trials):
             with np.errstate(invalid="ignore"):  # in a study that has converged Optuna divides nothing by nothing
                 asked = [study.ask(space) for study in studies]
-            budgets = [trial.params["budget"] for trial in asked]
-            outcomes = evaluate(list(budgets))
+            lams = [trial.params["lam"] for trial in asked]
+            outcomes = evaluate(list(lams))
             for image, (cost, violation) in zip(range(n_images), outcomes, strict=True):
                 asked[image].set_constraint("violation", violation)
                 studies[image].tell(asked[image], cost)
-                history[image].append(Trial(budgets[image], float(cost), float(violation)))
+                history[image].append(Trial(lams[image], float(cost), float(violation)))
     best = [min(tried, key=_violation_then_cost) for tried in history]
-    chosen = torch.tensor([trial.budget for trial in best], dtype=torch.float64)
-    return BudgetSearch(chosen, [trial.violation <= 0 for trial in best], trials, history)
+    chosen = torch.tensor([trial.lam for trial in best], dtype=torch.float64)
+    return LambdaSearch(chosen, [trial.violation <= 0 for trial in best], trials, history)
 
 
 def _study(starts: list[float], seed: int) -> "Study":
-    """Return a study whose first budgets are given and whose others come from the Gaussian processes."""
+    """Return a study whose first lams are given and whose others come from the Gaussian processes."""
     import optuna
 
     sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=len(starts), deterministic_objective=True)
     study = optuna.create_study(sampler=sampler)
-    for budget in starts:
-        study.enqueue_trial({"budget": budget})
+    for lam in starts:
+        study.enqueue_trial({"lam": lam})
     return study
 
 

@@ -1,7 +1,7 @@
 """Target activations -> pixels: bounded minimisation over images, batched, without I/O."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from dmt.errors import UserError
 from dmt.inversion.parametrizations import PIXELS, Parametrization, Pixels
 from dmt.inversion.regularizers import HasCurvature, Regularizer, View, half_squared_distance
 from dmt.networks.extractor import FeatureExtractor
-from dmt.networks.precision import NOISE
+from dmt.networks.precision import NOISE, working_precision
 from dmt.solvers import LBFGS, Diagonal, Progress, Solution
 
 MAIN_TERM = "reconstruction"
@@ -34,71 +34,87 @@ class Inversion:
     solution: Solution
 
 
-def invert(
-    extractor: FeatureExtractor,
-    targets: Mapping[str, Tensor],
-    images: Tensor,
-    regularizers: Mapping[str, Regularizer],
-    solver: LBFGS,
-    callback: Callable[[Progress], None] | None = None,
-    start: Tensor | None = None,
-    precision: torch.dtype = torch.float32,
-    parametrization: Parametrization = PIXELS,
-) -> Inversion:
+@dataclass(frozen=True)
+class Inverter:
     """``argmin_x 1/2 ||Omega(x) - target||^2 + regularizers(x)`` over 0 <= x <= 1 (the paper, section 4, eq. 8).
 
     Args:
-        extractor: Omega.
-        targets: ``{layer: (B, C, h, w)}`` for the extractor's layers.
-        images: ``(B, 3, H, W)`` in [0, 1]: the inputs, which are the regularizers' reference.
         regularizers: name -> penalty.
         solver: the minimiser.
-        callback: told the progress after every iteration.
-        start: ``(B, 3, H, W)`` in [0, 1]; the inputs by default.
-        precision: of the network while the minimum is sought. Targets and references are moved by what a reduced
-            precision makes of the inputs, so that an input that has nothing to change is still the minimum (ours). The
-            terms that come back are in float32.
+        precision: of the network while the minimum is sought: ``float32``, ``bfloat16`` or ``auto``; see
+            ``working_precision``. Targets and references are moved by what a reduced precision makes of the inputs, so
+            that an input that has nothing to change is still the minimum (ours). The terms that come back are in
+            float32.
         parametrization: what the solver moves.
+        on_progress: told the progress after every iteration.
 
     Raises:
-        UserError: a regularizer has the name of the main term.
+        UserError: a regularizer has the name of the main term, or an unknown precision.
     """
-    if MAIN_TERM in regularizers:
-        raise UserError(f"a regularizer must not be called {MAIN_TERM!r}: that is the main term")
-    penalty_layers = [layer for penalty in regularizers.values() for layer in penalty.layers]
-    layers = list(dict.fromkeys([*extractor.layers, *penalty_layers]))
-    with torch.no_grad():
-        exact = _Problem(extractor, targets, View(images, extractor.activations(images, layers)), regularizers)
-        problem = exact if precision == torch.float32 else exact.in_precision(precision)
 
-    def part_of_objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            moved = flat.detach().reshape(-1, *images.shape[1:]).requires_grad_()
-            x = parametrization.pictures(moved, images[rows])
-            values = torch.stack(list(problem.terms(x, rows).values())).sum(dim=0)
-            (gradient,) = torch.autograd.grad(values.sum(), moved)
-        return values.detach(), gradient.flatten(1)
+    regularizers: Mapping[str, Regularizer] = field(default_factory=dict)
+    solver: LBFGS = field(default_factory=lambda: LBFGS(150, tolerance=0.01))
+    precision: str = "auto"
+    parametrization: Parametrization = PIXELS
+    on_progress: Callable[[Progress], None] | None = None
 
-    def objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        size = images_at_once(len(rows), images.device)
-        parts = [part_of_objective(*part) for part in zip(flat.split(size), rows.split(size), strict=True)]
-        values, gradients = zip(*parts, strict=True)
-        return torch.cat(values), torch.cat(gradients)
+    def __post_init__(self) -> None:
+        if MAIN_TERM in self.regularizers:
+            raise UserError(f"a regularizer must not be called {MAIN_TERM!r}: that is the main term")
+        working_precision(self.precision, torch.device("cpu"))
 
-    first = parametrization.values(images if start is None else start, images)
-    solution = solver.minimise(
-        objective,
-        first.flatten(1),
-        *parametrization.bounds,
-        callback=callback,
-        noise=NOISE[precision],
-        known_curvature=_pixel_curvature(regularizers, images) if isinstance(parametrization, Pixels) else None,
-    )
-    results = parametrization.pictures(solution.value.reshape(images.shape), images)
-    with torch.no_grad():
-        terms = exact.terms(results, torch.arange(len(images), device=images.device))
-    solution = replace(solution, value=results.flatten(1), objective=torch.stack(list(terms.values())).sum(dim=0))
-    return Inversion(results, terms, solution)
+    @property
+    def layers(self) -> list[str]:
+        """The layers that the regularizers read."""
+        return list(dict.fromkeys(layer for penalty in self.regularizers.values() for layer in penalty.layers))
+
+    def __call__(
+        self, extractor: FeatureExtractor, targets: Mapping[str, Tensor], images: Tensor, start: Tensor | None = None
+    ) -> Inversion:
+        """The pictures whose activations come close to the targets.
+
+        Args:
+            extractor: Omega.
+            targets: ``{layer: (B, C, h, w)}`` for the extractor's layers.
+            images: ``(B, 3, H, W)`` in [0, 1]: the inputs, which are the regularizers' reference.
+            start: ``(B, 3, H, W)`` in [0, 1]; the inputs by default.
+        """
+        precision = working_precision(self.precision, images.device)
+        layers = list(dict.fromkeys([*extractor.layers, *self.layers]))
+        with torch.no_grad():
+            inputs = View(images, extractor.activations(images, layers))
+            exact = _Problem(extractor, targets, inputs, self.regularizers)
+            problem = exact if precision == torch.float32 else exact.in_precision(precision)
+
+        def part_of_objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.enable_grad():
+                moved = flat.detach().reshape(-1, *images.shape[1:]).requires_grad_()
+                x = self.parametrization.pictures(moved, images[rows])
+                values = torch.stack(list(problem.terms(x, rows).values())).sum(dim=0)
+                (gradient,) = torch.autograd.grad(values.sum(), moved)
+            return values.detach(), gradient.flatten(1)
+
+        def objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            size = images_at_once(len(rows), images.device)
+            parts = [part_of_objective(*part) for part in zip(flat.split(size), rows.split(size), strict=True)]
+            values, gradients = zip(*parts, strict=True)
+            return torch.cat(values), torch.cat(gradients)
+
+        first = self.parametrization.values(images if start is None else start, images)
+        moves_pixels = isinstance(self.parametrization, Pixels)
+        solution = self.solver.minimise(
+            objective,
+            first.flatten(1),
+            *self.parametrization.bounds,
+            callback=self.on_progress,
+            noise=NOISE[precision],
+            known_curvature=_pixel_curvature(self.regularizers, images) if moves_pixels else None,
+        )
+        results = self.parametrization.pictures(solution.value.reshape(images.shape), images)
+        with torch.no_grad():
+            terms = exact.terms(results, torch.arange(len(images), device=images.device))
+        found = torch.stack(list(terms.values())).sum(dim=0)
+        return Inversion(results, terms, replace(solution, value=results.flatten(1), objective=found))
 
 
 def images_at_once(n: int, device: torch.device) -> int:

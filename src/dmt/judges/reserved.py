@@ -12,7 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError
-from dmt.data.selection import reserved_groups
+from dmt.data.selection import Reserved
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.networks import Backbone
 from dmt.networks.extractor import FeatureExtractor
@@ -74,11 +74,10 @@ class ReservedPictures:
 
     Args:
         catalog: the pictures and their labels.
-        share: of the groups that are reserved, as ``data.reserved``; a quarter of them is held out from the fit.
+        reserved: whose pictures, as ``data.reserved``; a quarter of them is held out from the fit.
         features: what is known of a picture.
         image_size: pictures are read at this height and width.
         cache: features are kept below this folder, in ``probes/``.
-        spared: groups that are not reserved, as ``data.spared``.
 
     Raises:
         UserError: the share is 0, or the pictures are too small for the network.
@@ -87,16 +86,17 @@ class ReservedPictures:
     def __init__(
         self,
         catalog: Catalog,
-        share: float,
+        reserved: Reserved | float,
+        *,
         features: PooledFeatures,
         image_size: int,
         cache: str | Path,
-        spared: Sequence[str] = (),
     ):
-        is_reserved = reserved_groups(catalog.groups, share, spared)
+        reserved = Reserved.of(reserved)
+        is_reserved = reserved.among(catalog.groups)
         if not is_reserved.any():
             raise UserError(
-                f"probes learn from people whom no edit sees, and data.reserved={share} keeps none; set "
+                f"probes learn from people whom no edit sees, and data.reserved={reserved.share} keeps none; set "
                 "data.reserved=0.25, or leave out judges=probe and judges=attributes"
             )
         features.extractor.layout(image_size, image_size)  # an unfit size is said before any work
@@ -105,7 +105,7 @@ class ReservedPictures:
         self.image_size = image_size
         self.cache = Path(cache).expanduser()
         self._reserved = np.flatnonzero(is_reserved)
-        self._held_out = reserved_groups(catalog.groups, share / 4, spared)
+        self._held_out = Reserved(reserved.share / 4, reserved.spared).among(catalog.groups)
 
     @property
     def fingerprint(self) -> str:

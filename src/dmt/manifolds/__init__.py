@@ -1,9 +1,28 @@
-"""Approximations of the manifold of natural images in feature space."""
+"""Things as points: approximations of the manifold of natural images in feature space, and what lies on them."""
 
 from dmt.manifolds.exact import ExactPCA
+from dmt.manifolds.features import CatalogFeatures
 from dmt.manifolds.manifold import Manifold
+from dmt.manifolds.module import ManifoldModule
 from dmt.manifolds.pca import PCA
+from dmt.manifolds.representation import Encoded, Points, Representation
+from dmt.manifolds.space import CatalogFit, SetFit, Space, SpaceFit
 from dmt.manifolds.span import Span
 from dmt.manifolds.streaming import IncrementalPCA
 
-__all__ = ["PCA", "ExactPCA", "IncrementalPCA", "Manifold", "Span"]
+__all__ = [
+    "PCA",
+    "CatalogFeatures",
+    "CatalogFit",
+    "Encoded",
+    "ExactPCA",
+    "IncrementalPCA",
+    "Manifold",
+    "ManifoldModule",
+    "Points",
+    "Representation",
+    "SetFit",
+    "Space",
+    "SpaceFit",
+    "Span",
+]

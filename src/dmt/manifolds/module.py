@@ -1,5 +1,6 @@
 """Image batches -> feature vectors -> a fitted manifold, on the trainer's device."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from dmt.data import ImageBatch
 from dmt.manifolds.manifold import Manifold
 from dmt.networks.extractor import FeatureExtractor
 from dmt.storage.feature_store import FeatureStore
+
+log = logging.getLogger(__name__)
 
 
 class ManifoldModule(LightningModule):
@@ -104,6 +107,16 @@ class BrokenImages(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.found += getattr(batch, "broken", [])
+
+    def warn(self) -> None:
+        """Say what was found."""
+        warn_of_broken(self.found)
+
+
+def warn_of_broken(broken: Sequence[str]) -> None:
+    """Say which pictures do not decode and were left out."""
+    if broken:
+        log.warning("skipped %d images that do not decode: %s", len(broken), "; ".join(broken[:10]))
 
 
 class CodeWriter(Callback):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dmt.errors import UserError, is_number
 from dmt.manifolds.rows import column_blocks, combined, gram
+from dmt.storage.files import replacing
 
 
 class PCA(nn.Module):
@@ -90,16 +91,13 @@ class PCA(nn.Module):
         Raises:
             OSError: the file cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
         tensors = {**self.state_dict(), "singular_values": self.singular_values, **(extra or {})}
         tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
         fit = {"n_images": self.n_images, "squares": self._squares, "n_components": self.n_components}
         try:
-            save_file(tensors, partial, {"fit": json.dumps(fit), "kind": type(self).__name__, **metadata})
-            partial.replace(path)
+            with replacing(path) as partial:
+                save_file(tensors, partial, {"fit": json.dumps(fit), "kind": type(self).__name__, **metadata})
         except SafetensorError as error:
-            partial.unlink(missing_ok=True)
             raise OSError(f"could not write {path}: {error}") from error
 
     @classmethod
@@ -133,11 +131,16 @@ class PCA(nn.Module):
         _, tensors = _read(path)
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
+    @staticmethod
+    def load_metadata(path: Path) -> dict[str, str]:
+        """What a file says that it was fitted with; errors as in ``load``."""
+        return _read(path)[0]
+
     def _check_enough(self, n_images: int) -> None:
         if n_images < max(self.n_components, 1):
             raise UserError(
                 f"{n_images} images are fewer than the {self.n_components} components asked for; "
-                f"set manifold.n_components={max(n_images - 1, 1)} or less, or give more images"
+                f"set n_components={max(n_images - 1, 1)} or less, or give more images"
             )
 
     def _orthonormalise(self) -> None:

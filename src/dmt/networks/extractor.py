@@ -4,14 +4,14 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dmt.errors import UserError, is_number, nearest_name
+from dmt.errors import UserError
 from dmt.networks.network import Backbone, network_fingerprint, require_layers
 
 
@@ -72,7 +72,7 @@ class FeatureExtractor(nn.Module):
     def __init__(self, backbone: Backbone, layers: Sequence[str], scales: Mapping[str, Tensor] | None = None):
         super().__init__()
         if not layers:
-            raise UserError("feature_layers must name at least one layer of the backbone")
+            raise UserError("layers must name at least one layer of the backbone")
         require_layers(layers, backbone.layer_names)
         self.backbone = backbone
         self.layers = tuple(name for name in backbone.layer_names if name in layers)
@@ -186,20 +186,6 @@ def measure_scales(
         else:
             scales[layer] = channel_means.clamp_min(floor * layer_mean).reshape(-1, 1, 1).float()
     return scales
-
-
-def weighted(scales: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
-    """Scales by which layers come out ``weights`` times as large.
-
-    Raises:
-        UserError: a weight is no number above 0, or of a layer that has no scale.
-    """
-    for layer, weight in weights.items():
-        if layer not in scales:
-            raise UserError(f"layer_weights names {layer!r}, which is not normalised{nearest_name(layer, scales)}")
-        if not (is_number(weight) and 0 < weight < inf):
-            raise UserError(f"layer_weights.{layer} must be a number above 0, got {weight}")
-    return {layer: scale / weights.get(layer, 1) for layer, scale in scales.items()}
 
 
 def _buffer(layer: str) -> str:

@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.reporting.grids import SMALLEST
+from dmt.storage.files import replacing
 
 FASTEST = 50  # frames per second; browsers slow down GIFs that ask for more
 BT709 = "scale=out_color_matrix=bt709,setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709"
@@ -25,11 +27,11 @@ def write_animation(frames: Sequence[np.ndarray], path: Path, frames_per_second:
     of a second, rounded so that they do not drift. Pillow stores a run of equal frames as one that lasts as long.
     MP4: H.264 with yuv420p and its colour matrix named, which browsers play alike; an odd side gets one more row or
     column, the last one again.
-    Frames below 96 pixels are enlarged by a whole factor without smoothing.
+    Frames below 96 pixels are enlarged by a whole factor without smoothing. The file is written whole or not at all.
 
     Args:
         frames: at least one ``(H, W, 3)`` of uint8, all of one size.
-        path: ends in ``.gif`` or ``.mp4``; its folder exists.
+        path: ends in ``.gif`` or ``.mp4``.
         frames_per_second: 1 ... 50.
         hold: for how many frames' time the first and the last frame stand still, 1 ... 100.
 
@@ -43,7 +45,11 @@ def write_animation(frames: Sequence[np.ndarray], path: Path, frames_per_second:
             f"frames_per_second must be a number from 1 to {FASTEST}, for example 8, got {frames_per_second}"
         )
     require_whole_number("hold", hold, "a whole number from 1 to 100, for example 4", least=1, most=100)
-    WRITERS[path.suffix.lower()]([_enlarged(frame) for frame in frames], path, frames_per_second, hold)
+    write, shown = WRITERS[path.suffix.lower()], [_enlarged(frame) for frame in frames]
+    with replacing(path) as partial, TemporaryDirectory(dir=path.parent) as folder:
+        film = Path(folder) / path.name  # writers go by the suffix
+        write(shown, film, frames_per_second, hold)
+        film.replace(partial)
 
 
 def require_writer(kind: str) -> None:

@@ -11,13 +11,15 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 from dmt.data import to_pixels
 from dmt.editing.records import mean_record
+from dmt.reporting.names import short_names
 from dmt.reporting.results import Report
+from dmt.reporting.tables import columns_of
 
 log = logging.getLogger(__name__)
 
 
 def wandb_logger(
-    save_dir: str | Path, project: str = "dmt", name: str | None = None, timeout: float = 20
+    save_dir: str | Path, project: str = "dmt", *, name: str | None = None, timeout: float = 20
 ) -> WandbLogger:
     """A wandb run that never asks and never hangs: offline unless somebody is logged in and the server answers.
 
@@ -54,12 +56,13 @@ def log_report(logger: Logger | None, report: Report, settings: dict) -> None:
     if isinstance(logger, WandbLogger):
         for name, picture in report.pictures.items():
             logger.log_image(name, [np.asarray(picture)], caption=[report.title])
-        pairs = [np.concatenate([to_pixels(image.before), to_pixels(image.after)], axis=1) for image in report.images]
-        if pairs:
-            logger.log_image("edits", pairs, caption=[image.name for image in report.images])
+        if report.images:
+            pairs = [(to_pixels(image.input), to_pixels(image.result)) for image in report.images]
+            captions = short_names([image.name for image in report.images])
+            logger.log_image("edits", [np.concatenate(pair, axis=1) for pair in pairs], caption=captions)
         results = {"results": [image.record for image in report.images]} if report.images else {}
         for name, rows in {**results, **report.tables}.items():
-            columns = list(dict.fromkeys(column for row in rows for column in row))
+            columns = columns_of(rows)
             logger.log_table(name, columns, [[row.get(column) for column in columns] for row in rows])
     elif isinstance(logger, TensorBoardLogger):
         for name, picture in report.pictures.items():

@@ -1,28 +1,207 @@
-"""A progress bar for the inversion of a batch."""
+"""How far a long computation is -> a bar on a terminal, and elsewhere a line every ten seconds."""
 
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar, RichProgressBar, TQDMProgressBar
 from tqdm import tqdm
 
-from dmt.data import ImageBatch
 from dmt.solvers import Progress
+
+SECONDS_BETWEEN_LINES = 10.0
+
+Clock = Callable[[], float]
+"""Seconds since some moment."""
 
 
 class InversionBar:
-    """Called after every iteration; one bar per batch, with rate and remaining time."""
+    """Shows how far the inversion of pictures is; call it after every iteration of the solver.
 
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
+    On a terminal each batch of pictures has a bar, with its rate and remaining time. Elsewhere, in a file or a pipe,
+    there is a line every ten seconds, and one at the end of each batch.
 
-    def __call__(self, batch: ImageBatch, progress: Progress) -> None:
-        if self._bar is None or progress.iteration == 1:
+    Args:
+        stream: where it is shown; standard error by default.
+        clock: tells the time.
+    """
+
+    def __init__(self, stream: TextIO | None = None, clock: Clock = time.monotonic):
+        self._lines = _Lines(stream, clock)
+        self._clock = clock
+        self._n_images: int | None = None
+        self._began = clock()
+        self._n_done = 0  # images of the batches that have ended
+        self._batch: _Batch | None = None
+
+    def begin(self, n_images: int) -> None:
+        """Count from the first image again, towards ``n_images``: what is shown then says how much time is left."""
+        self.close()
+        self._n_images, self._n_done, self._began = n_images, 0, self._clock()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show where the solver is; iteration 1 begins a new batch."""
+        if self._batch is None or progress.iteration == 1:
             self.close()
-            first, last = batch.indices[0] + 1, batch.indices[-1] + 1
-            label = f"editing images {first}-{last}"
-            self._bar = tqdm(total=progress.most_iterations, desc=label, unit="it", leave=False)
-        self._bar.update(progress.iteration - self._bar.n)
-        self._bar.set_postfix_str(f"objective {progress.objective:.4g}, {progress.running} left", refresh=False)
+            self._batch = self._new_batch(progress)
+        self._batch.progress = progress
+        if progress.running == 0 or progress.iteration == progress.most_iterations:
+            self.close()
+        elif self._batch.bar is not None:
+            self._batch.bar.update(progress.iteration - self._batch.bar.n)
+            self._batch.bar.set_postfix_str(self._state(self._batch), refresh=False)
+        elif self._lines.are_due:
+            at = f"iteration {progress.iteration} of {progress.most_iterations}"
+            self._lines.write(f"{self._batch.label}: {at}, {self._state(self._batch)}")
 
     def close(self) -> None:
-        """Take the bar off the screen."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        """End the batch that is shown, if there is one."""
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return
+        self._n_done += batch.progress.problems
+        if batch.bar is not None:
+            batch.bar.close()
+        else:
+            done = f"{batch.progress.iteration} iterations in {_interval(self._clock() - batch.began)}"
+            self._lines.write(f"{batch.label}: done, {done}{self._time_left(self._n_done)}")
+
+    def _new_batch(self, progress: Progress) -> "_Batch":
+        first, last = self._n_done + 1, self._n_done + progress.problems
+        label = f"editing images {first}-{last}" if last > first else f"editing image {last}"
+        if self._n_images is not None:
+            label += f" of {self._n_images}"
+        self._lines.start()
+        file, bar = self._lines.stream, None
+        if file.isatty():
+            bar = tqdm(total=progress.most_iterations, desc=label, unit="it", leave=False, file=file)
+        return _Batch(label, self._clock(), bar, progress)
+
+    def _state(self, batch: "_Batch") -> str:
+        progress = batch.progress
+        share = max(1 - progress.running / max(1, progress.problems), progress.iteration / progress.most_iterations)
+        left = self._time_left(self._n_done + share * progress.problems)
+        return f"objective {progress.objective:.4g}, {progress.running} still running{left}"
+
+    def _time_left(self, n_done: float) -> str:
+        if self._n_images is None or not 0 < n_done < self._n_images:
+            return ""
+        seconds = (self._clock() - self._began) * (self._n_images / n_done - 1)
+        return f", about {_interval(seconds)} left"
+
+
+@dataclass
+class _Batch:
+    """A batch that is being inverted: what it is called, when it began, its bar on a terminal, how far it is."""
+
+    label: str
+    began: float
+    bar: tqdm | None
+    progress: Progress
+
+
+class LineProgress(ProgressBar):
+    """Lightning's progress as a line every ten seconds, where no terminal could show its bar.
+
+    ``predicting: batch 120 of 822, 3.1 a second, about 03:46 left``. What takes less than ten seconds says nothing.
+
+    Args:
+        stream: where the lines go; standard error by default.
+        clock: tells the time.
+    """
+
+    def __init__(self, stream: TextIO | None = None, clock: Clock = time.monotonic):
+        super().__init__()
+        self._lines, self._clock = _Lines(stream, clock), clock
+        self._is_on = True
+        self._start()
+
+    def disable(self) -> None:
+        self._is_on = False
+
+    def enable(self) -> None:
+        self._is_on = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        in_epoch, epochs = self.total_train_batches, trainer.max_epochs or -1
+        earlier = 0 if trainer.current_epoch == 0 else int(trainer.current_epoch * in_epoch)
+        self._tell("training", earlier + batch_idx + 1, in_epoch * epochs)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._end("training")
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start()
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        self._tell("predicting", self._n_here + 1, sum(trainer.num_predict_batches))
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._end("predicting")
+
+    def _start(self) -> None:
+        self._lines.start()
+        self._began, self._n_here, self._has_told = self._clock(), 0, False
+
+    def _tell(self, what: str, n_done: int, n_all: float) -> None:
+        """Say that ``n_done`` batches of ``n_all`` are done; a fit that goes on had some before it started here."""
+        self._n_here += 1
+        if not (self._is_on and self._lines.are_due):
+            return
+        rate = self._n_here / (self._clock() - self._began)
+        of_all, left = "", ""
+        if n_done <= n_all < float("inf"):
+            of_all, left = f" of {n_all:.0f}", f", about {_interval((n_all - n_done) / rate)} left"
+        self._lines.write(f"{what}: batch {n_done}{of_all}, {rate:.2g} a second{left}")
+        self._has_told = True
+
+    def _end(self, what: str) -> None:
+        if self._has_told:
+            self._lines.write(f"{what}: {self._n_here} batches in {_interval(self._clock() - self._began)}")
+
+
+def in_lines_without_terminal(trainer: Trainer) -> Trainer:
+    """The trainer, whose bar, if it has one, becomes ``LineProgress`` where standard output is no terminal."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    if not sys.stdout.isatty():
+        callbacks[:] = [LineProgress() if isinstance(c, TQDMProgressBar | RichProgressBar) else c for c in callbacks]
+    return trainer
+
+
+class _Lines:
+    """Lines of text, of which the next is due ten seconds after the last one or after ``start``."""
+
+    def __init__(self, stream: TextIO | None, clock: Clock):
+        self._stream, self._clock = stream, clock
+        self.start()
+
+    def start(self) -> None:
+        self._last = self._clock()
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr if self._stream is None else self._stream
+
+    @property
+    def are_due(self) -> bool:
+        return self._clock() - self._last >= SECONDS_BETWEEN_LINES
+
+    def write(self, line: str) -> None:
+        self.start()
+        self.stream.write(line + "\n")
+        self.stream.flush()
+
+
+def _interval(seconds: float) -> str:
+    """Minutes and seconds, and hours where there are any: ``03:46``."""
+    return tqdm.format_interval(round(seconds))

@@ -12,8 +12,10 @@ from PIL import Image
 from dmt.data import to_pixels
 from dmt.editing.records import EditedImage, Record, file_names, input_names
 from dmt.reporting.animation import write_animation
-from dmt.reporting.grids import labelled_grid
+from dmt.reporting.grids import labelled_grid, stacked
+from dmt.reporting.names import short_names
 from dmt.reporting.tables import write_table
+from dmt.storage.files import replacing, write_text
 
 
 @dataclass(frozen=True)
@@ -48,25 +50,29 @@ class Report:
 def write_report(folder: Path, report: Report, settings: Mapping, animation: str = "none") -> None:
     """Write a PNG per image, ``inputs/``, the report's pictures, tables and documents, ``results.csv`` and ``.json``.
 
+    Every file is written whole or not at all.
+
     Args:
         folder: an existing folder.
         report: what to write.
         settings: the resolved configuration, kept in ``results.json``.
         animation: ``none``, or ``gif`` or ``mp4``: a film per image of its way, beside its PNG.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     names = file_names(report.images, taken=report.pictures)
     inputs = {image.name: image for image in report.images}
     input_files = dict(zip(inputs, input_names(list(inputs)), strict=True))
-    if inputs:
-        (folder / "inputs").mkdir(exist_ok=True)
     for name, image in inputs.items():
-        Image.fromarray(to_pixels(image.before)).save(folder / input_files[name])
+        save_picture(folder / input_files[name], Image.fromarray(to_pixels(image.input)))
     for name, image in zip(names, report.images, strict=True):
-        Image.fromarray(to_pixels(image.after)).save(folder / f"{name}.png")
+        save_picture(folder / f"{name}.png", Image.fromarray(to_pixels(image.result)))
     for name, picture in report.pictures.items():
-        picture.save(folder / f"{name}.png")
+        save_picture(folder / f"{name}.png", picture)
     for name, content in report.documents.items():
-        (folder / name).write_bytes(content)
+        with replacing(folder / name) as partial:
+            partial.write_bytes(content)
     records = [
         {**image.record, "input_file": input_files[image.name], "file": f"{name}.png"}
         for name, image in zip(names, report.images, strict=True)
@@ -74,21 +80,29 @@ def write_report(folder: Path, report: Report, settings: Mapping, animation: str
     for name, rows in {**({"results": records} if records else {}), **report.tables}.items():
         write_table(folder / f"{name}.csv", rows)
     document = _json_value({"title": report.title, "images": records, **report.tables, "settings": settings})
-    (folder / "results.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    write_text(folder / "results.json", json.dumps(document, indent=1, allow_nan=False))
     if animation != "none":
         for name, image in zip(names, report.images, strict=True):
-            way = [to_pixels(picture) for picture in (image.before, *image.frames, image.after)]
+            way = [to_pixels(picture) for picture in (image.input, *image.frames, image.result)]
             write_animation(way, folder / f"{name}.{animation}")
 
 
+def save_picture(path: Path, picture: Image.Image) -> None:
+    """Write a PNG, whole or not at all; raises ``OSError``."""
+    with replacing(path) as partial:
+        picture.save(partial, format="PNG")
+
+
 def result_grid(images: Sequence[EditedImage], title: str, per_row: int = 8) -> Image.Image:
-    """Inputs above their results, ``per_row`` columns, named."""
-    rows, row_labels = [], []
-    for start in range(0, len(images), per_row):
-        part = images[start : start + per_row]
-        rows += [[to_pixels(image.before) for image in part], [to_pixels(image.after) for image in part]]
-        row_labels += ["input", title]
-    return labelled_grid(rows, row_labels, [image.name for image in images[:per_row]] if len(images) <= per_row else [])
+    """Inputs above their results, ``per_row`` columns, each below its name."""
+    names = short_names([image.name for image in images])
+    parts = [slice(start, start + per_row) for start in range(0, len(images), per_row)]
+    return stacked([_pairs(images[part], names[part], title) for part in parts])
+
+
+def _pairs(images: Sequence[EditedImage], names: Sequence[str], title: str) -> Image.Image:
+    rows = [[to_pixels(image.input) for image in images], [to_pixels(image.result) for image in images]]
+    return labelled_grid(rows, ["input", title], names)
 
 
 def _json_value(value: Any) -> Any:

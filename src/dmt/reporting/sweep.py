@@ -11,7 +11,10 @@ from PIL import Image
 
 from dmt.editing.records import Record, mean_of_records
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.names import short_names
+from dmt.reporting.results import save_picture
 from dmt.reporting.tables import text_table, write_table
+from dmt.reporting.verdict_table import mean_verdict
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,16 @@ class SweepSummary:
     Args:
         grid: inputs above, then a row per run.
         rows: per run what set it apart, then the means of its numbers.
+        verdicts: per run what set it apart, then what ``dmt.reporting.verdict_table`` says of all its pictures.
     """
 
     grid: Image.Image
     rows: Sequence[Record]
+    verdicts: Sequence[Record]
 
     def __str__(self) -> str:
-        return text_table(self.rows)
+        filled = {column for row in self.verdicts for column, cell in row.items() if cell != ""}
+        return text_table([{column: row[column] for column in row if column in filled} for row in self.verdicts])
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,15 @@ def summarize_sweep(folder: Path) -> SweepSummary | None:
         return None
     common = set(runs[0].options).intersection(*(run.options for run in runs))
     labels = [[option for option in run.options if option not in common] or [f"run={run.number}"] for run in runs]
+    asked = [dict(map(_pair, options)) for options in labels]
     rows: list[Record] = [
-        {**asked, **mean_of_records(run.records), **asked}
-        for asked, run in zip((dict(map(_pair, options)) for options in labels), runs, strict=True)
+        {**options, **mean_of_records(run.records), **options} for options, run in zip(asked, runs, strict=True)
     ]
-    summary = SweepSummary(_grid(runs, ["\n".join(options) for options in labels]), rows)
-    summary.grid.save(folder / "sweep.png")
+    verdicts: list[Record] = [
+        {**options, **mean_verdict(run.records), **options} for options, run in zip(asked, runs, strict=True)
+    ]
+    summary = SweepSummary(_grid(runs, ["\n".join(options) for options in labels]), rows, verdicts)
+    save_picture(folder / "sweep.png", summary.grid)
     write_table(folder / "sweep.csv", rows)
     return summary
 
@@ -86,8 +95,9 @@ def _grid(runs: Sequence[_Run], labels: Sequence[str]) -> Image.Image:
     rows += [[run.picture(key, "file") for key in keys] for run in runs]
     side = max(picture.shape[0] for row in rows for picture in row if picture is not None)
     tiles = [[_tile(picture, side) for picture in row] for row in rows]
-    names = [" ".join(part for part in key if part) for key in keys]
-    return labelled_grid(tiles, ["input", *labels], names)
+    names = short_names([image for image, _ in keys])
+    titles = [f"{name} {edit}".rstrip() for name, (_, edit) in zip(names, keys, strict=True)]
+    return labelled_grid(tiles, ["input", *labels], titles)
 
 
 def _is_there(picture: np.ndarray | None) -> bool:

@@ -1,27 +1,48 @@
 """Rows of numbers and words -> a CSV file, or aligned text."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from dmt.editing.records import Record
+from dmt.storage.files import replacing
 
 
 def write_table(path: Path, rows: Sequence[Record]) -> None:
-    """Write rows as CSV; a column that a row lacks stays empty."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    """Write rows as CSV, whole or not at all; what a row lacks stays empty, a number that is none is ``nan``."""
+    columns = columns_of(rows)
+    table = pd.DataFrame([[_cell(row, column) for column in columns] for row in rows], columns=columns, dtype=object)
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, na_rep="nan", lineterminator="\r\n", encoding="utf-8")
 
 
 def text_table(rows: Sequence[Record]) -> str:
-    """Rows as aligned text, numbers to four digits."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    lines = [columns, *([_in_words(row.get(column, "")) for column in columns] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    """Rows as aligned text: words begin at the left, numbers end at the right and have four digits.
+
+    >>> print(text_table([{"layer": "conv1", "auc": 0.87654}, {"layer": "all", "auc": 1.0, "auto": "*"}]))
+    layer     auc  auto
+    conv1  0.8765
+    all         1  *
+    """
+    aligned = []
+    for column in columns_of(rows):
+        values = [_cell(row, column) for row in rows]
+        cells = [column, *map(_in_words, values)]
+        width = max(map(len, cells))
+        is_of_words = all(isinstance(value, str) for value in values)
+        aligned.append([cell.ljust(width) if is_of_words else cell.rjust(width) for cell in cells])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*aligned, strict=True))
+
+
+def columns_of(rows: Sequence[Record]) -> list[str]:
+    """Every column of the rows, in the order in which they first have it."""
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
+def _cell(row: Record, column: str) -> str | float:
+    value = row.get(column)
+    return "" if value is None else value
 
 
 def _in_words(value: str | float) -> str:

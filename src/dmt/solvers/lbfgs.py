@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -56,12 +56,21 @@ class Solution:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a solver is: handed to its callback after every iteration."""
+    """Where a solver is: handed to its callback after every iteration.
+
+    Args:
+        iteration: how many have been made, from 1.
+        most_iterations: the most there will be.
+        running: how many problems have not ended yet.
+        objective: the sum over all problems, those that ended too.
+        problems: how many there are in the batch.
+    """
 
     iteration: int
     most_iterations: int
     running: int
     objective: float
+    problems: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,8 +111,9 @@ class LBFGS:
         self,
         objective: Objective,
         start: Tensor,
-        lower: float = -math.inf,
-        upper: float = math.inf,
+        lower: float | Tensor = -math.inf,
+        upper: float | Tensor = math.inf,
+        *,
         callback: Callable[[Progress], None] | None = None,
         at_start: tuple[Tensor, Tensor] | None = None,
         noise: float = 0.0,
@@ -111,65 +121,59 @@ class LBFGS:
     ) -> Solution:
         """Minimise ``objective`` from ``start (B, n)`` within ``lower <= x <= upper``.
 
-        Values ``(B,)`` and gradients ``(B, n)`` that are known already are handed over as ``at_start``; ``start`` must
-        then lie within the bounds. ``noise`` is the relative error of the objective's values: where a step changes them
-        by no more, its slope decides (the approximate Wolfe conditions of Hager and Zhang, SIAM J. Optim. 2005, whose
-        error is absolute). ``known_curvature`` gives the diagonal of the Hessian of a part of the objective.
-
         The objective's values must be finite at ``start``, projected into the bounds; where a trial step gives NaN
         or +infinity the step is shortened.
+
+        Args:
+            objective: gives values ``(b,)`` and gradients ``(b, n)``.
+            start: ``(B, n)``.
+            lower: a number, or a tensor that broadcasts to ``(B, n)``.
+            upper: likewise.
+            callback: told the progress after every iteration.
+            at_start: values ``(B,)`` and gradients ``(B, n)`` at ``start``, which must then lie within the bounds,
+                where they are known already.
+            noise: the relative error of the objective's values: where a step changes them by no more, its slope
+                decides (the approximate Wolfe conditions of Hager and Zhang, SIAM J. Optim. 2005, whose error is
+                absolute).
+            known_curvature: gives the diagonal of the Hessian of a part of the objective.
         """
+        problems = _Problems.of(start, objective, lower, upper, noise, known_curvature or _nothing)
         found = _Results(start)
-        first = objective if at_start is None else lambda points, rows: at_start
-        diagonal = known_curvature or _nothing
-        state = self._first_state(first, start.clamp(lower, upper), diagonal)
+        state = self._first_state(problems, start, at_start)
         for iteration in range(1, self.iterations + 1):
-            state = self._finish(state, found, _is_stationary(state, self.gradient_tolerance, lower, upper), CONVERGED)
+            state = self._finish(state, found, _is_stationary(problems, state, self.gradient_tolerance), CONVERGED)
             if len(state) == 0:
                 break
-            state, moved = self._step(objective, state, lower, upper, noise, diagonal)
+            state, moved = self._step(problems, state)
             state = self._finish(state, found, ~moved, "no descent along the search direction")
             if iteration >= self.window:
                 state = self._finish(state, found, self._has_stalled(state), CONVERGED)
             if callback is not None:
-                callback(Progress(iteration, self.iterations, len(state), found.objective_sum(state)))
+                total = found.objective_sum(state)
+                callback(Progress(iteration, self.iterations, len(state), total, problems=len(start)))
         everything = torch.ones(len(state), dtype=torch.bool, device=start.device)
         self._finish(state, found, everything, f"stopped after {self.iterations} iterations")
         return found.solution()
 
-    def _first_state(self, objective: Objective, start: Tensor, diagonal: Diagonal) -> "_State":
+    def _first_state(self, problems: "_Problems", start: Tensor, at_start: tuple[Tensor, Tensor] | None) -> "_State":
         rows = torch.arange(len(start), device=start.device)
-        values, gradients = objective(start, rows)
-        empty = start.new_zeros(len(start), self.history, start.shape[1])
+        x = problems.within_bounds(start, rows)
+        values, gradients = problems.objective(x, rows) if at_start is None else at_start
+        recent = values.new_full((len(x), self.window), torch.inf)
         return _State(
             rows=rows,
-            x=start,
+            x=x,
             value=values,
             gradient=gradients,
-            first_value=values,
-            first_gradient=gradients.abs().amax(dim=1),
-            recent=values.new_full((len(start), self.window), torch.inf),
-            steps=empty,
-            changes=empty.clone(),
-            products=start.new_zeros(len(start), self.history, self.history),
-            known_curvature=diagonal(start, rows),
-            other_curvature=start.new_ones(len(start)),
-            next_slot=torch.zeros_like(rows),
+            history=_History.empty(x, self.history, problems.known_curvature(x, rows)),
+            course=_Course(values, gradients.abs().amax(dim=1), recent),
             iterations=torch.zeros_like(rows),
             evaluations=torch.ones_like(rows),
         )
 
-    def _step(
-        self,
-        objective: Objective,
-        state: "_State",
-        lower: float,
-        upper: float,
-        noise: float,
-        diagonal: Diagonal,
-    ) -> tuple["_State", Tensor]:
-        direction = _search_direction(state, lower, upper)
-        has_history = state.products.diagonal(dim1=1, dim2=2).any(dim=1)
+    def _step(self, problems: "_Problems", state: "_State") -> tuple["_State", Tensor]:
+        direction = _search_direction(problems, state)
+        has_history = state.history.products.diagonal(dim1=1, dim2=2).any(dim=1)
         unit = 1 / direction.norm(dim=1).clamp_min(torch.finfo(direction.dtype).tiny)
         length = torch.where(has_history, torch.ones_like(unit), unit)
         shortest, longest = torch.zeros_like(length), torch.full_like(length, math.inf)
@@ -179,13 +183,15 @@ class LBFGS:
         moved = torch.zeros(len(state), dtype=torch.bool, device=x.device)
         searching = torch.arange(len(state), device=x.device)
         for _ in range(self.most_trials):
-            trial = (state.x[searching] + length[searching, None] * direction[searching]).clamp(lower, upper)
-            trial_value, trial_gradient = objective(trial, state.rows[searching])
+            rows = state.rows[searching]
+            trial = state.x[searching] + length[searching, None] * direction[searching]
+            trial = problems.within_bounds(trial, rows)
+            trial_value, trial_gradient = problems.objective(trial, rows)
             evaluations[searching] += 1
             step = trial - state.x[searching]
             slope = (state.gradient[searching] * step).sum(dim=1)
             trial_slope = (trial_gradient * step).sum(dim=1)
-            is_level = trial_value <= state.value[searching] + noise * state.value[searching].abs()
+            is_level = trial_value <= state.value[searching] + problems.noise * state.value[searching].abs()
             falls = trial_value <= state.value[searching] + DECREASE * slope
             falls |= is_level & (trial_slope <= (2 * DECREASE - 1) * slope)
             bends = trial_slope >= CURVATURE * slope
@@ -205,11 +211,12 @@ class LBFGS:
             searching = searching[~(falls & (bends | stands))]
             if len(searching) == 0:
                 break
-        return state.advanced(x, value, gradient, evaluations, diagonal(x, state.rows)), moved
+        return state.advanced(x, value, gradient, evaluations, problems.known_curvature(x, state.rows)), moved
 
     def _has_stalled(self, state: "_State") -> Tensor:
-        lately = state.recent[:, 0] - state.value
-        return lately.isfinite() & (lately <= self.tolerance * (state.first_value - state.value))
+        course = state.course
+        lately = course.recent[:, 0] - state.value
+        return lately.isfinite() & (lately <= self.tolerance * (course.first_value - state.value))
 
     @staticmethod
     def _finish(state: "_State", found: "_Results", done: Tensor, reason: str) -> "_State":
@@ -220,53 +227,71 @@ class LBFGS:
 
 
 @dataclass(frozen=True)
-class _State:
-    """The problems still running.
+class _Problems:
+    """What is minimised, where; bounds that are tensors are ``(B, n)``."""
+
+    objective: Objective
+    lower: float | Tensor
+    upper: float | Tensor
+    noise: float
+    known_curvature: Diagonal
+
+    @classmethod
+    def of(
+        cls,
+        start: Tensor,
+        objective: Objective,
+        lower: float | Tensor,
+        upper: float | Tensor,
+        noise: float,
+        known_curvature: Diagonal,
+    ) -> Self:
+        if isinstance(lower, Tensor) or isinstance(upper, Tensor):  # clamp takes two numbers or two tensors
+            lower = torch.as_tensor(lower, dtype=start.dtype, device=start.device).expand_as(start)
+            upper = torch.as_tensor(upper, dtype=start.dtype, device=start.device).expand_as(start)
+        return cls(objective, lower, upper, noise, known_curvature)
+
+    def within_bounds(self, x: Tensor, rows: Tensor) -> Tensor:
+        return x.clamp(*self._bounds(rows))
+
+    def resting(self, state: "_State") -> Tensor:
+        """Coordinates ``(b, n)`` that lie on a bound and would leave it downhill."""
+        lower, upper = self._bounds(state.rows)
+        return ((state.x <= lower) & (state.gradient > 0)) | ((state.x >= upper) & (state.gradient < 0))
+
+    def _bounds(self, rows: Tensor) -> tuple[Any, Any]:
+        """Two numbers, or two tensors ``(b, n)``."""
+        if isinstance(self.lower, Tensor) and isinstance(self.upper, Tensor):
+            return self.lower[rows], self.upper[rows]
+        return self.lower, self.upper
+
+
+@dataclass(frozen=True)
+class _History:
+    """What the last steps say of the Hessian.
 
     The history is a ring for each problem: ``next_slot (b,)`` says where its next step will be written, ``products``
     are the inner products ``steps_i . changes_j``, ``(b, history, history)``. An empty slot is zero. The first guess of
     the Hessian is ``known_curvature (b, n)`` on its diagonal plus ``other_curvature (b,)``.
     """
 
-    rows: Tensor
-    x: Tensor
-    value: Tensor
-    gradient: Tensor
-    first_value: Tensor
-    first_gradient: Tensor
-    recent: Tensor
     steps: Tensor
     changes: Tensor
     products: Tensor
     known_curvature: Tensor
     other_curvature: Tensor
     next_slot: Tensor
-    iterations: Tensor
-    evaluations: Tensor
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    @classmethod
+    def empty(cls, x: Tensor, size: int, known_curvature: Tensor) -> Self:
+        """Of no step yet, at points ``x (b, n)``, with room for ``size`` steps."""
+        zeros = x.new_zeros(len(x), size, x.shape[1])
+        products = x.new_zeros(len(x), size, size)
+        next_slot = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        return cls(zeros, zeros.clone(), products, known_curvature, x.new_ones(len(x)), next_slot)
 
-    def select(self, keep: Tensor) -> Self:
-        return type(self)(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
-
-    def advanced(
-        self, x: Tensor, value: Tensor, gradient: Tensor, evaluations: Tensor, known_curvature: Tensor
-    ) -> Self:
-        self._remember(x - self.x, gradient - self.gradient, known_curvature)
-        return replace(
-            self,
-            x=x,
-            value=value,
-            gradient=gradient,
-            known_curvature=known_curvature,
-            recent=torch.cat([self.recent[:, 1:], self.value[:, None]], dim=1),
-            iterations=self.iterations + 1,
-            evaluations=evaluations,
-        )
-
-    def _remember(self, step: Tensor, change: Tensor, known_curvature: Tensor) -> None:
-        """Write a step ``(b, n)`` and the gradient's change over the oldest, if its curvature is good."""
+    def plus(self, step: Tensor, change: Tensor, known_curvature: Tensor) -> Self:
+        """Write a step ``(b, n)`` and the gradient's change over the oldest, in place, if its curvature is good."""
         curvature = (step * change).sum(dim=1)
         floor = torch.finfo(step.dtype).eps * step.norm(dim=1) * change.norm(dim=1)
         usable = (curvature > floor).nonzero()[:, 0]
@@ -278,6 +303,63 @@ class _State:
         bends = usable[((step * other).sum(dim=1) > floor)[usable]]
         self.other_curvature[bends] = (other.norm(dim=1) / step.norm(dim=1))[bends]
         self.next_slot[usable] = (slot + 1) % self.steps.shape[1]
+        return replace(self, known_curvature=known_curvature)
+
+
+@dataclass(frozen=True)
+class _Course:
+    """How the objective has fallen: first values and largest absolute gradients ``(b,)``, last values ``(b, w)``."""
+
+    first_value: Tensor
+    first_gradient: Tensor
+    recent: Tensor
+
+
+@dataclass(frozen=True)
+class _State:
+    """The problems still running."""
+
+    rows: Tensor
+    x: Tensor
+    value: Tensor
+    gradient: Tensor
+    history: _History
+    course: _Course
+    iterations: Tensor
+    evaluations: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, keep: Tensor) -> "_State":
+        return _selected(self, keep)
+
+    def advanced(
+        self, x: Tensor, value: Tensor, gradient: Tensor, evaluations: Tensor, known_curvature: Tensor
+    ) -> Self:
+        recent = torch.cat([self.course.recent[:, 1:], self.value[:, None]], dim=1)
+        return replace(
+            self,
+            x=x,
+            value=value,
+            gradient=gradient,
+            history=self.history.plus(x - self.x, gradient - self.gradient, known_curvature),
+            course=replace(self.course, recent=recent),
+            iterations=self.iterations + 1,
+            evaluations=evaluations,
+        )
+
+
+_Record = TypeVar("_Record", _State, _History, _Course)
+
+
+def _selected(record: _Record, keep: Tensor) -> _Record:
+    """Some of the problems, ``keep (b,)``, of every tensor in the record."""
+    parts: dict[str, Any] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        parts[field.name] = value[keep] if isinstance(value, Tensor) else _selected(value, keep)
+    return type(record)(**parts)
 
 
 class _Results:
@@ -308,43 +390,39 @@ class _Results:
         return Solution(self.value, self.objective, self.iterations, self.evaluations, self.reasons)
 
 
-def _search_direction(state: _State, lower: float, upper: float) -> Tensor:
+def _search_direction(problems: _Problems, state: _State) -> Tensor:
     """The quasi-Newton direction over the coordinates that are free to move, or steepest descent if it ascends."""
-    resting = _resting(state, lower, upper)
+    resting = problems.resting(state)
     downhill = -state.gradient.masked_fill(resting, 0)
-    direction = _inverse_hessian_product(state, downhill).masked_fill(resting, 0)
+    direction = _inverse_hessian_product(state.history, downhill).masked_fill(resting, 0)
     descends = (direction * state.gradient).sum(dim=1) < 0
     return torch.where(descends[:, None], direction, downhill)
 
 
-def _resting(state: _State, lower: float, upper: float) -> Tensor:
-    return ((state.x <= lower) & (state.gradient > 0)) | ((state.x >= upper) & (state.gradient < 0))
+def _is_stationary(problems: _Problems, state: _State, tolerance: float) -> Tensor:
+    projected = state.gradient.masked_fill(problems.resting(state), 0)
+    return projected.abs().amax(dim=1) <= tolerance * state.course.first_gradient
 
 
-def _is_stationary(state: _State, tolerance: float, lower: float, upper: float) -> Tensor:
-    projected = state.gradient.masked_fill(_resting(state, lower, upper), 0)
-    return projected.abs().amax(dim=1) <= tolerance * state.first_gradient
-
-
-def _inverse_hessian_product(state: _State, vector: Tensor) -> Tensor:
+def _inverse_hessian_product(past: _History, vector: Tensor) -> Tensor:
     """The two-loop recursion of Nocedal and Wright, algorithm 7.4, whose loops are two triangular systems.
 
     With S and Y the steps and changes by age and R the upper triangle of ``S^T Y``, the first loop is
     ``a = R^-1 S^T v``, the second ``b = R^-T (diag(R) a - Y^T H0 (v - Y a))``, and the result ``H0 (v - Y a) + S b``.
     """
-    history = state.steps.shape[1]
-    order = (state.next_slot[:, None] + torch.arange(history, device=vector.device)) % history  # the oldest first
-    products = state.products.gather(1, order[:, :, None].expand(-1, -1, history))
+    history = past.steps.shape[1]
+    order = (past.next_slot[:, None] + torch.arange(history, device=vector.device)) % history  # the oldest first
+    products = past.products.gather(1, order[:, :, None].expand(-1, -1, history))
     products = products.gather(2, order[:, None].expand(-1, history, -1))
     curvature = products.diagonal(dim1=1, dim2=2)
     triangle = products.triu() + (curvature == 0).to(products).diag_embed()
     newest_first = order.argsort(dim=1)
-    first = _solve(triangle, _products(state.steps, vector).gather(1, order), upper=True)
-    guess = state.known_curvature + state.other_curvature[:, None]
-    rest = _minus(vector, state.changes, first.gather(1, newest_first)) / guess
-    second = curvature * first - _products(state.changes, rest).gather(1, order)
+    first = _solve(triangle, _products(past.steps, vector).gather(1, order), upper=True)
+    guess = past.known_curvature + past.other_curvature[:, None]
+    rest = _minus(vector, past.changes, first.gather(1, newest_first)) / guess
+    second = curvature * first - _products(past.changes, rest).gather(1, order)
     second = _solve(triangle.mT, second, upper=False)
-    return _minus(rest, state.steps, -second.gather(1, newest_first))
+    return _minus(rest, past.steps, -second.gather(1, newest_first))
 
 
 def _nothing(points: Tensor, rows: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dmt.errors import UserError
+from dmt.storage.files import write_text
 from dmt.storage.processes import divided
 
 
@@ -127,9 +128,7 @@ class FeatureStore:
     def _note_broken(self, rows: set[int]) -> None:
         if rows:
             self.broken |= rows
-            partial = self._broken_path.with_suffix(".partial")
-            partial.write_text(json.dumps(sorted(self.broken)))
-            partial.replace(self._broken_path)
+            write_text(self._broken_path, json.dumps(sorted(self.broken)))
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("part-*"))

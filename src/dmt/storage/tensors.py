@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dmt.errors import UserError
+from dmt.storage.files import replacing
 
 
 def cache_key(parts: Mapping[str, str]) -> str:
@@ -36,11 +36,8 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")  # another process may write the same
     try:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial)
+        with replacing(file) as partial:
+            save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial)
     except SafetensorError as error:
-        partial.unlink(missing_ok=True)
         raise OSError(f"could not write {file}: {error}") from error
-    partial.replace(file)

@@ -1,13 +1,7 @@
 """Labels that an edit shall leave alone -> the directions on the manifold that go with them."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
-
-from dmt.data.catalogs import Catalog
-from dmt.errors import UserError, nearest_name
 
 SMALLEST = 1e-6  # of the largest singular value: below it directions are one (ours)
 
@@ -29,25 +23,3 @@ def kept_directions(points: Tensor, has: Tensor, contrast: Tensor) -> Tensor:
     found = torch.linalg.lstsq(regressors, points[known].double(), driver="gelsd").solution[: has.shape[1]]
     _, sizes, directions = torch.linalg.svd(found, full_matrices=False)
     return directions[sizes > SMALLEST * sizes.max().clamp_min(1e-30)]
-
-
-def label_signs(catalog: Catalog, labels: Sequence[str], own_labels: Sequence[str]) -> Tensor:
-    """1 where a picture of the catalog has a label and -1 where it has not, ``(n, L)``.
-
-    Args:
-        catalog: the pictures.
-        labels: that shall be kept.
-        own_labels: that the task changes.
-
-    Raises:
-        UserError: a label is unknown or the task's own.
-    """
-    known = {label.lower() for label in catalog.labels}
-    own = {label.lower() for label in own_labels}
-    for label in labels:
-        if label.lower() not in known:
-            raise UserError(f"keep names {label!r}: there is no such label{nearest_name(label, catalog.labels)}")
-        if label.lower() in own:
-            raise UserError(f"keep names {label!r}, which the task is there to change; leave it out")
-    columns = [np.where(catalog.scores(label) > 0, 1.0, -1.0) for label in labels]
-    return torch.from_numpy(np.stack(columns, axis=1))

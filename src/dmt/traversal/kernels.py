@@ -11,7 +11,7 @@ from torch import Tensor
 from dmt.errors import UserError, is_number
 
 
-class Places:
+class CentredPoints:
     """Points ``(m, K)`` to which distances are taken, centred so that a common mean costs the distances no digits.
 
     Args:
@@ -32,7 +32,7 @@ class Places:
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """``||x_i - y_j||^2`` as ``(n, m)`` for rows ``x (n, K)`` and ``y (m, K)``."""
-    return Places(y).squared_distances(x)
+    return CentredPoints(y).squared_distances(x)
 
 
 class Expansion:
@@ -69,19 +69,19 @@ class RadialExpansion(Expansion):
 
     def __init__(self, kernel: "RadialKernel", points: Tensor, weights: Tensor):
         super().__init__(kernel, points, weights)
-        self._places = Places(points)
+        self._centred = CentredPoints(points)
 
     def __call__(self, z: Tensor) -> Tensor:
-        return self.kernel.profile(self._places.squared_distances(z)) @ self.weights
+        return self.kernel.profile(self._centred.squared_distances(z)) @ self.weights
 
     @torch.no_grad()
     def with_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """As ``Expansion``; the gradient is ``2 sum_i weight_i profile'(||z - point_i||^2) (z - point_i)``."""
-        squared = self._places.squared_distances(z)
+        squared = self._centred.squared_distances(z)
         values = self.kernel.profile(squared)
         pulls = self.weights * self.kernel.slope(squared, values)
-        offset = z - self._places.center
-        gradients = 2 * (pulls.sum(dim=1, keepdim=True) * offset - pulls @ self._places.offsets)
+        offset = z - self._centred.center
+        gradients = 2 * (pulls.sum(dim=1, keepdim=True) * offset - pulls @ self._centred.offsets)
         return values @ self.weights, gradients
 
 
@@ -110,9 +110,9 @@ class Kernel:
         assert not isinstance(self.bandwidth, str), "fit the kernel first"
         return self.bandwidth
 
-    def budget_weight(self, budget: Tensor) -> Tensor:
-        """Lambda ``(B,)`` in ``witness + lambda ||delta||^2`` from the dimensionless ``budget`` = 2 sigma^2 lambda."""
-        return budget / (2 * self.sigma2)
+    def lambda_weight(self, lam: Tensor) -> Tensor:
+        """Lambda ``(B,)`` in ``witness + lambda ||delta||^2`` from the dimensionless ``lam`` = 2 sigma^2 lambda."""
+        return lam / (2 * self.sigma2)
 
     def fit(self, points: Tensor, most: int = 1000) -> Self:
         """The same kernel with its bandwidth as a number, by its rule.

@@ -1,6 +1,8 @@
 """The witness function of the maximum mean discrepancy: positive near the source, negative near the target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -71,26 +73,48 @@ class Witness:
         return to_source.mean(dim=1) - others / (n_target - 1)
 
 
-def shared(witnesses: Sequence[Witness]) -> list[tuple[Witness, list[int]]]:
-    """The distinct ones among witnesses, one per point, each with the positions of the points that share it."""
-    rows: dict[int, list[int]] = {}
-    for row, witness in enumerate(witnesses):
-        rows.setdefault(id(witness), []).append(row)
-    return [(witnesses[own[0]], own) for own in rows.values()]
+@dataclass(frozen=True)
+class WitnessBatch:
+    """The witness of each of n things or points: the distinct ones, and which of them each has.
 
+    Args:
+        distinct: the witnesses.
+        index: ``(n,)``, positions in ``distinct``.
+    """
 
-def witness_values(z: Tensor, witnesses: Sequence[Witness]) -> Tensor:
-    """Values ``(B,)`` of points ``(B, K)``, each by its own witness."""
-    values = z.new_empty(len(z))
-    for witness, rows in shared(witnesses):
-        values[rows] = witness(z[rows])
-    return values
+    distinct: Sequence[Witness]
+    index: Tensor
 
+    @classmethod
+    def of_one(cls, witness: Witness, n: int) -> Self:
+        """One witness for all."""
+        return cls([witness], torch.zeros(n, dtype=torch.long))
 
-def allowed_gradients(z: Tensor, witnesses: Sequence[Witness]) -> tuple[Tensor, Tensor]:
-    """Values ``(B,)`` of points ``(B, K)``, each by its own witness, and the part of the gradients that it allows."""
-    values, gradients = z.new_empty(len(z)), torch.empty_like(z)
-    for witness, rows in shared(witnesses):
-        values[rows], gradient = witness.with_gradient(z[rows])
-        gradients[rows] = witness.allowed(gradient)
-    return values, gradients
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: Tensor) -> Self:
+        """Those of some things, or of the points that these have."""
+        return type(self)(self.distinct, self.index[rows])
+
+    def shared(self) -> Iterator[tuple[Witness, Tensor]]:
+        """Each witness that anybody has, with the rows ``(m,)`` of those who have it."""
+        for position, witness in enumerate(self.distinct):
+            rows = (self.index == position).nonzero()[:, 0]
+            if len(rows):
+                yield witness, rows
+
+    def values(self, z: Tensor) -> Tensor:
+        """Values ``(n,)`` of points ``(n, K)``, each by its own witness."""
+        values = z.new_empty(len(z))
+        for witness, rows in self.shared():
+            values[rows] = witness(z[rows])
+        return values
+
+    def allowed_gradients(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Values ``(n,)`` of points ``(n, K)``, each by its own witness, and the part of the gradients it allows."""
+        values, gradients = z.new_empty(len(z)), torch.empty_like(z)
+        for witness, rows in self.shared():
+            values[rows], gradient = witness.with_gradient(z[rows])
+            gradients[rows] = witness.allowed(gradient)
+        return values, gradients

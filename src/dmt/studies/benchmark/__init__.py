@@ -1,5 +1,6 @@
 """An honest benchmark: edits by every method -> what each keeps at an equal flip rate, and how sure that is."""
 
-from dmt.studies.benchmark.run import BenchmarkRun, Case
+from dmt.studies.benchmark.cases import Case, Contender, Decision
+from dmt.studies.benchmark.study import BenchmarkStudy
 
-__all__ = ["BenchmarkRun", "Case"]
+__all__ = ["BenchmarkStudy", "Case", "Contender", "Decision"]

@@ -1,10 +1,10 @@
 """Records of single edits -> one curve per case and method: what an edit does as it grows stronger."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
+import pandas as pd
 
 from dmt.editing.records import Record
 from dmt.studies.benchmark.measures import known_first
@@ -29,6 +29,7 @@ class Curve:
 
     case: str
     method: str
+    _: KW_ONLY
     images: tuple[str, ...]
     lambdas: np.ndarray
     flips: np.ndarray
@@ -62,55 +63,42 @@ def curves_of(records: Iterable[Record]) -> list[Curve]:
     cases: dict[str, dict[str, list[Record]]] = {}
     for record in records:
         cases.setdefault(str(record["case"]), {}).setdefault(str(record["method"]), []).append(record)
-    return [
-        _curve(
-            case,
-            method,
-            rows,
-            tuple(dict.fromkeys(str(row["image"]) for all_rows in methods.values() for row in all_rows)),
-        )
-        for case, methods in cases.items()
-        for method, rows in methods.items()
-    ]
+    curves = []
+    for case, methods in cases.items():
+        images = list(dict.fromkeys(str(record["image"]) for rows in methods.values() for record in rows))
+        curves += [_curve(case, method, pd.DataFrame(rows), images) for method, rows in methods.items()]
+    return curves
 
 
-def _curve(case: str, method: str, rows: Sequence[Record], images: tuple[str, ...]) -> Curve:
-    found = {float(row["lambda"]) for row in rows}
-    without = [value for value in found if math.isnan(value)]
-    lambdas = np.array(sorted(found - set(without), reverse=True) or [math.nan])
-    if without and not np.isnan(lambdas).all():
+def _curve(case: str, method: str, rows: pd.DataFrame, images: Sequence[str]) -> Curve:
+    """The rows of one method, spread over the images of its case."""
+    lams, image = rows["lambda"].astype(float), rows["image"].astype(str)
+    if lams.isna().any() and not lams.isna().all():
         raise ValueError(f"{method!r} of {case!r} has records with and without lambda; name them apart")
-    shape = len(lambdas), len(images)
-    level = {_key(value): i for i, value in enumerate(lambdas)}
-    column = {name: j for j, name in enumerate(images)}
-    flips, failed = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
-    measures = {name: np.full(shape, math.nan) for name in known_first(_measured(rows))}
-    seen = set()
-    for row in rows:
-        place = level[_key(float(row["lambda"]))], column[str(row["image"])]
-        if place in seen:
-            raise ValueError(f"two records of {row['image']!r}: {case!r}, {method!r}, lambda {row['lambda']}")
-        seen.add(place)
-        if row.get("failed", False):
-            continue
-        failed[place] = False
-        flips[place] = _number(row["flipped"]) == 1
-        for name, values in measures.items():
-            values[place] = _number(row.get(name, math.nan))
-    return Curve(case, method, images, lambdas, flips, failed, measures)
+    order = pd.MultiIndex.from_arrays([-lams.fillna(0), image])  # NaN is not itself and could not be looked up
+    for position in np.flatnonzero(order.duplicated()):
+        raise ValueError(f"two records of {image[position]!r}: {case!r}, {method!r}, lambda {lams[position]:g}")
+    levels = np.unique(-lams.fillna(0))
+    places = pd.MultiIndex.from_product([levels, images])
 
+    def spread(values: pd.Series) -> np.ndarray:
+        """``(L, n)``, NaN where there is no record."""
+        there = pd.Series(values.to_numpy(dtype=float), index=order).reindex(places)
+        return there.to_numpy().reshape(len(levels), len(images))
 
-def _key(budget: float) -> float | None:
-    """NaN is not itself, so it cannot be looked up."""
-    return None if math.isnan(budget) else budget
-
-
-def _measured(rows: Sequence[Record]) -> list[str]:
-    names = dict.fromkeys(name for row in rows for name in row if name not in KEYS)
-    return [name for name in names if not any(isinstance(row.get(name), str) for row in rows)]
-
-
-def _number(value: str | float) -> float:
-    """Infinity, such as the PSNR of two equal pictures, has no mean and is left out."""
-    number = float(value)
-    return number if math.isfinite(number) else math.nan
+    failed = ~(spread(rows["failed"].fillna(0)) == 0) if "failed" in rows else np.isnan(spread(rows["flipped"] * 0.0))
+    measures = {}
+    for name in known_first([str(name) for name in rows if name not in KEYS]):
+        if not rows[name].map(lambda value: isinstance(value, str)).any():
+            values = spread(rows[name])
+            measures[name] = np.where(failed | np.isinf(values), np.nan, values)  # the PSNR of equal pictures: no mean
+    flips = (spread(rows["flipped"]) == 1) & ~failed
+    return Curve(
+        case,
+        method,
+        images=tuple(images),
+        lambdas=np.where(levels == 0, np.nan, -levels),
+        flips=flips,
+        failed=failed,
+        measures=measures,
+    )

@@ -17,7 +17,8 @@ from PIL import Image
 from dmt.reporting.plots import drawn
 from dmt.studies.benchmark.curves import Curve
 from dmt.studies.benchmark.measures import measure
-from dmt.studies.benchmark.statistics import RATES, RESAMPLES, crossing_samples, interval, resampled_means, resampling
+from dmt.studies.benchmark.statistics import RATES, RESAMPLES, crossing, interval, resampled_means, resampling
+from dmt.studies.benchmark.tables import REFERENCE
 
 PANELS = ("identity", "ssim", "attributes_changed", "age_shift")
 # Okabe and Ito's palette, distinct to colour-blind eyes; the markers tell the methods apart without colour
@@ -33,26 +34,17 @@ FONT = 9
 AROUND = ((0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (1, 0), (-1, 0))  # where a label may stand
 
 
-def curves_plot(
-    curves: Sequence[Curve],
-    panels: Sequence[str] = PANELS,
-    rates: Sequence[float] = RATES,
-    labelled: str = "dmt",
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Image.Image:
+def curves_plot(curves: Sequence[Curve], panels: Sequence[str] = PANELS, resamples: int = RESAMPLES) -> Image.Image:
     """One panel per measure: its mean over the flip rate, a line per method with the interval at equal flips.
 
-    The band at a flip rate is the interval of ``at_equal_flips`` there, so that it ends where fewer than 90 % of the
-    resamples cross that rate. The reconstruction floor is not drawn.
+    The band at a flip rate is the interval at the crossing of that rate, so that it ends where fewer than 90 % of the
+    resamples cross it. Thin lines mark the rates at which methods are compared; the points of the method that is
+    compared with the others carry their lambda. The reconstruction floor is not drawn.
 
     Args:
         curves: of one case.
         panels: measures; those that no curve has are left out, ``lpips`` takes the place of an ``ssim`` not there.
-        rates: flip rates marked by thin lines.
-        labelled: the method whose points carry their lambda.
         resamples: for the bands.
-        seed: for the bands.
 
     Raises:
         ValueError: the curves are of several cases, or have none of the measures.
@@ -70,8 +62,8 @@ def curves_plot(
     for axes, name in zip(grid, shown, strict=False):
         for curve in curves:
             if name in curve.measures:
-                _draw_curve(axes, curve, name, styles[curve.method], resampling(len(curve.images), resamples, seed))
-        _furnish(axes, name, rates)
+                _draw_curve(axes, curve, name, styles[curve.method], resampling(len(curve.images), resamples))
+        _furnish(axes, name)
     for axes in grid[len(shown) :]:
         axes.remove()
     handles = {
@@ -85,8 +77,8 @@ def curves_plot(
     figure.set_layout_engine("none")
     for axes, name in zip(grid, shown, strict=False):
         for curve in curves:
-            if curve.method == labelled and name in curve.measures:
-                _label_points(axes, *_points(curve, name), curve.lambdas[curve.path], styles[labelled][0])
+            if curve.method == REFERENCE and name in curve.measures:
+                _label_points(axes, *_points(curve, name), curve.lambdas[curve.path], styles[REFERENCE][0])
     return drawn(figure)
 
 
@@ -115,7 +107,7 @@ def _draw_curve(axes: Axes, curve: Curve, name: str, style: tuple[str, str], wei
     axes.plot(flips, means, line, color=colour, marker=marker, markersize=size, linewidth=1.6, label=curve.method)
     one = replace(curve, measures={name: curve.measures[name]})
     if len(flips) > 1:
-        crossings = np.stack([crossing_samples(one, rate, weights).measures[name] for rate in GRID], axis=1)
+        crossings = np.stack([crossing(one, rate, weights).measures[name] for rate in GRID], axis=1)
         low, high = interval(crossings[1:])
         axes.fill_between(GRID, low, high, color=colour, alpha=0.15, linewidth=0)
     elif len(flips):
@@ -124,24 +116,24 @@ def _draw_curve(axes: Axes, curve: Curve, name: str, style: tuple[str, str], wei
         axes.vlines(flips, low, high, color=colour, linewidth=1.2)
 
 
-def _furnish(axes: Axes, name: str, rates: Sequence[float]) -> None:
+def _furnish(axes: Axes, name: str) -> None:
     known = measure(name)
     way = {1: "higher is better", -1: "nearer to 0 is better" if known.of_zero else "lower is better", 0: ""}
     axes.set_title(" · ".join(filter(None, (known.title, way[known.better]))), fontsize=FONT + 1, loc="left")
     axes.set_xlabel("flip rate", fontsize=FONT)
     axes.set_xlim(-0.03, 1.03)
-    axes.set_xticks([0, 0.2, *rates, 1])
+    axes.set_xticks([0, 0.2, *RATES, 1])
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.tick_params(labelsize=FONT)
     axes.margins(y=0.12)
-    for rate in rates:
+    for rate in RATES:
         axes.axvline(rate, color="0.6", linewidth=0.7, zorder=0)
     if known.of_zero:
         axes.axhline(0, color="0.6", linewidth=0.7, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _label_points(axes: Axes, flips: np.ndarray, means: np.ndarray, budgets: np.ndarray, colour: str) -> None:
+def _label_points(axes: Axes, flips: np.ndarray, means: np.ndarray, lams: np.ndarray, colour: str) -> None:
     """Write each point's lambda beside it, off markers, other labels and, if it can, lines; else leave it out."""
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     inside = axes.get_window_extent(renderer)
@@ -153,12 +145,12 @@ def _label_points(axes: Axes, flips: np.ndarray, means: np.ndarray, budgets: np.
     passed = np.concatenate(
         [begin + along * (end - begin) for line in drawn_lines for begin, end in pairwise(line)] or [np.empty((0, 2))]
     )
-    for point, budget in zip(zip(flips, means, strict=True), budgets, strict=True):
-        if np.isnan([*point, budget]).any():
+    for point, lam in zip(zip(flips, means, strict=True), lams, strict=True):
+        if np.isnan([*point, lam]).any():
             continue
         places: list[tuple[int, int, Bbox, tuple[int, int, int]]] = []
         for (across, up), reach in product(AROUND, (7, 13)):
-            label = _label(axes, f"λ {budget:.3g}", point, across, up, reach, colour)
+            label = _label(axes, f"λ {lam:.3g}", point, across, up, reach, colour)
             box = label.get_window_extent(renderer)
             label.remove()
             fits = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
@@ -167,7 +159,7 @@ def _label_points(axes: Axes, flips: np.ndarray, means: np.ndarray, budgets: np.
         if places:
             _, _, box, place = min(places)
             taken.append(box)
-            _label(axes, f"λ {budget:.3g}", point, *place, colour)
+            _label(axes, f"λ {lam:.3g}", point, *place, colour)
 
 
 def _label(

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dmt.editing.records import Record
 from dmt.reporting.grids import GAP, cut
 
-Pair = tuple[np.ndarray, np.ndarray | None]
+Pair = tuple[np.ndarray, np.ndarray]
 LINE = 18  # pixels of a caption's line
 TITLE = 26
 
@@ -41,17 +41,14 @@ def _merit(record: Record) -> tuple[bool, bool, float]:
     return failed, not flipped, math.inf if math.isnan(identity) else -identity
 
 
-def contact_sheet(
-    images: Sequence[Pair], captions: Sequence[str], columns: int = 4, title: str = "", title_size: int = 14
-) -> Image.Image:
+def contact_sheet(images: Sequence[Pair], captions: Sequence[str], columns: int = 4, title: str = "") -> Image.Image:
     """Lay out pairs of input and result, ``columns`` in a row, each with one line below it.
 
     Args:
-        images: input and result, ``(H, W, 3)`` of uint8, all of one size; ``None`` for a result that there is not.
+        images: input and result, ``(H, W, 3)`` of uint8, all of one size.
         captions: one per pair; too long ones are cut.
         columns: pairs in a row.
         title: above all.
-        title_size: of its letters, in pixels.
 
     Raises:
         ValueError: there are no pairs, or not a caption for each.
@@ -66,15 +63,10 @@ def contact_sheet(
     size = GAP + columns * cell_width, TITLE + -(-len(images) // columns) * cell_height
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(size=title_size), ImageFont.load_default(size=11)
+    large, small = ImageFont.load_default(size=14), ImageFont.load_default(size=11)
     draw.text((GAP, GAP), cut(title, size[0] - 2 * GAP, large), "black", large)
-    for place, ((before, after), caption) in enumerate(zip(images, captions, strict=True)):
+    for place, (pair, caption) in enumerate(zip(images, captions, strict=True)):
         x, y = GAP + place % columns * cell_width, TITLE + place // columns * cell_height
-        sheet.paste(Image.fromarray(before), (x, y))
-        if after is None:
-            draw.rectangle((x + width, y, x + 2 * width - 1, y + height - 1), fill="lightgrey")
-            draw.text((x + width + width // 2, y + height // 2), "failed", "black", small, anchor="mm")
-        else:
-            sheet.paste(Image.fromarray(after), (x + width, y))
+        sheet.paste(Image.fromarray(np.hstack(pair)), (x, y))
         draw.text((x, y + height + 2), cut(caption, 2 * width, small), "black", small)
     return sheet

@@ -31,20 +31,20 @@ class Colorization:
 
     samples: int = 500
 
-    def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+    def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
         if task.source_view is None:
             raise UserError("this figure needs a task that makes its inputs from pictures: task=colorize")
         require_whole_number("figure.samples", self.samples, "a whole number above 0", least=1)
-        edit = editor.edit(task, images, n_images)
+        edit = editor.edit(task, images)
         truths = [edit.data.original(name) for name in edit.data.inputs]
         mean_place = self._mean_colour_by_place(edit)
         mean_everywhere = np.broadcast_to(mean_place.mean(axis=(0, 1)), mean_place.shape)
         answers = {
-            "grey input": [image.before for image in edit.images],
-            "result": [image.after for image in edit.images],
+            "grey input": [image.input for image in edit.images],
+            "result": [image.result for image in edit.images],
             "true colours": truths,
-            "mean colour": [_with_colour(image.before, mean_everywhere) for image in edit.images],
-            "mean picture": [_with_colour(image.before, mean_place) for image in edit.images],
+            "mean colour": [_with_colour(image.input, mean_everywhere) for image in edit.images],
+            "mean picture": [_with_colour(image.input, mean_place) for image in edit.images],
         }
         grid = labelled_grid(
             [[to_pixels(picture) for picture in row] for row in answers.values()], list(answers), edit.data.inputs
@@ -63,7 +63,7 @@ class Colorization:
 
 
 def _with_comparison(image: EditedImage, truth: Tensor) -> EditedImage:
-    columns = {f"true_{name}": value for name, value in _comparison(image.after, truth).items()}
+    columns = {f"true_{name}": value for name, value in _comparison(image.result, truth).items()}
     return replace(image, record={**image.record, **columns})
 
 

@@ -1,17 +1,15 @@
 """What a figure is: an editor, a task and inputs -> a report; and what figures share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from dmt.data import Confident, Task
-from dmt.editing.choices import FixedBudget
 from dmt.editing.editor import Edit, Editor
+from dmt.editing.lambda_rules import FixedLambda
 from dmt.editing.records import EditedImage, Record, mean_record
 from dmt.errors import UserError
-from dmt.manifolds.grounds import CatalogGrounds
+from dmt.manifolds import CatalogFit
 from dmt.reporting.results import Report
-from dmt.traversal.walks import check_budget
 
 SHOWN = (
     "delta",
@@ -29,14 +27,13 @@ SHOWN = (
 class Figure(Protocol):
     """Makes a report of one or many edits."""
 
-    def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+    def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
         """Edit and report.
 
         Args:
             editor: edits; a figure varies it.
             task: which way, unless the figure has tasks of its own.
-            images: names or paths; empty: ``n_images`` are chosen.
-            n_images: how many.
+            images: names or paths, or how many are drawn.
         """
 
 
@@ -55,20 +52,20 @@ def mean_table(edits: Mapping[str, Sequence[EditedImage]]) -> list[Record]:
     return rows
 
 
-def edits_by_budget(
-    editor: Editor, budgets: Sequence[float], task: Task, images: Sequence[str], n_images: int
+def edits_by_lambda(
+    editor: Editor, lambdas: Sequence[float], task: Task, images: Sequence[str] | int
 ) -> dict[str, Edit]:
     """Edit the same inputs with each lambda': title of the lambda -> edit.
 
     Raises:
         UserError: there is no lambda, or one that is none.
     """
-    if not budgets:
-        raise UserError("figure.budgets is empty; give some lambda, such as figure.budgets=[inf,0.3,0.15]")
+    if not lambdas:
+        raise UserError("figure.lambdas is empty; give some lambda, such as figure.lambdas=[inf,0.3,0.15]")
     edits: dict[str, Edit] = {}
-    for choice in [FixedBudget(check_budget(budget)) for budget in budgets]:
-        edit = replace(editor, budget=choice).edit(task, images, n_images)
-        edits[choice.title], images = edit, edit.data.inputs
+    for rule in [FixedLambda(lam) for lam in lambdas]:
+        edit = editor.edit(task, images, rule)
+        edits[rule.title], images = edit, edit.data.inputs
     return edits
 
 
@@ -78,7 +75,7 @@ def require_one_map(editor: Editor) -> None:
     Raises:
         UserError: they do not.
     """
-    if not (isinstance(editor.grounds, CatalogGrounds) and isinstance(editor.selection, Confident)):
+    if not (isinstance(editor.space, CatalogFit) and isinstance(editor.comparison.selection or Confident(), Confident)):
         raise UserError(
             "this figure shows one manifold and two sets: it needs manifold=pca or exact, selection=confident"
         )

@@ -7,7 +7,7 @@ from dmt.data import Task, to_pixels
 from dmt.editing.editor import Editor
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Report
-from dmt.studies.figures.figure import edits_by_budget, labelled, mean_table
+from dmt.studies.figures.figure import edits_by_lambda, labelled, mean_table
 
 
 @dataclass(frozen=True)
@@ -15,18 +15,19 @@ class LambdaRows:
     """A row per lambda', a column per person.
 
     Args:
-        budgets: lambda', from infinity (the input comes back) down.
+        lambdas: lambda', from infinity (the input comes back) down.
         people: title of a task -> the pictures that are shown where none are asked for.
     """
 
-    budgets: Sequence[float]
+    lambdas: Sequence[float]
     people: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
-        images = images or self.people.get(task.title, ())
-        by_budget = edits_by_budget(editor, self.budgets, task, images, n_images)
-        edits = {name: edit.images for name, edit in by_budget.items()}
-        shown = [[to_pixels(image.after) for image in row] for row in edits.values()]
+    def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
+        if isinstance(images, int):
+            images = self.people.get(task.title) or images
+        by_lambda = edits_by_lambda(editor, self.lambdas, task, images)
+        edits = {name: edit.images for name, edit in by_lambda.items()}
+        shown = [[to_pixels(image.result) for image in row] for row in edits.values()]
         names = [image.name for image in next(iter(edits.values()))]
         grid = labelled_grid(shown, list(edits), names)
         everyone = [image for label, row in edits.items() for image in labelled(row, label)]

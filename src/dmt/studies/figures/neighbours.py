@@ -24,7 +24,7 @@ from dmt.errors import UserError, require_whole_number
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.plots import drawn
 from dmt.reporting.results import Report
-from dmt.studies.figures.figure import edits_by_budget, labelled, require_one_map
+from dmt.studies.figures.figure import edits_by_lambda, labelled, require_one_map
 
 SHOWN_ENLARGED = 12  # pictures at least in the enlarged part
 LINE = 0.06  # between the labels of the path, as a share of the height
@@ -57,7 +57,7 @@ class NeighboursAlongThePath:
     that t-SNE of all together would put them into a corner of their own.
 
     Args:
-        budgets: lambda' of the points along the path, falling.
+        lambdas: lambda' of the points along the path, falling.
         each: pictures of each class in the picture; 50 in the paper.
         k: neighbours that are counted.
         crowd: pictures of each class among which they are counted, once among those that the witness was made from and
@@ -65,24 +65,24 @@ class NeighboursAlongThePath:
         seed: of the choice of pictures and of t-SNE.
     """
 
-    budgets: Sequence[float] = (1.0, 0.5, 0.3, 0.2)
+    lambdas: Sequence[float] = (1.0, 0.5, 0.3, 0.2)
     each: int = 50
     k: int = 10
     crowd: int = 500
     seed: int = 0
 
-    def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+    def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
         require_one_map(editor)
         require_whole_number("figure.each", self.each, "a whole number from 3 on", least=3)
         require_whole_number("figure.crowd", self.crowd, "a whole number above 0", least=1)
         require_whole_number("figure.k", self.k, f"a whole number from 1 to {2 * self.crowd}", 1, 2 * self.crowd)
-        edits = edits_by_budget(editor, self.budgets, task, images, n_images)
+        edits = edits_by_lambda(editor, self.lambdas, task, images)
         last = list(edits.values())[-1]
         path = {"input": last.z0, **{name: edit.z for name, edit in edits.items()}}
         crowds = {"used": self._crowd(last, used=True), "others": self._crowd(last, used=False)}
         table = self._table(path, crowds)
-        rows = [[to_pixels(image.before) for image in last.images]]
-        rows += [[to_pixels(image.after) for image in edit.images] for edit in edits.values()]
+        rows = [[to_pixels(image.input) for image in last.images]]
+        rows += [[to_pixels(image.result) for image in edit.images] for edit in edits.values()]
         grid = labelled_grid(rows, list(path), last.data.inputs)
         everyone = [image for name, edit in edits.items() for image in labelled(edit.images, name)]
         pictures = {"figure": self._picture(path, crowds["used"], task.title), "path": grid}
@@ -97,7 +97,7 @@ class NeighboursAlongThePath:
         """As many pictures of either class: of the sets of the edit, or of those in neither."""
         rng = np.random.default_rng(self.seed)
         sets = (edit.data.source, edit.data.target)
-        points = (edit.ground.source_points, edit.ground.target_points)
+        points = (edit.space.source, edit.space.target)
         classes = []
         for members, scores, codes in zip(sets, edit.data.pool.sides, points, strict=True):
             candidates = members if used else np.setdiff1d(np.flatnonzero(scores > 0), members)

@@ -22,14 +22,15 @@ class RegularizationColumns:
 
     choices: Mapping[str, Mapping[str, Regularizer]]
 
-    def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+    def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
         edits = {}
         for name, regularizers in self.choices.items():
-            edit = replace(editor, regularizers=regularizers or {}).edit(task, images, n_images)
+            inverter = replace(editor.inverter, regularizers=regularizers or {})
+            edit = replace(editor, inverter=inverter).edit(task, images)
             edits[name], images = edit.images, edit.data.inputs
         inputs = next(iter(edits.values()))
         rows = [
-            [to_pixels(start.before), *(to_pixels(images[i].after) for images in edits.values())]
+            [to_pixels(start.input), *(to_pixels(images[i].result) for images in edits.values())]
             for i, start in enumerate(inputs)
         ]
         grid = labelled_grid(rows, [image.name for image in inputs], ["input", *edits])
@@ -38,5 +39,5 @@ class RegularizationColumns:
             {key: value for key, value in image.record.items() if key in ("edit", "image") or "objective" in key}
             for image in everyone
         ]
-        title = f"{task.title}\n{editor.budget.title}"
+        title = f"{task.title}\n{editor.rule.title}"
         return Report(title, everyone, {"figure": grid}, {"regularizers": mean_table(edits), "objective_terms": terms})

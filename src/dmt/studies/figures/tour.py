@@ -36,28 +36,28 @@ class Tour:
     tasks: Mapping[str, Task]
     dots: int = 1500
 
-    def __call__(self, editor: Editor, task: Task, images: Sequence[str], n_images: int) -> Report:
+    def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
         require_one_map(editor)
         edits: dict[str, Edit] = {}
         for name, one in self.tasks.items():
-            edits[name] = editor.edit(one, images, n_images)
+            edits[name] = editor.edit(one, images)
             images = edits[name].data.inputs
         inputs = next(iter(edits.values())).images
         rows = [
-            [to_pixels(start.before), *(to_pixels(edit.images[i].after) for edit in edits.values())]
+            [to_pixels(start.input), *(to_pixels(edit.images[i].result) for edit in edits.values())]
             for i, start in enumerate(inputs)
         ]
         grid = labelled_grid(rows, [image.name for image in inputs], ["input", *edits])
         everyone = [image for name, edit in edits.items() for image in labelled(edit.images, name)]
         table = mean_table({name: edit.images for name, edit in edits.items()})
         pictures = {"figure": grid, "map": self._map(edits)}
-        return Report(f"a tour\n{editor.budget.title}", everyone, pictures, {"tour": table})
+        return Report(f"a tour\n{editor.rule.title}", everyone, pictures, {"tour": table})
 
     def _map(self, edits: Mapping[str, Edit]) -> Image.Image:
         plane = _plane([_mean_difference(edit) for edit in edits.values()])
         canvas = Canvas(figsize=(8, 6))
         axes = canvas.add_subplot()
-        points = next(iter(edits.values())).ground.target_points.double()
+        points = next(iter(edits.values())).space.target.double()
         present = points[~points.isnan().any(dim=1)]
         sample = present[torch.linspace(0, len(present) - 1, min(self.dots, len(present))).long()]
         axes.scatter(*_columns(sample, plane), s=3, color="0.8", label="pictures")
@@ -69,7 +69,7 @@ class Tour:
 
 
 def _draw_edit(axes: Axes, name: str, edit: Edit, plane: Tensor, colour: str) -> None:
-    target = edit.ground.target_points[edit.data.target].double()
+    target = edit.space.target[edit.data.target].double()
     places = np.stack(_columns(target[~target.isnan().any(dim=1)], plane))
     across, along = np.meshgrid(*(np.linspace(column.min(), column.max(), 60) for column in places))
     density = gaussian_kde(places)(np.stack([across.ravel(), along.ravel()])).reshape(across.shape)
@@ -88,7 +88,7 @@ def _columns(points: Tensor, plane: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mean_difference(edit: Edit) -> Tensor:
-    source, target = edit.ground.source_points[edit.data.source], edit.ground.target_points[edit.data.target]
+    source, target = edit.space.source[edit.data.source], edit.space.target[edit.data.target]
     return target.double().nanmean(dim=0) - source.double().nanmean(dim=0)
 
 

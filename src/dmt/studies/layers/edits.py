@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from dmt.data import AttributeSplits, Task
+from dmt.data import EditData, Task
 from dmt.editing.editor import Edit, Editor
 from dmt.errors import UserError
-from dmt.inversion.inverter import invert
+from dmt.inversion import Inverter
 from dmt.judges.metrics import psnr
-from dmt.manifolds.grounds import SetGrounds
+from dmt.manifolds import SetFit
 from dmt.networks.extractor import FeatureExtractor
 from dmt.solvers import LBFGS
 
@@ -21,19 +21,19 @@ CELL = (
 )
 
 
-def require_span(editor: Editor) -> SetGrounds:
+def require_span(editor: Editor) -> SetFit:
     """What an editor stands on, if that is fitted to the sets of an edit.
 
     Raises:
         UserError: it is another manifold, which would have to be fitted for each choice of layers.
     """
-    if not isinstance(editor.grounds, SetGrounds):
+    if not isinstance(editor.space, SetFit):
         raise UserError("scores.traversal=true fits a manifold for each choice of layers; leave manifold=span")
-    return editor.grounds
+    return editor.space
 
 
 def edits_by_layers(
-    editor: Editor, choices: Mapping[str, Sequence[str]], task: Task, images: Sequence[str], n_images: int
+    editor: Editor, choices: Mapping[str, Sequence[str]], task: Task, images: Sequence[str] | int
 ) -> tuple[dict[str, Edit], dict[str, float]]:
     """Edit the same pictures through each choice of layers, on the span of their sets.
 
@@ -41,8 +41,7 @@ def edits_by_layers(
         editor: edits, on the span of sets.
         choices: name -> layers.
         task: which way.
-        images: names or paths; empty: ``n_images`` are chosen.
-        n_images: how many.
+        images: names or paths, or how many are drawn.
 
     Returns:
         Name -> edit, and name -> mean PSNR of the inputs made from their own features, see ``reconstruction_psnrs``.
@@ -50,20 +49,19 @@ def edits_by_layers(
     Raises:
         UserError: the editor has another manifold, which would have to be fitted for each choice.
     """
-    grounds = require_span(editor)
+    fit = require_span(editor)
     edits: dict[str, Edit] = {}
     reconstructions: dict[str, float] = {}
     for name, layers in choices.items():
-        preparation = grounds.preparation.of_layers(list(layers))
-        edit = replace(editor, grounds=SetGrounds(preparation, grounds.z_score)).edit(task, images, n_images)
+        edit = replace(editor, space=SetFit(fit.features.of_layers(layers), fit.z_score)).edit(task, images)
         edits[name], images = edit, edit.data.inputs
         device = editor.trainer().strategy.root_device
-        found = reconstruction_psnrs(edit.ground.extractor.to(device), edit.data, editor.pixel_solver)
+        found = reconstruction_psnrs(edit.space.extractor.to(device), edit.data, editor.inverter.solver)
         reconstructions[name] = sum(found) / len(found)
     return edits, reconstructions
 
 
-def reconstruction_psnrs(extractor: FeatureExtractor, data: AttributeSplits, solver: LBFGS) -> list[float]:
+def reconstruction_psnrs(extractor: FeatureExtractor, data: EditData, solver: LBFGS) -> list[float]:
     """PSNR in dB of every input made anew from its own features alone, higher is better.
 
     It starts at the input ``blurred``, without regularizers: an edit starts at its input, where nothing would be left
@@ -75,7 +73,7 @@ def reconstruction_psnrs(extractor: FeatureExtractor, data: AttributeSplits, sol
         images = batch.images.to(device)
         with torch.no_grad():
             targets = extractor(images)
-        made = invert(extractor, targets, images, {}, solver, start=blurred(images)).images
+        made = Inverter(solver=solver, precision="float32")(extractor, targets, images, blurred(images)).images
         found += [psnr(one, image) for one, image in zip(made.cpu(), batch.images, strict=True)]
     return found
 

@@ -10,11 +10,11 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from dmt.data import AttributeSplits, Sets, Task
-from dmt.data.selection import most_confident_sets, reserved_groups
+from dmt.data import EditData, Sets, Task
+from dmt.data.selection import most_confident_sets
 from dmt.errors import UserError
 from dmt.manifolds import IncrementalPCA
-from dmt.manifolds.module import FeatureHandler, ManifoldModule
+from dmt.manifolds.module import FeatureHandler, ManifoldModule, warn_of_broken
 from dmt.networks import Backbone
 from dmt.networks.extractor import FeatureExtractor
 
@@ -64,7 +64,7 @@ class ViewedPictures:
     groups: list[str]
 
 
-def task_sets(data: AttributeSplits, task: Task, set_size: int, least: int) -> Sets:
+def task_sets(data: EditData, task: Task, set_size: int, least: int) -> Sets:
     """The most confident pictures of both sides, balanced as the task wants; none of people reserved for judges.
 
     Args:
@@ -78,7 +78,7 @@ def task_sets(data: AttributeSplits, task: Task, set_size: int, least: int) -> S
     """
     catalog = data.catalog
     source_scores, target_scores = task.scores(catalog)
-    excluded = reserved_groups(catalog.groups, data.reserved, data.spared)
+    excluded = data.reserved.among(catalog.groups)
     excluded |= (source_scores > 0) & (target_scores > 0)
     sets = Sets(*most_confident_sets(source_scores, target_scores, task.strata(catalog), set_size, excluded))
     both = [*sets.source, *sets.target]
@@ -101,12 +101,12 @@ def require_people(groups: Sequence[str], of_target: np.ndarray, least: int, tas
             raise UserError(
                 f"the scores of layers hold people out, and the {side} of {task.title!r} has pictures of {n_people} "
                 f"only, of the {least} needed; set scores.folds lower (2 at least), choose another task, or the layers "
-                "of an edit yourself (feature_layers=[...])"
+                "of an edit yourself (layers=[...])"
             )
 
 
 def view_pictures(
-    extractor: FeatureExtractor, data: AttributeSplits, task: Task, sets: Sets, trainer: Callable[..., Trainer]
+    extractor: FeatureExtractor, data: EditData, task: Task, sets: Sets, trainer: Callable[..., Trainer]
 ) -> ViewedPictures:
     """Read all layers of an extractor in one pass over the pictures of both sides; what does not decode is left out.
 
@@ -131,8 +131,7 @@ def view_pictures(
         loader = data.some_dataloader(members.tolist(), view)
         handler = FeatureHandler(take)
         trainer(callbacks=[handler]).predict(module, loader, return_predictions=False)
-        if handler.broken:
-            log.warning("skipped %d images that do not decode: %s", len(handler.broken), "; ".join(handler.broken[:10]))
+        warn_of_broken(handler.broken)
     layout = extractor.layout(data.image_size, data.image_size)
     vectors = torch.cat(batches).numpy()
     columns = layout.columns(list(layout.shapes))

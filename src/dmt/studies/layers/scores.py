@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pytorch_lightning import Trainer
 
-from dmt.data import AttributeSplits, Sets, Task
+from dmt.data import EditData, Sets, Task
 from dmt.errors import UserError, is_number, require_list, require_whole_number
 from dmt.networks import Backbone, network_fingerprint
 from dmt.networks.extractor import FeatureExtractor
@@ -99,7 +99,7 @@ class LayerScores:
         require_layers(wanted, backbone.layer_names)
         return [name for name in backbone.layer_names if name in wanted]
 
-    def sets(self, data: AttributeSplits) -> Sets:
+    def sets(self, data: EditData) -> Sets:
         """The pictures of both sides.
 
         Raises:
@@ -108,13 +108,13 @@ class LayerScores:
         return task_sets(data, self.task, self.set_size, self.folds)
 
     def view(
-        self, extractor: PooledExtractor, data: AttributeSplits, sets: Sets, trainer: Callable[..., Trainer]
+        self, extractor: PooledExtractor, data: EditData, sets: Sets, trainer: Callable[..., Trainer]
     ) -> ViewedPictures:
         """Those pictures as the layers of an extractor see them."""
         return view_pictures(extractor, data, self.task, sets, trainer)
 
     def measure(
-        self, backbone: Backbone, data: AttributeSplits, trainer: Callable[..., Trainer], cache: str | Path
+        self, backbone: Backbone, data: EditData, trainer: Callable[..., Trainer], cache: str | Path
     ) -> list[LayerScore]:
         """Score every layer, or find the scores.
 
@@ -159,7 +159,7 @@ class LayerScores:
         if pictures < self.neighbours:
             raise UserError(f"scores.neighbours is {self.neighbours}, but there are {pictures} pictures; set it lower")
 
-    def _key(self, backbone: Backbone, data: AttributeSplits, sets: Sets) -> str:
+    def _key(self, backbone: Backbone, data: EditData, sets: Sets) -> str:
         members = hashlib.sha256(sets.source.tobytes() + b"|" + sets.target.tobytes()).hexdigest()
         return cache_key(
             {

@@ -1,7 +1,8 @@
 """The scores of a network's layers -> the report that ``train.py experiment=layer_scores`` shows."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from dmt.editing.editor import Editor
 from dmt.editing.records import EditedImage, Record
 from dmt.errors import UserError, nearest_name, require_side, require_whole_number
 from dmt.judges.verdicts import crossing_rate
-from dmt.manifolds.preparation import Preparation
+from dmt.manifolds import CatalogFeatures, Space
 from dmt.networks import Backbone
 from dmt.networks.network import require_layers
 from dmt.reporting.grids import labelled_grid
@@ -29,10 +30,11 @@ from dmt.studies.layers.scores import LayerScore, LayerScores
 
 
 @dataclass(frozen=True)
-class LayerStudy(LayerScores):
-    """Scores as ``LayerScores`` and reports: a row per layer, those marked that ``layers=auto`` picks.
+class LayerStudy:
+    """Scores the layers of a network and reports: a row per layer, those marked that ``layers=auto`` picks.
 
     Args:
+        scores: scores layers by a task.
         other: a second network, with whose layers each is compared by linear CKA; ``None``: none.
         traversal: whether pictures are edited, too: through each layer alone, the picks, and the layers that are
             configured.
@@ -42,6 +44,7 @@ class LayerStudy(LayerScores):
         beyond: on which side of a half of it the target lies, ``above`` or ``below``.
     """
 
+    scores: LayerScores
     other: Backbone | None = None
     traversal: bool = False
     images: Sequence[str] = ()
@@ -49,29 +52,33 @@ class LayerStudy(LayerScores):
     judge: str = "happy"
     beyond: str = "below"
 
-    def __call__(self, trainer: Callable[..., Trainer], editor: Callable[[], Editor]) -> Report:
+    def __call__(
+        self, trainer: Callable[..., Trainer], editor: Callable[[], Editor], settings: Mapping[str, Any]
+    ) -> Report:
         """Score and report.
 
         Args:
             trainer: makes a trainer.
             editor: makes the editor, which has the pictures and the network.
+            settings: the resolved configuration; not read.
         """
         edits = editor()
         if self.traversal:
             self._require_edits(edits)
-        preparation = edits.grounds.preparation
-        scores = self.measure(preparation.backbone, preparation.data, trainer, preparation.cache)
-        picks = self.choose(scores)
+        assert not isinstance(edits.space, Space)
+        features, task = edits.space.features, self.scores.task
+        scores = self.scores.measure(features.backbone, features.data, trainer, features.cache)
+        picks = self.scores.choose(scores)
         tables = {"layers": score_table(scores, picks)}
-        pictures = {"layers": _drawn_scores(scores, picks, self.task.title, self.folds)}
+        pictures = {"layers": _drawn_scores(scores, picks, task.title, self.scores.folds)}
         if self.other is not None:
-            tables["cka"] = self._alignments(self.other, preparation, trainer)
+            tables["cka"] = self._alignments(self.other, features, trainer)
             pictures["cka"] = _drawn_alignments(tables["cka"])
         shown: list[EditedImage] = []
         if self.traversal:
             shown, tables["traversal"] = self._traversals(edits, scores, picks)
             pictures["traversal"] = _drawn_edits(shown)
-        return Report(f"{self.task.title}\nscores of layers", shown, pictures, tables)
+        return Report(f"{task.title}\nscores of layers", shown, pictures, tables)
 
     def _require_edits(self, editor: Editor) -> None:
         """Find out before anything is scored what would keep pictures from being edited.
@@ -79,14 +86,14 @@ class LayerStudy(LayerScores):
         Raises:
             UserError: another manifold than the span of sets, an unknown layer, judge, side or number of pictures.
         """
-        preparation = require_span(editor).preparation
-        require_layers(preparation.layers, preparation.backbone.layer_names)
+        features = require_span(editor).features
+        require_layers(features.layers, features.backbone.layer_names)
         if editor.judges and self.judge not in editor.judges:
             hint = nearest_name(self.judge, editor.judges)
             raise UserError(
-                f"scores.judge: there is no judge {self.judge!r}{hint} (there are {', '.join(editor.judges)})"
+                f"study.judge: there is no judge {self.judge!r}{hint} (there are {', '.join(editor.judges)})"
             )
-        require_side("scores.beyond", self.beyond)
+        require_side("study.beyond", self.beyond)
         if not self.images:
             require_whole_number("n_images", self.n_images, "a whole number, 1 or more", 1)
 
@@ -94,10 +101,10 @@ class LayerStudy(LayerScores):
         self, editor: Editor, scores: Sequence[LayerScore], picks: Sequence[str]
     ) -> tuple[list[EditedImage], list[Record]]:
         """Every edit of every picture, and a row per choice of layers."""
-        configured = editor.grounds.preparation.layers
+        configured = require_span(editor).features.layers
         choices = {score.layer: [score.layer] for score in scores}
         choices |= {"+".join(layers): list(layers) for layers in (picks, configured)}
-        edits, reconstructions = edits_by_layers(editor, choices, self.task, self.images, self.n_images)
+        edits, reconstructions = edits_by_layers(editor, choices, self.scores.task, self.images or self.n_images)
         rows: list[Record] = []
         for row in mean_table({name: edit.images for name, edit in edits.items()}):
             name = str(row.pop("edit"))
@@ -106,16 +113,19 @@ class LayerStudy(LayerScores):
             rows.append({"layers": name, "reconstruction_psnr": reconstructions[name], **of_judge, **row})
         return [image for name, edit in edits.items() for image in labelled(edit.images, name)], rows
 
-    def _alignments(self, other: Backbone, preparation: Preparation, trainer: Callable[..., Trainer]) -> list[Record]:
+    def _alignments(self, other: Backbone, features: CatalogFeatures, trainer: Callable[..., Trainer]) -> list[Record]:
         """A row per layer, a column per layer of the other network."""
-        data = preparation.data
-        sets = self.sets(data)
+        data, grid = features.data, self.scores.grid
+        sets = self.scores.sets(data)
         extractors = (
-            PooledExtractor(preparation.backbone, self.names(preparation.backbone), self.grid),
-            PooledExtractor(other, other.layer_names, self.grid),
+            PooledExtractor(features.backbone, self.scores.names(features.backbone), grid),
+            PooledExtractor(other, other.layer_names, grid),
         )
         ours, theirs = (
-            {layer: centred_gram(points) for layer, points in self.view(extractor, data, sets, trainer).layers.items()}
+            {
+                layer: centred_gram(points)
+                for layer, points in self.scores.view(extractor, data, sets, trainer).layers.items()
+            }
             for extractor in extractors
         )
         return [
@@ -176,8 +186,8 @@ def _drawn_edits(images: Sequence[EditedImage]) -> Image.Image:
     """A column per picture; rows: the input, then the result through each choice of layers."""
     names = list(dict.fromkeys(image.name for image in images))
     choices = list(dict.fromkeys(image.edit for image in images))
-    results = {(image.edit, image.name): to_pixels(image.after) for image in images}
-    inputs = {image.name: to_pixels(image.before) for image in images}
+    results = {(image.edit, image.name): to_pixels(image.result) for image in images}
+    inputs = {image.name: to_pixels(image.input) for image in images}
     rows = [list(inputs.values()), *([results[choice, name] for name in names] for choice in choices)]
     return labelled_grid(rows, ["input", *choices], names)
 

@@ -1,186 +1,132 @@
 """Runs -> table 1 of the paper: what fine-tuning gains over ranges of layers, paired, and unpaired as printed there."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from itertools import product
 
-import numpy as np
+import pandas as pd
 
-from dmt.studies.transfer.rows import SYMBOLS, WHOLE, Run
-from dmt.studies.transfer.statistics import (
+from dmt.studies.transfer.differences import (
     CONTRASTS,
-    Contrast,
-    Estimate,
-    Measure,
-    Pair,
+    DIVISION,
+    PairedContrast,
+    TInterval,
     by_division,
-    last,
-    over_divisions,
+    images_text,
+    mean_interval,
     paired,
-    t_interval,
-    unfit_bases,
 )
+from dmt.studies.transfer.treatments import SYMBOLS, WHOLE
 
 RANGES = ((1, 7), (3, 7), (5, 7))  # of layers, as in the paper
-FINE_TUNING = tuple(contrast for contrast in CONTRASTS if contrast.arm.endswith("finetuned"))
+FINE_TUNING = [contrast for contrast in CONTRASTS if contrast.arm.endswith("finetuned")]
+NO_INTERVAL = TInterval()
 
 
-@dataclass(frozen=True)
-class Gain:
-    """A row of table 1.
+def gains(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for every kind of split, way of pairing, contrast of fine-tuning and range of layers that has networks.
+
+    Three ways of pairing:
+
+    - ``paired``: networks of one target, each less its reference.
+    - ``by base``: each arm less the base of its own target, then the one mean minus the other; for arms that need share
+      no target.
+    - ``unpaired``: the one mean minus the other, as in the paper.
 
     Args:
-        contrast: which.
-        split: kind of split.
-        images_per_class: trained with; None: all.
-        layers: first and last n, both included.
-        pairing: ``paired``: by target. ``by base``: each arm less the base of its own target, then the one mean minus
-            the other; for arms that need share no target. ``unpaired``: the one mean minus the other, as in the paper.
-        value: mean over networks, points; NaN if there is nothing to compare.
-        sd: of the paired differences of networks.
-        networks: of the arm.
-        references: of the reference.
-        estimate: over divisions, each of them a mean; none if unpaired.
-        of_targets: unpaired, the part of the value that is how much easier the arm's targets are: the mean of their
-            bases minus that of the reference's.
-        warning: why the value may mislead, or why there is none; empty if neither.
+        runs: of one study, as ``rows.frame_of`` makes them.
+
+    Returns:
+        The table: ``gain``, the mean over the arm's ``networks`` in points, and ``sd``, that of paired differences;
+        ``over_divisions``, the mean over divisions, to which the interval belongs; ``of_targets``, the part of an
+        unpaired gain that is how much easier the arm's targets are (the mean of their bases minus that of the
+        reference's); ``warning``: why the gain may mislead, or why there is none. NaN or empty where there is none.
     """
-
-    contrast: Contrast
-    split: str
-    images_per_class: int | None
-    layers: tuple[int, int]
-    pairing: str
-    value: float
-    sd: float
-    networks: int
-    references: int
-    estimate: Estimate
-    of_targets: float = math.nan
-    warning: str = ""
-
-
-def gains(
-    runs: Sequence[Run],
-    contrasts: Sequence[Contrast] = FINE_TUNING,
-    ranges: Sequence[tuple[int, int]] = RANGES,
-    measure: Measure = last,
-) -> list[Gain]:
-    """Rows for every kind of split, contrast and range of which both treatments were trained: all paired ones first."""
-    kinds = sorted({(run.split, run.images_per_class) for run in runs}, key=lambda kind: (kind[0], kind[1] or 0))
     found = []
-    for kind in kinds:
-        members = [run for run in runs if (run.split, run.images_per_class) == kind]
-        for make in (_paired, _by_base, _unpaired):
-            for contrast in contrasts:
-                for layers in ranges:
-                    if _within(members, contrast.arm, layers) and _within(members, contrast.reference, layers):
-                        found += make(members, contrast, layers, measure)
-    return found
+    for (split, images), members in runs.groupby(["split", "images_per_class"]):
+        whole = members["n"] == 0
+        within = {layers: members[whole | members["n"].between(*layers)] for layers in RANGES}
+        for pairing, gain in {"paired": _paired, "by base": _by_base, "unpaired": _unpaired}.items():
+            for contrast, (layers, there) in product(FINE_TUNING, within.items()):
+                if pairing == "by base" and contrast.reference in WHOLE:
+                    continue
+                if {contrast.arm, contrast.reference} <= set(there["treatment"]):
+                    place = {
+                        "pairing": pairing,
+                        "difference_of": contrast.formula,
+                        "split": split,
+                        "images": images_text(images),
+                        "layers": "{}-{}".format(*layers),
+                    }
+                    found.append(place | gain(there, contrast))
+    return pd.DataFrame(found)
 
 
-def _within(runs: Iterable[Run], treatment: str, layers: tuple[int, int]) -> list[Run]:
-    first, final = (0, 0) if treatment in WHOLE else layers
-    return [run for run in runs if run.treatment == treatment and first <= run.n <= final]
+def _paired(runs: pd.DataFrame, contrast: PairedContrast) -> dict[str, object]:
+    pairs = paired(runs, contrast)
+    kept = pairs[pairs["void"] == ""]
+    references = kept[[*DIVISION, "target", *([] if contrast.reference in WHOLE else ["n"])]].drop_duplicates()
+    warning = "" if len(kept) else f"void: {pairs['void'].iloc[0]}" if len(pairs) else "the two share no target"
+    difference, interval = kept["difference"], mean_interval(by_division(kept).to_list())
+    return _row(difference.mean(), kept, references, sd=difference.std(), interval=interval, warning=warning)
 
 
-def _paired(runs: Sequence[Run], contrast: Contrast, layers: tuple[int, int], measure: Measure) -> list[Gain]:
-    pairs, kept = _pairs(runs, contrast, layers)
-    differences = [pair.difference(measure) for pair in kept]
-    warning = "" if kept else "the two share no target" if not pairs else f"void: {pairs[0].void}"
-    return [
-        Gain(
-            contrast,
-            *_kind(runs),
-            layers,
-            "paired",
-            _mean(differences),
-            float(np.std(differences, ddof=1)) if len(kept) > 1 else math.nan,
-            len(kept),
-            len({pair.reference.cell for pair in kept}),
-            t_interval(over_divisions(kept, measure)),
-            warning=warning,
-        )
-    ]
+def _by_base(runs: pd.DataFrame, contrast: PairedContrast) -> dict[str, object]:
+    pairs = (paired(runs, PairedContrast(treatment, "base")) for treatment in (contrast.arm, contrast.reference))
+    arm, reference = (side[side["void"] == ""] for side in pairs)
+    ahead = (by_division(arm) - by_division(reference)).dropna()  # of the divisions that have both
+    gain = arm["difference"].mean() - reference["difference"].mean()
+    return _row(gain, arm, reference, interval=mean_interval(ahead.to_list()))
 
 
-def _by_base(runs: Sequence[Run], contrast: Contrast, layers: tuple[int, int], measure: Measure) -> list[Gain]:
-    if contrast.reference in WHOLE:
-        return []
-    sides = [
-        _pairs(runs, Contrast(contrast.name, treatment, "base"), layers)[1]
-        for treatment in (contrast.arm, contrast.reference)
-    ]
-    first, second = ([pair.difference(measure) for pair in side] for side in sides)
-    arm, reference = (by_division(side, measure) for side in sides)
-    ahead = [arm[seed] - reference[seed] for seed in sorted(arm.keys() & reference.keys())]
-    return [
-        Gain(
-            contrast,
-            *_kind(runs),
-            layers,
-            "by base",
-            _mean(first) - _mean(second),
-            math.nan,
-            len(first),
-            len(second),
-            t_interval(ahead),
-        )
-    ]
-
-
-def _unpaired(runs: Sequence[Run], contrast: Contrast, layers: tuple[int, int], measure: Measure) -> list[Gain]:
-    arm, others = _within(runs, contrast.arm, layers), _within(runs, contrast.reference, layers)
-    bases = {(run.division, run.target): measure(run) for run in runs if run.treatment == "base"}
-    first, second = (_mean([bases.get((run.division, run.target), math.nan) for run in side]) for side in (arm, others))
+def _unpaired(runs: pd.DataFrame, contrast: PairedContrast) -> dict[str, object]:
+    arm, reference = (runs[runs["treatment"] == name] for name in (contrast.arm, contrast.reference))
+    first, second = (_base_of(side, "target", runs)["top1"].mean(skipna=False) for side in (arm, reference))
     warnings = []
-    if _shares(arm) != _shares(others):
+    if not _shares(arm).equals(_shares(reference)):
         warnings.append(
             f"targets are unbalanced: their bases average {first:.2f} for {SYMBOLS[contrast.arm]}, "
             f"{second:.2f} for {SYMBOLS[contrast.reference]}"
         )
-    unconverged = {
-        (run.division, run.target)
-        for run in unfit_bases(runs)
-        if run.treatment == "base" and run.status == "unconverged"
+    both = pd.concat([arm, reference])
+    rests_on = [_base_of(both, task, runs)["status"] == "unconverged" for task in ("target", "base")]
+    unconverged = int((rests_on[0] | rests_on[1]).sum())
+    if unconverged:
+        warnings.append(f"{unconverged} of the {len(both)} networks rest on a base that is unconverged")
+    gain = arm["top1"].mean() - reference["top1"].mean()
+    return _row(gain, arm, reference, of_targets=first - second, warning="; ".join(warnings))
+
+
+def _row(
+    gain: float,
+    arm: pd.DataFrame,
+    reference: pd.DataFrame,
+    *,
+    sd: float = math.nan,
+    interval: TInterval = NO_INTERVAL,
+    of_targets: float = math.nan,
+    warning: str = "",
+) -> dict[str, object]:
+    return {
+        "gain": gain,
+        "sd": sd,
+        "networks": len(arm),
+        "references": len(reference),
+        "over_divisions": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "divisions": interval.n,
+        "verdict": interval.verdict if interval.n else "",
+        "of_targets": of_targets,
+        "warning": warning,
     }
-    void = [run for run in [*arm, *others] if {(run.division, run.target), (run.division, run.base)} & unconverged]
-    if void:
-        warnings.append(f"{len(void)} of the {len(arm) + len(others)} networks rest on a base that is unconverged")
-    return [
-        Gain(
-            contrast,
-            *_kind(runs),
-            layers,
-            "unpaired",
-            _mean([measure(run) for run in arm]) - _mean([measure(run) for run in others]),
-            math.nan,
-            len(arm),
-            len(others),
-            Estimate(),
-            first - second,
-            "; ".join(warnings),
-        )
-    ]
 
 
-def _pairs(runs: Sequence[Run], contrast: Contrast, layers: tuple[int, int]) -> tuple[list[Pair], list[Pair]]:
-    """All pairs of these layers, and those that are not void."""
-    pairs = [pair for pair in paired(runs, contrast) if layers[0] <= pair.run.n <= layers[1]]
-    return pairs, [pair for pair in pairs if not pair.void]
+def _base_of(networks: pd.DataFrame, task: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """For each network the accuracy and the status of the base of its ``target`` or of its ``base``; NaN without one."""
+    bases = runs.loc[runs["treatment"] == "base", [*DIVISION, "target", "top1", "status"]]
+    return networks[[*DIVISION, task]].merge(bases.rename(columns={"target": task}), on=[*DIVISION, task], how="left")
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else math.nan
-
-
-def _kind(runs: Sequence[Run]) -> tuple[str, int | None]:
-    return runs[0].split, runs[0].images_per_class
-
-
-def _shares(runs: Sequence[Run]) -> dict[tuple, Fraction]:
+def _shares(runs: pd.DataFrame) -> pd.Series:
     """Which share of the networks has which target."""
-    counts = Counter((run.division, run.target) for run in runs)
-    return {target: Fraction(count, len(runs)) for target, count in counts.items()}
+    return runs[[*DIVISION, "target"]].value_counts(normalize=True).sort_index()

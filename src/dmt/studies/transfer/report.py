@@ -4,17 +4,23 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from dmt.editing.records import Record
 from dmt.reporting.plots import drawn, drawn_pdf
 from dmt.reporting.results import Report
+from dmt.studies.transfer.differences import above_chance, differences, dissimilar, images_text, unfit_bases
 from dmt.studies.transfer.gains import RANGES, gains
 from dmt.studies.transfer.original import original_runs
 from dmt.studies.transfer.report_plots import figure_2, figure_3
-from dmt.studies.transfer.report_tables import accuracy_table, distance_table, effect_table, gain_table, unfit_table
-from dmt.studies.transfer.rows import Run, read_runs
-from dmt.studies.transfer.statistics import Measure, above_chance, best10, distances, effects, last
+from dmt.studies.transfer.rows import read_runs
+from dmt.studies.transfer.treatments import TREATMENTS
 
 log = logging.getLogger(__name__)
+CONSEQUENCES = {
+    "unconverged": "void: all that is compared with it or copied from it",
+    "saturated": "void: the dip, co-adaptation, which a saturated base cannot show",
+}
 
 
 @dataclass(frozen=True)
@@ -23,30 +29,36 @@ class TransferReport:
 
     Args:
         store: the CSV file of trained networks; it is only read.
-        reference: draw the differences of 2014 behind ours.
+        reference: whether the differences of 2014 are drawn behind ours.
     """
 
     store: str
     reference: bool = True
 
-    def __call__(self, trainer: object = None, editor: object = None) -> Report:
-        """Read the store and report; the trainer and the editor that every study is given rest.
+    def __call__(self, trainer: object = None, editor: object = None, settings: object = None) -> Report:
+        """Read the store and report it.
+
+        Args:
+            trainer: not used, as the next two: every study is called with a maker of Lightning trainers,
+            editor: a maker of an ``Editor``,
+            settings: and the resolved configuration.
 
         Raises:
-            UserError: a row cannot be read.
+            UserError: there is no store, or a row cannot be read.
         """
         runs = read_runs(self.store)
-        reference = original_runs() if self.reference else []
-        studies = list(dict.fromkeys(run.study for run in runs))
-        reports = {study: transfer_report([run for run in runs if run.study == study], reference) for study in studies}
+        reference = original_runs() if self.reference else None
+        reports = {str(name): transfer_report(own, reference) for name, own in runs.groupby("study", sort=False)}
         if len(reports) == 1:
-            return reports[studies[0]]
+            return next(iter(reports.values()))
         return Report(
-            f"transfer, {len(studies)} studies",
+            f"transfer, {len(reports)} studies",
             [],
-            {f"{study}_{name}": picture for study, one in reports.items() for name, picture in one.pictures.items()},
-            {f"{study}_{name}": rows for study, one in reports.items() for name, rows in one.tables.items()},
-            {f"{study}_{name}": file for study, one in reports.items() for name, file in one.documents.items()},
+            pictures={f"{study}_{name}": one.pictures[name] for study, one in reports.items() for name in one.pictures},
+            tables={f"{study}_{name}": one.tables[name] for study, one in reports.items() for name in one.tables},
+            documents={
+                f"{study}_{name}": one.documents[name] for study, one in reports.items() for name in one.documents
+            },
         )
 
 
@@ -54,20 +66,18 @@ class TransferReport:
 class OriginalReport:
     """The same report of the runs that Yosinski et al. logged in 2014, by the accuracy that they report."""
 
-    def __call__(self, trainer: object = None, editor: object = None) -> Report:
-        """Report the runs that come with the package; trainer and editor rest."""
-        return transfer_report(original_runs(), measure=best10, title="the runs of 2014")
+    def __call__(self, trainer: object = None, editor: object = None, settings: object = None) -> Report:
+        """Report the runs that come with the package; for the arguments see ``TransferReport``."""
+        runs = original_runs()
+        return transfer_report(runs.assign(top1=runs["top1_best10"]), title="the runs of 2014")
 
 
-def transfer_report(
-    runs: Sequence[Run], reference: Sequence[Run] = (), measure: Measure = last, title: str = "transfer"
-) -> Report:
-    """Figures and tables of the study, whatever of it is finished.
+def transfer_report(runs: pd.DataFrame, reference: pd.DataFrame | None = None, title: str = "transfer") -> Report:
+    """Figures and tables of a study, whatever of it is finished.
 
     Args:
-        runs: trained networks.
-        reference: runs drawn behind them.
-        measure: of a run, percent.
+        runs: trained networks of one study, as ``rows.frame_of`` makes them.
+        reference: runs whose differences are drawn behind them.
         title: of the report.
 
     Returns:
@@ -75,35 +85,73 @@ def transfer_report(
         of dissimilar tasks minus those of similar ones), ``accuracies`` and, if there are any, ``unfit_bases``. Where
         numbers of classes differ, differences are told above chance as well.
     """
-    table_1 = gains(runs, measure=measure)
-    for gain in table_1:
-        if gain.pairing == "unpaired" and gain.warning and gain.layers == RANGES[0]:
+    table_1 = gains(runs)
+    for gain in table_1.to_dict("records"):
+        if gain["pairing"] == "unpaired" and gain["warning"] and gain["layers"] == "{}-{}".format(*RANGES[0]):
             log.warning(
                 "table 1, %s, unpaired %+.2f, of which %+.2f is the ease of the targets: %s",
-                gain.contrast.formula,
-                gain.value,
-                gain.of_targets,
-                gain.warning,
-            )
-    scales = {"points": measure}
-    if len({run.classes for run in runs}) > 1:
-        scales["% above chance"] = above_chance(measure)
-    tables: dict[str, list[Record]] = {
-        "accuracies": accuracy_table(runs),
-        "differences": [
-            row for name, scale in scales.items() for row in effect_table(effects(runs, measure=scale), name)
-        ],
-        "dissimilar": [
-            row for name, scale in scales.items() for row in distance_table(distances(runs, measure=scale), name)
-        ],
-        "table_1": gain_table(table_1),
-        "unfit_bases": unfit_table(runs),
+                gain["difference_of"], gain["gain"], gain["of_targets"], gain["warning"],
+            )  # fmt: skip
+    scales = {"points": runs}
+    if runs["classes"].nunique() > 1:
+        scales["% above chance"] = above_chance(runs)
+    tables = {
+        "accuracies": accuracies(runs),
+        "differences": pd.concat([differences(scaled, scale=scale) for scale, scaled in scales.items()]),
+        "dissimilar": pd.concat([dissimilar(scaled, scale) for scale, scaled in scales.items()]),
+        "table_1": table_1,
     }
-    figures = {"figure_2": figure_2(runs, reference, measure), "figure_3": figure_3(runs, reference, measure)}
+    records = {name: _rounded(table) for name, table in tables.items()} | {"unfit_bases": unfit_table(runs)}
+    figures = {"figure_2": figure_2(runs, reference), "figure_3": figure_3(runs, reference)}
     return Report(
         title,
         [],
-        {name: drawn(figure) for name, figure in figures.items()},
-        {name: rows for name, rows in tables.items() if rows},
-        {f"{name}.pdf": drawn_pdf(figure) for name, figure in figures.items()},
+        pictures={name: drawn(figure) for name, figure in figures.items()},
+        tables={name: rows for name, rows in records.items() if rows},
+        documents={f"{name}.pdf": drawn_pdf(figure) for name, figure in figures.items()},
     )
+
+
+def accuracies(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row per treatment, n and kind of split: mean accuracies and losses, not paired; for plots of one's own."""
+    found = []
+    order = runs["treatment"].map(list(TREATMENTS).index)
+    for (split, images, _, n), there in runs.groupby(["split", "images_per_class", order, "n"]):
+        first = there.iloc[0]
+        row = {
+            "split": split,
+            "images": images_text(images),
+            "treatment": first["treatment"],
+            "n": n,
+            "layer": first["layer"],
+            "networks": len(there),
+        }
+        means = there[["top1_last", "top1_best10", "train_loss", "val_loss"]].mean(skipna=False)
+        found.append(row | means.to_dict() | {"top1_sd": there["top1_last"].std()})
+    return pd.DataFrame(found)
+
+
+def unfit_table(runs: pd.DataFrame) -> Sequence[Record]:
+    """Bases that did not converge or are saturated, and what that voids."""
+    return [
+        {
+            "base": f"{run.treatment} of {run.target}",
+            "split": run.split,
+            "split_seed": run.split_seed,
+            "images": images_text(run.images_per_class),
+            "status": run.status,
+            "train_loss": run.train_loss,
+            "val_loss": run.val_loss,
+            "top1_last": run.top1_last,
+            "consequence": CONSEQUENCES[run.status],
+        }
+        for run in unfit_bases(runs).itertuples()
+    ]
+
+
+def _rounded(table: pd.DataFrame) -> Sequence[Record]:
+    """To a thousandth of a point, which is finer than any test set tells; without a minus before zero."""
+    return [
+        {str(name): round(value, 3) + 0.0 if isinstance(value, float) else value for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]

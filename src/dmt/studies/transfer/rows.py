@@ -1,128 +1,142 @@
-"""Rows about trained networks -> runs, each checked; a row that cannot be read is named by its line."""
+"""A CSV file with a row per trained network -> the rows, each checked; and the file that such rows are added to."""
 
 import csv
+import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from dmt.errors import UserError, nearest_name
-from dmt.studies.transfer.treatments import TREATMENTS
+import pandas as pd
+from filelock import FileLock
 
-SYMBOLS = {name: treatment.symbol for name, treatment in TREATMENTS.items()}
-WHOLE = tuple(name for name, treatment in TREATMENTS.items() if not treatment.has_layers)  # n is 0
+from dmt.errors import UserError, nearest_name
+from dmt.studies.transfer.treatments import OTHER, TREATMENTS, WHOLE
+
+Row = dict[str, str | float | int]
 STATUSES = ("ok", "unconverged", "saturated")
-TASKS = ("A", "B")
-MAY_BE_EMPTY = {
-    "layer",
-    "images_per_class",
-    "train_loss",
-    "val_loss",
-    "epochs",
-    "seconds",
-    "version_torch",
-    "version_dmt",
-}
 REMEDY = "remove or mend this line; a cell whose line is removed is trained again"
 
 
-@dataclass(frozen=True)
-class Run:
-    """One trained network.
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("given")
+    return text
+
+
+def _one_of(known: Collection[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"one of {', '.join(known)}{nearest_name(text, known).replace(';', ',')}")
+        return text
+
+    return read
+
+
+def _number(what: str, holds: Callable[[float], bool]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(what) from None
+        if not holds(value):
+            raise ValueError(what)
+        return value
+
+    return read
+
+
+def _count(least: int) -> Callable[[str], int]:
+    read = _number(f"a whole number, {least} or more", lambda value: value >= least and value.is_integer())
+    return lambda text: int(read(text))
+
+
+def _measured(text: str) -> float:
+    return _number("a number, nan or empty", lambda value: True)(text) if text else math.nan
+
+
+_percentage = _number("a percentage from 0 to 100", lambda value: 0 <= value <= 100)
+
+# Column -> what reads its text; a ValueError says what the text must be
+READERS: Mapping[str, Callable[[str], str | float | int]] = {
+    "study": _text,  # data set, size and the start of a hash: only networks of one study are compared
+    "treatment": _one_of(TREATMENTS),
+    "n": _count(0),  # how many layers are treated; 0 for base and base_long
+    "layer": str,  # the name of layer n; empty if unknown
+    "base": str,  # the task whose network was copied, A or B; empty for random layers
+    "target": _one_of(OTHER),  # the task that was trained
+    "split": _text,  # kind of division into A and B: random, man_made_natural, or listed- and a hash of both lists
+    "split_seed": _count(0),  # which of several divisions of that kind
+    "images_per_class": lambda text: _count(1)(text) if text else 0,  # trained with; empty, here 0: all
+    "classes": _count(2),  # of the target
+    "top1_last": _percentage,  # mean of the last ten validation accuracies
+    "top1_best10": _percentage,  # mean of the ten best: the paper's number
+    "train_loss": _measured,  # at the end, in nats; NaN if unknown, as the next three
+    "val_loss": _measured,
+    "epochs": _measured,
+    "seconds": _measured,
+    "status": _one_of(STATUSES),
+    "version_torch": str,
+    "version_dmt": str,
+    "key": _text,  # of the cell: a hash of all that determines the network
+}
+COLUMNS = tuple(READERS)
+MAY_BE_ABSENT = {
+    "layer", "images_per_class", "train_loss", "val_loss", "epochs", "seconds", "version_torch", "version_dmt",
+}  # fmt: skip
+
+
+class RunStore:
+    """A CSV file with ``COLUMNS`` as its header and a row per trained network; several processes may add to it.
 
     Args:
-        study: data set, size and the start of a hash of all that its networks have in common; only networks of one
-            study are compared.
-        treatment: a name of ``TREATMENTS``.
-        n: how many layers were copied (or left random), 1 and up; 0 for ``base`` and ``base_long``.
-        layer: name of layer n; empty if unknown.
-        base: the task whose network was copied, A or B; empty for random layers.
-        target: the task that was trained, A or B.
-        split: kind of the division of classes into A and B: ``random``, ``man_made_natural``, or ``listed-`` and the
-            start of a hash of both lists.
-        split_seed: which of several divisions of that kind.
-        images_per_class: trained with; None: all.
-        classes: of the target.
-        top1_last: mean of the last ten validation accuracies, percent.
-        top1_best10: mean of the ten best, percent; the paper's number.
-        train_loss: at the end, nats; NaN if unknown, as the following.
-        val_loss: at the end, nats.
-        epochs: trained.
-        seconds: taken.
-        status: ``ok``, ``unconverged`` or ``saturated``.
-        version_torch: of the library.
-        version_dmt: of this project.
-        key: of the cell in the store.
+        path: of the file; the first row makes it.
     """
 
-    study: str
-    treatment: str
-    n: int
-    layer: str
-    base: str
-    target: str
-    split: str
-    split_seed: int
-    images_per_class: int | None
-    classes: int
-    top1_last: float
-    top1_best10: float
-    train_loss: float
-    val_loss: float
-    epochs: float
-    seconds: float
-    status: str
-    version_torch: str = ""
-    version_dmt: str = ""
-    key: str = ""
+    def __init__(self, path: str | Path):
+        self.path = Path(path).expanduser()
 
-    @property
-    def division(self) -> tuple[str, int, int | None]:
-        """The division of classes and the images of each: what two networks must share to be compared."""
-        return self.split, self.split_seed, self.images_per_class
+    def runs(self) -> dict[str, Row]:
+        """All rows by their key, the first if there are several.
 
-    @property
-    def cell(self) -> str:
-        """What was trained, in words: ``digits-16px-3f2a91: transfer n=3 A->B random 0``."""
-        images = "" if self.images_per_class is None else f" with {self.images_per_class} images a class"
-        layers = f"n={self.n} {self.base}->{self.target}"
-        return f"{self.study}: {self.treatment} {layers} {self.split} {self.split_seed}{images}"
+        Raises:
+            UserError: the header or a row is damaged; the line is named.
+        """
+        found: dict[str, Row] = {}
+        for _, row in _read(self.path) if self.path.is_file() else []:
+            found.setdefault(str(row["key"]), row)
+        return found
+
+    def append(self, row: Row) -> None:
+        """Add a row at the end; it is on disk before this returns."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        self.require_writable()
+        with FileLock(f"{self.path}.lock"), self.path.open("a+b", buffering=0) as file:
+            if file.tell() == 0:
+                writer.writeheader()
+            else:
+                file.seek(-1, os.SEEK_END)
+                text.write("" if file.read(1) == b"\n" else "\n")  # a last line that was cut short stays alone
+            writer.writerow(row)
+            file.write(text.getvalue().encode())
+            os.fsync(file.fileno())
+
+    def require_writable(self) -> None:
+        """Find out before hours of training whether a row can be added.
+
+        Raises:
+            OSError: it cannot.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.open("ab").close()
 
 
-COLUMNS = tuple(field.name for field in fields(Run))
-
-
-def read_rows(store: str | Path) -> list[tuple[str, Run]]:
-    """Read a CSV file with ``COLUMNS`` as its header and one row per trained network; nothing is changed.
+def read_runs(store: str | Path) -> pd.DataFrame:
+    """The rows of a finished or unfinished study, to be reported; the file is only read.
 
     Returns:
-        Where each row stands (file and line), and what it says.
-
-    Raises:
-        UserError: another header, or a row that cannot be read.
-    """
-    path = Path(store).expanduser()
-    content = path.read_bytes()
-    try:
-        lines = content.decode("utf-8-sig").splitlines(keepends=True)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"{_place(path, line)} is not UTF-8 text; {REMEDY}") from error
-    reader = csv.DictReader(lines, restkey="", restval=None, strict=True)
-    if lines and tuple(reader.fieldnames or ()) != COLUMNS:
-        raise UserError(f"{_place(path, 1)} is not the header of a study's rows; name another file")
-    found = []
-    try:
-        for row in reader:
-            place = _place(path, reader.line_num)
-            found.append((place, _run(row, place)))
-    except csv.Error as error:
-        raise UserError(f"{_place(path, reader.line_num)}: {error}; {REMEDY}") from error
-    return found
-
-
-def read_runs(store: str | Path) -> list[Run]:
-    """The runs of a finished or unfinished study.
+        The frame that ``frame_of`` makes.
 
     Raises:
         UserError: there is no such file or no row in it, a row cannot be read, or two rows are of one cell.
@@ -130,99 +144,84 @@ def read_runs(store: str | Path) -> list[Run]:
     path = Path(store).expanduser()
     if not path.is_file():
         raise UserError(f"there is no store {path}; train some cells first, or name another file")
-    found: dict[str, str] = {}
-    runs = []
-    for place, run in read_rows(path):
-        if run.cell in found:
+    places: dict[str, str] = {}
+    rows = []
+    for place, row in _read(path):
+        cell = "{study}: {treatment} n={n} {base}->{target} {split} {split_seed}".format(**row)
+        if row["images_per_class"]:
+            cell += f" with {row['images_per_class']} images a class"
+        if cell in places:
             raise UserError(
-                f"{place} and {found[run.cell]} are both of {run.cell}; keep one of them, "
-                "or give each study a store of its own"
+                f"{place} and {places[cell]} are both of {cell}; keep one of them, or give each study a store of its own"
             )
-        found[run.cell] = place
-        runs.append(run)
-    if not runs:
+        places[cell] = place
+        rows.append(row)
+    if not rows:
         raise UserError(f"the store {path} has no rows yet; train some cells first")
-    return runs
+    return frame_of(rows)
 
 
-def runs_of(rows: Iterable[Mapping[str, object]]) -> list[Run]:
-    """Check rows and make them runs.
+def frame_of(rows: Iterable[Row]) -> pd.DataFrame:
+    """Checked rows as a table with ``COLUMNS`` and ``top1``, the accuracy in percent that all comparisons are made by.
+
+    That is the mean of the last validation accuracies, ``top1_last``, since it is not chosen by its outcome.
+    """
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.assign(top1=frame["top1_last"])
+
+
+def checked(values: Mapping[str, object], place: str) -> Row:
+    """A row whose values, or their texts, have been read by ``READERS``.
 
     Args:
-        rows: a value or its text for each of ``COLUMNS``; an optional one may be empty or None.
+        values: for each of ``COLUMNS``; an optional one may be empty or None.
+        place: where the row stands, for the error.
 
     Raises:
-        UserError: a row cannot be read.
+        UserError: a value is missing or cannot be read.
     """
-    return [_run(row, f"row {i}") for i, row in enumerate(rows, start=1)]
-
-
-def _place(path: Path, line: int) -> str:
-    return f"{path}, line {line}"
-
-
-def _run(row: Mapping[str, object], place: str) -> Run:
-    if "" in row or any(row.get(name) is None for name in COLUMNS if name not in MAY_BE_EMPTY):
+    if "" in values or any(values.get(name) is None for name in COLUMNS if name not in MAY_BE_ABSENT):
         raise UserError(f"{place} has another number of values than the header; {REMEDY}")
-    values = {name: "" if row.get(name) is None else str(row[name]).strip() for name in COLUMNS}
+    texts = {name: "" if values.get(name) is None else str(values[name]).strip() for name in COLUMNS}
 
-    def problem(name: str, what: str) -> UserError:
-        return UserError(f"{place}: {name} must be {what}, got {values[name]!r}; {REMEDY}")
+    def problem(name: str, what: object) -> UserError:
+        return UserError(f"{place}: {name} must be {what}, got {texts[name]!r}; {REMEDY}")
 
-    def one_of(name: str, known: Sequence[str]) -> str:
-        if values[name] not in known:
-            raise problem(name, f"one of {', '.join(known)}{nearest_name(values[name], known).replace(';', ',')}")
-        return values[name]
-
-    def text(name: str) -> str:
-        if not values[name]:
-            raise problem(name, "given")
-        return values[name]
-
-    def number(name: str, what: str, holds: Callable[[float], bool]) -> float:
+    row: Row = {}
+    for name, read in READERS.items():
         try:
-            value = float(values[name])
-        except ValueError:
-            raise problem(name, what) from None
-        if not holds(value):
-            raise problem(name, what)
-        return value
-
-    def count(name: str, least: int) -> int:
-        return int(number(name, f"a whole number, {least} or more", lambda x: x >= least and x.is_integer()))
-
-    def share(name: str) -> float:
-        return number(name, "a percentage from 0 to 100", lambda x: 0 <= x <= 100)
-
-    def measured(name: str) -> float:
-        return number(name, "a number, nan or empty", lambda x: True) if values[name] else math.nan
-
-    treatment, n = one_of("treatment", list(SYMBOLS)), count("n", 0)
-    if (n == 0) != (treatment in WHOLE):
+            row[name] = read(texts[name])
+        except ValueError as error:
+            raise problem(name, error) from None
+    treatment = texts["treatment"]
+    if (row["n"] == 0) != (treatment in WHOLE):
         raise problem("n", "0" if treatment in WHOLE else f"1 or more for {treatment}")
-    target = one_of("target", TASKS)
-    base = "" if treatment == "random" else one_of("base", TASKS)
-    if base and (base != target) != treatment.startswith("transfer"):
-        raise problem("base", f"{'another' if base == target else 'the same'} task than the target for {treatment}")
-    return Run(
-        study=text("study"),
-        treatment=treatment,
-        n=n,
-        layer=values["layer"],
-        base=base,
-        target=target,
-        split=text("split"),
-        split_seed=count("split_seed", 0),
-        images_per_class=count("images_per_class", 1) if values["images_per_class"] else None,
-        classes=count("classes", 2),
-        top1_last=share("top1_last"),
-        top1_best10=share("top1_best10"),
-        train_loss=measured("train_loss"),
-        val_loss=measured("val_loss"),
-        epochs=measured("epochs"),
-        seconds=measured("seconds"),
-        status=one_of("status", STATUSES),
-        version_torch=values["version_torch"],
-        version_dmt=values["version_dmt"],
-        key=text("key"),
-    )
+    if treatment == "random":
+        row["base"] = ""
+    elif row["base"] not in OTHER:
+        raise problem("base", "one of A, B")
+    elif (row["base"] != row["target"]) != (TREATMENTS[treatment].source == "other"):
+        other = "another" if row["base"] == row["target"] else "the same"
+        raise problem("base", f"{other} task than the target for {treatment}")
+    return row
+
+
+def _read(path: Path) -> list[tuple[str, Row]]:
+    """Where each row stands (file and line), and what it says."""
+
+    def place(line: int) -> str:
+        return f"{path}, line {line}"
+
+    content = path.read_bytes()
+    try:
+        lines = content.decode("utf-8-sig").splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(f"{place(line)} is not UTF-8 text; {REMEDY}") from error
+    reader = csv.DictReader(lines, restkey="", strict=True)
+    if lines and tuple(reader.fieldnames or ()) != COLUMNS:
+        raise UserError(f"{place(1)} is not the header of a study's rows; name another file")
+    try:
+        return [(place(reader.line_num), checked(row, place(reader.line_num))) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{place(reader.line_num)}: {error}; {REMEDY}") from error

@@ -1,0 +1,42 @@
+"""The command line, and what the Python front door takes from the configuration; all that knows Hydra.
+
+``dmt-traverse``, ``dmt-train``, ``python -m dmt`` and the two scripts of a checkout all come here.
+"""
+
+import sys
+from pathlib import Path
+
+
+def conf_folder() -> Path:
+    """The folder of the configuration: that of the installed package, or of the checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parents[1] / "conf"
+
+
+def run_traverse() -> None:
+    """``dmt-traverse``: edit images."""
+    _run("traverse")
+
+
+def run_train() -> None:
+    """``dmt-train``: fit a manifold, or do a study of networks."""
+    _run("train")
+
+
+def run_module() -> None:
+    """``python -m dmt PROGRAM ...``: one of the two, ``traverse`` or ``train``."""
+    program = sys.argv[1] if len(sys.argv) > 1 else ""
+    if program not in ("traverse", "train"):
+        print(
+            "usage: python -m dmt traverse|train [SETTING=VALUE ...]   (--help after either says more)", file=sys.stderr
+        )
+        sys.exit(2)
+    del sys.argv[1]
+    _run(program)
+
+
+def _run(program: str) -> None:
+    from dmt.cli.programs import run  # Hydra and Lightning take seconds
+
+    run(program)

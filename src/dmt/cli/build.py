@@ -1,0 +1,244 @@
+"""A composed configuration -> the objects that it describes."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import ParallelStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from dmt.data import EditData, PictureLike, Task
+from dmt.editing import Comparison, Editor, FixedLambda, LambdaRule, TraversalModule
+from dmt.editing.module import EditModule
+from dmt.errors import UserError, nearest_name, require_whole_number
+from dmt.inversion import Inverter
+from dmt.manifolds import CatalogFeatures, CatalogFit, SetFit, SpaceFit, Span
+from dmt.networks import Backbone
+from dmt.reporting.animation import require_writer
+from dmt.reporting.tables import text_table
+from dmt.solvers import Progress
+from dmt.storage import processes
+from dmt.storage.files import write_text
+from dmt.studies.layers import LayerScores, score_table
+
+log = logging.getLogger("dmt")
+
+AUTO = "auto"  # in place of lambda, or of a list of layers
+CONFIG = "config.yaml"  # in the folder of a run
+
+
+def built(node: Any, **options: Any) -> Any:
+    """The object that a part of the configuration describes.
+
+    Raises:
+        UserError: a value that the object does not take; its place in the configuration is named.
+    """
+    try:
+        return instantiate(node, _convert_="all", **options)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise UserError(_located(str(error.__cause__), str(error))) from error
+        raise
+
+
+def _located(message: str, report: str) -> str:
+    """A message with the place in the configuration that Hydra reports: ``method.walk.alpha must be ...``."""
+    return _at(report.rpartition("full_key:")[2].strip() if "full_key:" in report else "", message)
+
+
+def _at(place: str, message: str) -> str:
+    name, _, rest = message.partition(" ")
+    if not place or name.startswith(place):
+        return message
+    return f"{place}.{message}" if name.isidentifier() and rest.startswith("must be ") else f"{place}: {message}"
+
+
+def rule_of(cfg: DictConfig) -> LambdaRule:
+    """How lambda is chosen."""
+    return built(cfg.auto) if cfg["lambda"] == AUTO else FixedLambda(cfg["lambda"])
+
+
+def images_of(cfg: DictConfig) -> list[str] | int:
+    """The images asked for by name, or how many are drawn."""
+    named = [str(image) for image in cfg.images] if OmegaConf.is_list(cfg.images) else [str(cfg.images)]
+    return named or cfg.n_images
+
+
+def task_of(cfg: DictConfig) -> Task:
+    """Which way to walk."""
+    return built(cfg.task)
+
+
+def editor_of(
+    cfg: DictConfig, on_progress: Callable[[Progress], None] | None = None, data: "DataOf | None" = None
+) -> Editor:
+    """The editor; what is missing of its space is fitted when it first edits.
+
+    Args:
+        cfg: the configuration.
+        on_progress: told about the inversion after every iteration.
+        data: makes the data; ``None``: as the configuration says.
+    """
+    data = data or DataOf(cfg)
+    method = method_of(cfg)
+    comparison = Comparison(
+        built(cfg.kernel),
+        built(cfg.selection) or None,
+        cfg.witness.weighting,
+        None if cfg.keep is None else [str(label) for label in cfg.keep],
+    )
+    inverter = Inverter(
+        built(cfg.regularizer),
+        built(cfg.solver.inversion),
+        cfg.precision,
+        built(cfg.parametrization),
+        on_progress if cfg.progress and processes.is_first() else None,
+    )
+    return Editor(
+        data=data,
+        space=space_of(cfg, features_of(cfg, data(None))),
+        method=method,
+        comparison=comparison,
+        rule=rule_of(cfg),
+        inverter=inverter,
+        trainer=trainer_of(cfg),
+        judges=built(cfg.judges),
+    )
+
+
+class DataOf:
+    """Makes the data that a configuration describes; a ``dmt.editing.editor.DataSource``.
+
+    Args:
+        cfg: the configuration.
+        catalog: the pictures; ``None``: as the configuration says.
+    """
+
+    def __init__(self, cfg: DictConfig, catalog: Any = None):
+        options = OmegaConf.to_container(cfg.data, resolve=True)
+        assert isinstance(options, dict)
+        if catalog is not None:
+            del options["catalog"]
+        make = built(OmegaConf.create(options), _partial_=True)
+        self._make = make if catalog is None else partial(make, catalog=catalog)
+        self._seed = cfg.seed
+
+    def __call__(self, task: Task | None, images: Sequence[PictureLike] | int = 8) -> EditData:
+        serving = replace(self._make.keywords["serving"], seed=self._seed)
+        return self._make(task=task, images=images, serving=serving)
+
+
+def method_of(cfg: DictConfig) -> Callable[..., EditModule]:
+    """The method, with the frames of its way if films are asked for."""
+    method = built(cfg.method)
+    try:
+        method.func.check(**method.keywords)
+    except UserError as error:
+        raise UserError(_at("method", str(error))) from error
+    kind, count = cfg.output.animation, cfg.output.frames
+    if kind == "none":
+        return method
+    if kind not in ("gif", "mp4"):
+        raise UserError(f"output.animation must be none, gif or mp4, got {kind}")
+    if not issubclass(method.func, TraversalModule):
+        raise UserError(f"output.animation={kind} needs a walk: method=dmt or method=linear")
+    if OmegaConf.select(cfg, "method.walk.alpha") is not None:
+        raise UserError(f"output.animation={kind} shows the way as lambda falls; leave method.walk.alpha=null")
+    require_whole_number("output.frames", count, "a whole number, 0 or more", least=0)
+    require_writer(kind)
+    return partial(method, frames=count)
+
+
+def features_of(cfg: DictConfig, data: EditData) -> CatalogFeatures:
+    """The features of the data's pictures."""
+    backbone = built(cfg.backbone)
+    return CatalogFeatures(
+        data,
+        backbone,
+        layers=layers_of(cfg, data, backbone),
+        normalization=cfg.normalization,
+        cache=cfg.cache_dir,
+        trainer=trainer_of(cfg),
+        keep=cfg.keep_features,
+    )
+
+
+def space_of(cfg: DictConfig, features: CatalogFeatures) -> SpaceFit:
+    """How the space of an edit is got."""
+    empty = built(cfg.manifold)
+    if isinstance(empty, Span):
+        if cfg.manifold_path is not None:
+            raise UserError("manifold=span is fitted anew for every edit; leave manifold_path=null")
+        return SetFit(features, empty.z_score)
+    return CatalogFit(features, empty, cfg.manifold_path)
+
+
+def layers_of(cfg: DictConfig, data: EditData, backbone: Backbone) -> list[str]:
+    """The layers of the feature vector; those that scores choose replace ``auto`` in the configuration and its file."""
+    if cfg.layers == AUTO:
+        scores: LayerScores = built(cfg.scores)
+        found = scores.measure(backbone, data, trainer_of(cfg), cfg.cache_dir)
+        cfg.layers = scores.choose(found)
+        log.info("layers=auto: %s\n%s", ", ".join(cfg.layers), text_table(score_table(found, cfg.layers)))
+        file = Path(cfg.output_dir) / CONFIG
+        if processes.is_first() and file.is_file():
+            write_config(cfg, file)
+    if not isinstance(cfg.layers, str):
+        return [str(layer) for layer in cfg.layers]
+    if cfg.layers not in cfg.layer_names:
+        raise UserError(
+            f"layers must be {', '.join(cfg.layer_names)}, auto or a list such as [conv3_1,conv4_1], got {cfg.layers!r}"
+            f"{nearest_name(cfg.layers, cfg.layer_names)}"
+        )
+    return list(cfg.layer_names[cfg.layers])
+
+
+def write_config(cfg: DictConfig, file: Path) -> None:
+    """Keep the resolved configuration, with the options that were chosen, by the user or by other options."""
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    chosen = " ".join(f"{group}={option}" for group, option in choices.items() if "hydra" not in group)
+    write_text(file, (f"# {chosen}\n" if chosen else "") + OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def trainer_of(cfg: DictConfig) -> Callable[..., pl.Trainer]:
+    """Makes trainers; among several processes each has one device, for no gradients are averaged."""
+    build = plain_trainer_of(cfg)
+    strategy = build().strategy
+    if not isinstance(strategy, ParallelStrategy):
+        return build
+    device = strategy.root_device
+    alone = {"strategy": "auto", "num_nodes": 1, "devices": 1 if device.type == "cpu" else [device.index]}
+    quiet = {} if processes.is_first() else {"enable_progress_bar": False}
+    return lambda **options: build(**{**options, **alone, **quiet})
+
+
+def plain_trainer_of(cfg: DictConfig) -> Callable[..., pl.Trainer]:
+    """Makes trainers as the configuration says."""
+    build = built(cfg.trainer, _partial_=True)
+
+    def trainer(**options: Any) -> pl.Trainer:
+        try:
+            return build(**options)
+        except (MisconfigurationException, ValueError) as error:
+            raise UserError(f"trainer: {error}") from error
+
+    return trainer
+
+
+def logger_of(cfg: DictConfig, folder: Path) -> Logger | None:
+    """The experiment logger, if there is one."""
+    return built(cfg.logger, save_dir=str(folder)) if cfg.logger else None
+
+
+def settings_of(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as plain values."""
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]

@@ -1,0 +1,130 @@
+"""What ``import dmt`` offers that the configuration decides: default editors, tasks by name, spaces fitted and read."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from dmt.cli import build, conf_folder
+from dmt.cli.programs import quieten
+from dmt.data import Catalog, Task
+from dmt.editing import Editor
+from dmt.manifolds import CatalogFit, Space
+from dmt.manifolds.space import read_space
+from dmt.networks import Backbone
+from dmt.networks.precision import compute_exact_float32
+from dmt.reporting.progress import InversionBar
+
+BACKBONE = "backbone"  # what a saved space calls the option of conf/backbone that it was fitted with
+DEFAULTS = {"digits": ["experiment=digits"]}  # what goes with a data set
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The configuration with some overrides, whatever Hydra application this runs in.
+
+    Raises:
+        UserError: there is no such option or setting.
+    """
+    hydra = GlobalHydra.instance()
+    outside = hydra.hydra
+    hydra.clear()
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            return compose("traverse", ["output_dir=outputs", *overrides])
+    finally:
+        hydra.clear()
+        if outside is not None:
+            hydra.initialize(outside)
+
+
+def default_editor(data: str = "lfw", *overrides: str) -> Editor:
+    """The editor that the command line would use; see ``dmt.Editor.default``."""
+    cfg = composed(*DEFAULTS.get(data, [f"data={data}"]), *overrides)
+    _prepare()
+    return build.editor_of(cfg, InversionBar())
+
+
+def task(name: str, **options: Any) -> Task:
+    """A task by the name of its option of ``conf/task``.
+
+    >>> task("frowning").title
+    'more Frowning'
+    >>> task("attribute", attribute="Wavy Hair", direction="less").title
+    'less Wavy Hair'
+
+    Args:
+        name: ``frowning``, ``senior``, ``attribute``, ``person``, ...
+        options: what the option leaves open or is to be otherwise.
+
+    Raises:
+        UserError: there is no such task, or something that it does not take.
+    """
+    cfg = composed(f"task={name}")
+    for key, value in options.items():
+        OmegaConf.update(cfg, f"task.{key}", value, force_add=True)
+    return build.task_of(cfg)
+
+
+def fit(
+    data: Catalog | str,
+    *overrides: str,
+    backbone: str = "vgg19_hybrid",
+    n_components: int | float | None = None,
+    layers: list[str] | None = None,
+    image_size: int | None = None,
+    cache: str | Path | None = None,
+) -> Space:
+    """Fit the manifold of a data set, or find it where it was fitted before.
+
+    Args:
+        data: a catalog, such as ``dmt.Folder("photos")``, or the name of a data set, such as ``lfw``.
+        overrides: as on the command line.
+        backbone: the network, an option of ``conf/backbone``.
+        n_components: how many components are kept, or a share of the variance; ``None``: 512, or half as many as
+            there are pictures where that is less.
+        layers: of the network; ``None``: conv3_1, conv4_1 and conv5_1 (the paper).
+        image_size: height and width of the pictures in pixels; ``None``: as the data set's configuration says.
+        cache: where features and manifolds are kept; ``None``: ``DMT_CACHE`` or ``~/.cache/dmt``.
+
+    Raises:
+        UserError: whatever cannot be done, in one line.
+    """
+    named = DEFAULTS.get(data, [f"data={data}"]) if isinstance(data, str) else ["data=folder", "data.catalog.root=."]
+    cfg = composed(*named, f"backbone={backbone}", *overrides)
+    if layers is not None:
+        cfg.layers = layers
+    if image_size is not None:
+        cfg.data.image_size = image_size
+    if cache is not None:
+        cfg.cache_dir = str(cache)
+    _prepare()
+    source = build.DataOf(cfg, None if isinstance(data, str) else data)
+    everything = source(None)
+    n_pictures = len(everything.catalog.names)
+    cfg.manifold.n_components = min(512, max(1, n_pictures // 2)) if n_components is None else n_components
+    found = build.space_of(cfg, build.features_of(cfg, everything))
+    assert isinstance(found, CatalogFit)
+    space = found.space
+    return replace(space, fitted_with={**space.fitted_with, BACKBONE: backbone})
+
+
+def load_space(path: str | Path, backbone: Backbone | str | None = None) -> Space:
+    """Read a space that ``Space.save`` wrote.
+
+    Args:
+        path: the file.
+        backbone: the network it was fitted with, or an option of ``conf/backbone``; ``None``: as the file says.
+
+    Raises:
+        UserError: the file is missing or damaged, or the network is another one.
+    """
+    file = Path(path).expanduser()
+    return read_space(file, lambda name: build.built(composed(f"backbone={name}").backbone), backbone)
+
+
+def _prepare() -> None:
+    quieten()
+    compute_exact_float32()

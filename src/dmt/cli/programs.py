@@ -1,0 +1,241 @@
+"""What the two programs do: from their arguments to an exit code."""
+
+import logging
+import os
+import random
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.strategies import ParallelStrategy
+
+from dmt.cli import build, conf_folder
+from dmt.editing import Editor
+from dmt.errors import UserError, require_whole_number
+from dmt.manifolds import CatalogFit, Space
+from dmt.networks.precision import compute_exact_float32, working_precision
+from dmt.reporting.loggers import finish, log_report
+from dmt.reporting.progress import InversionBar
+from dmt.reporting.results import Report, write_report
+from dmt.reporting.sweep import summarize_sweep
+from dmt.reporting.tables import text_table
+from dmt.storage import processes
+
+log = logging.getLogger("dmt")
+
+FULL_ERRORS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+ADVICE = (  # of Lightning, true of modules that are trained by gradients, as most of ours are not; and of torch
+    ".*does not have many workers.*",
+    ".*configure_optimizers` returned `None`.*",
+    r".*module\(s\) in eval mode at the start of training.*",
+    ".*LeafSpec.*is deprecated.*",
+    "The AccumulateGrad node's stream does not match.*",  # of steps that are CUDA graphs, which is as it should be
+)
+
+
+def run(program: str) -> None:
+    """Run ``train`` or ``traverse`` with the arguments of the command line.
+
+    What a user can cause ends in one line on stderr and exit code 1; ``HYDRA_FULL_ERROR=1`` shows the whole traceback.
+    """
+    job = {"train": train, "traverse": traverse}[program]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would otherwise print
+
+    def guarded(cfg: DictConfig) -> None:
+        with errors_in_one_line():
+            job(cfg)
+
+    with errors_in_one_line():
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=program)(guarded)()
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Turn what a user can cause into one line on stderr and exit code 1."""
+    try:
+        yield
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        if FULL_ERRORS:
+            raise
+        _say_last(f"error: {_one_line(error)}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _say_last("interrupted; what was finished is kept, and the same command goes on from there")
+        sys.exit(130)
+
+
+def train(cfg: DictConfig) -> None:
+    """Fit the manifold of the data set, or find it; or do a study."""
+    began = time.perf_counter()
+    folder = begin(cfg)
+    if cfg.study is not None:
+        _do_study(cfg, folder)
+        log.info("done in %.0f s", time.perf_counter() - began)
+        return
+    data = build.DataOf(cfg)
+    fit = processes.in_turn(lambda: build.space_of(cfg, build.features_of(cfg, data(None))))
+    if not isinstance(fit, CatalogFit):
+        raise UserError("manifold=span is fitted to the sets of an edit, by traverse.py; there is nothing to train")
+    space = fit.space
+    logger = build.logger_of(cfg, folder) if processes.is_first() else None
+    if logger is not None:
+        logger.log_hyperparams(build.settings_of(cfg))
+        logger.log_metrics(_manifold_metrics(space))
+    finish(logger)
+    log.info("done in %.0f s; edit with: python traverse.py (same options)", time.perf_counter() - began)
+
+
+def traverse(cfg: DictConfig) -> Report:
+    """Edit images, make a figure of edits, or do a study of them; fit what is missing before."""
+    folder = begin(cfg)
+    if cfg.study is not None:
+        return _do_study(cfg, folder)
+    task = build.task_of(cfg)
+    bar = InversionBar()
+    editor = processes.in_turn(lambda: build.editor_of(cfg, bar))
+    if cfg.figure is None:
+        edit = editor.edit(task, build.images_of(cfg))
+        report = Report.of_edit(edit.title, edit.images)
+    else:
+        report = build.built(cfg.figure)(editor, task, build.images_of(cfg))
+    bar.close()
+    if processes.is_first():
+        _record(cfg, folder, report)
+        _say(report, folder)
+    return report
+
+
+class CombinedReport(Callback):
+    """Ends a sweep with one grid and one table of all its runs."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        summary = summarize_sweep(folder)
+        if summary is None:
+            return
+        log.info("\nthe whole sweep\n%s\nsweep.png and sweep.csv are in %s", summary, folder)
+        logger = build.logger_of(config, folder)
+        log_report(logger, Report("sweep", [], {"sweep": summary.grid}, {"sweep_runs": summary.rows}), {})
+        finish(logger)
+
+
+def begin(cfg: DictConfig) -> Path:
+    """Start all processes, seed, quieten, make the output folder and put the resolved configuration there."""
+    if cfg.seed is not None:
+        require_whole_number("seed", cfg.seed, "null or a whole number from 0 to 4294967295", 0, 2**32 - 1)
+    if cfg.threads is not None:
+        require_whole_number("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
+    working_precision(cfg.precision, torch.device("cpu"))  # an unknown name is said before any work
+    build.rule_of(cfg)
+    quieten()
+    _start_processes(cfg)
+    if cfg.seed is None:
+        cfg.seed = processes.from_first(lambda: random.randrange(2**32))
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    compute_exact_float32()
+    pl.seed_everything(cfg.seed, verbose=False)
+    folder = Path(cfg.output_dir)
+    if processes.is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        build.write_config(cfg, folder / build.CONFIG)
+    return folder
+
+
+def quieten() -> None:
+    """Leave out advice of Lightning and torch that is not true of what we do."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for advice in ADVICE:
+        warnings.filterwarnings("ignore", message=advice)
+
+
+def _do_study(cfg: DictConfig, folder: Path) -> Report:
+    def editor() -> Editor:
+        return build.editor_of(cfg, InversionBar())
+
+    study: Callable[..., Report] = build.built(cfg.study)
+    settings = build.settings_of(cfg)
+    report = processes.from_first(lambda: study(build.trainer_of(cfg), editor, settings))
+    if processes.is_first():
+        _record(cfg, folder, report)
+        _say_tables(report)
+        log.info("tables and config.yaml are in %s", folder)
+    return report
+
+
+def _start_processes(cfg: DictConfig) -> None:
+    """Have Lightning start this command once for each further device; only the first process writes and prints."""
+    strategy = build.plain_trainer_of(cfg)().strategy
+    if not isinstance(strategy, ParallelStrategy):
+        return
+    name = cfg.trainer.get("strategy", "auto")
+    if name not in ("auto", "ddp"):
+        raise UserError(f"trainer.strategy must be auto or ddp, which starts processes, got {name}")
+    is_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    assert strategy.launcher is not None
+    assert strategy.cluster_environment is not None
+    if is_sweep and not strategy.cluster_environment.creates_processes_externally:
+        raise UserError(
+            "a sweep (-m) cannot start processes for its jobs; run them one by one, or leave trainer=default"
+        )
+    logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
+    os.environ["HYDRA_FULL_ERROR"] = str(int(FULL_ERRORS))  # what the others shall see
+    strategy.launcher.launch(strategy.setup_environment)
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    if not processes.is_first():
+        logging.disable()
+        warnings.simplefilter("ignore")
+
+
+def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
+    """Write a report and log it."""
+    settings = build.settings_of(cfg)
+    write_report(folder, report, settings, cfg.output.animation)
+    logger = build.logger_of(cfg, folder)
+    log_report(logger, report, settings)
+    finish(logger)
+
+
+def _manifold_metrics(space: Space) -> dict[str, float]:
+    ratios = space.manifold.explained_variance_ratio
+    return {"components": len(ratios), "explained_variance": float(ratios.sum())}
+
+
+def _say(report: Report, folder: Path) -> None:
+    _say_tables(report)
+    shown = ", ".join(f"{name}.png" for name in report.pictures)
+    log.info("pictures, %s, results.csv, results.json and config.yaml are in %s", shown, folder)
+
+
+def _say_tables(report: Report) -> None:
+    for name, rows in report.tables.items():
+        log.info("\n%s\n%s", name, text_table(rows))
+
+
+def _say_last(message: str) -> None:
+    if processes.is_first():
+        print(message, file=sys.stderr)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, UserError | OSError):
+        error = error.__cause__
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; free some space or choose another folder (output_dir=PATH, cache_dir=PATH)"
+    while not str(error) and error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())

@@ -1,0 +1,281 @@
+"""How lambda' is chosen for an edit: a number, what is typical of the target, or what convinces a judge.
+
+What is typical of the target is looked for in z, before any picture is made, or in the finished pictures.
+"""
+
+import importlib.util
+import logging
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dmt.editing.records import EditedImage
+from dmt.editing.search import bayesian_lambdas, largest_crossing, require_range
+from dmt.errors import UserError, is_number, nearest_name, require_side, require_whole_number
+from dmt.manifolds import Points
+from dmt.networks.probe import fit_probe, held_out_logits
+from dmt.traversal.walks import Walk, check_lambda
+from dmt.traversal.witness import Witness, WitnessBatch
+
+log = logging.getLogger(__name__)
+
+SCAN = 16  # parts of the interval that are looked at before the bisection: a straight walk can overshoot the target
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What a rule may look at and try out before the edit of n inputs.
+
+    Args:
+        start: where the inputs lie.
+        witnesses: one for each input.
+        walk: how their points move.
+        edited: lambdas ``(n,)`` -> the inputs edited with them.
+        arrived: lambdas ``(n,)`` -> where the finished pictures lie on the manifold, ``(n, K)``.
+        sides: the coordinates of the pictures of the whole source and target, ``(., K)`` each.
+    """
+
+    start: Points
+    witnesses: WitnessBatch
+    walk: Walk
+    edited: Callable[[Tensor], list[EditedImage]]
+    arrived: Callable[[Tensor], Tensor]
+    sides: Callable[[], tuple[Tensor, Tensor]]
+
+    @property
+    def n_images(self) -> int:
+        """How many inputs there are."""
+        return self.start.n_things
+
+
+class LambdaRule(Protocol):
+    """A way to choose lambda'."""
+
+    @property
+    def title(self) -> str:
+        """The rule in a few words."""
+
+    def require(self, judges: Collection[str]) -> None:
+        """Make sure, before any work, that the judges asked for are there; raises ``UserError``."""
+
+    def choose(self, trials: Trials) -> tuple[Tensor, int]:
+        """Lambda' of each input, ``(n,)``, and how many edits of all of them it took."""
+
+
+@dataclass(frozen=True)
+class FixedLambda:
+    """One lambda' for every image.
+
+    Args:
+        value: above 0, or infinite: then the input comes back.
+
+    Raises:
+        UserError: it is no such number.
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        check_lambda(self.value)
+
+    @property
+    def title(self) -> str:
+        return f"lambda' {self.value:g}"
+
+    def require(self, judges: Collection[str]) -> None:
+        pass
+
+    def choose(self, trials: Trials) -> tuple[Tensor, int]:
+        return torch.full((trials.n_images,), float(self.value), dtype=torch.float64), 0
+
+
+@dataclass(frozen=True)
+class TypicalOfTarget:
+    """The largest lambda' that takes an image to the target's typical value, by bisection (the paper, footnote 1).
+
+    Nothing is inverted, so that it costs little. What "typical" means is ours: the median over the target's
+    images, each left out of its own witness.
+
+    Args:
+        of: the value: ``witness``, or ``classifier``, the logit of a logistic regression between the two sets.
+        lowest: the smallest lambda' that is tried.
+        highest: the largest.
+        steps: of the bisection.
+
+    Raises:
+        UserError: an unknown value, or an impossible range.
+    """
+
+    of: str = "witness"
+    lowest: float = 0.03
+    highest: float = 3.0
+    steps: int = 12
+
+    def __post_init__(self) -> None:
+        if self.of not in ("witness", "classifier"):
+            raise UserError(f"of must be witness or classifier, got {self.of!r}")
+        require_range("lowest", self.lowest, "highest", self.highest)
+        require_whole_number("steps", self.steps, "a whole number above 0", least=1)
+
+    @property
+    def title(self) -> str:
+        return f"lambda' by the {self.of}"
+
+    def require(self, judges: Collection[str]) -> None:
+        pass
+
+    def choose(self, trials: Trials) -> tuple[Tensor, int]:
+        witnesses = trials.witnesses[trials.start.owner]
+        excess = [(self._excess(witness), rows) for witness, rows in witnesses.shared()]
+
+        def reached(lams: Tensor) -> Tensor:
+            z = trials.walk(trials.start, trials.witnesses, lams).z
+            values = z.new_empty(len(z))
+            for of_witness, rows in excess:
+                values[rows] = of_witness(z[rows])
+            return trials.start.mean(values) >= 0
+
+        search = largest_crossing(reached, trials.n_images, self.lowest, self.highest, self.steps, SCAN)
+        if not all(search.reached):
+            log.warning(
+                "lambda=auto: %d of %d images become typical of the target at no lambda above %g, which they get",
+                *(search.reached.count(False), trials.n_images, self.lowest),
+            )
+        return search.lams, 0
+
+    def _excess(self, witness: Witness) -> Callable[[Tensor], Tensor]:
+        """By how much points ``(m, K)`` are more of the target than is typical, ``(m,)``."""
+        if self.of == "witness":
+            typical = witness.at_target().median()
+            return lambda z: typical - witness(z)
+        probe = fit_probe(witness.source, witness.target)
+        median = held_out_logits(witness.source, witness.target)[len(witness.source) :].median()
+        return lambda z: probe(z) - median
+
+
+@dataclass(frozen=True)
+class TypicalPicture:
+    """The largest lambda' whose *finished picture* a linear classifier finds as typical of the target as is asked for.
+
+    The picture that comes out reaches only a part of the way that was walked in z (a fifth, on LFW by default), hence a
+    look at the picture itself: its features are read again, and the classifier, fitted to the coordinates of both
+    sides, decides. Ours; by bisection, every step of which edits all inputs. No judge is asked.
+
+    Args:
+        level: how typical: 0 is the classifier's median over the source's pictures, 1 that over the target's, each
+            picture left out of its own classifier.
+        lowest: the smallest lambda' that is tried.
+        highest: the largest.
+        steps: of the bisection.
+
+    Raises:
+        UserError: a value that cannot be.
+    """
+
+    level: float = 1.0
+    lowest: float = 0.05
+    highest: float = 0.5
+    steps: int = 5
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.level) and math.isfinite(self.level)):
+            raise UserError(f"level must be a number, such as 0.7, got {self.level!r}")
+        require_range("lowest", self.lowest, "highest", self.highest)
+        require_whole_number("steps", self.steps, "a whole number above 0", least=1)
+
+    @property
+    def title(self) -> str:
+        return f"lambda' by the finished picture, level {self.level:g}"
+
+    def require(self, judges: Collection[str]) -> None:
+        pass
+
+    def choose(self, trials: Trials) -> tuple[Tensor, int]:
+        source, target = trials.sides()
+        probe = fit_probe(source, target)
+        logits = held_out_logits(source, target)
+        of_source, of_target = logits[: len(source)].median(), logits[len(source) :].median()
+        wanted = of_source + self.level * (of_target - of_source)
+        search = largest_crossing(
+            lambda lams: probe(trials.arrived(lams)) >= wanted,
+            trials.n_images,
+            self.lowest,
+            self.highest,
+            self.steps,
+        )
+        short = search.reached.count(False)
+        if short:
+            log.warning("lambda=auto: %d of %d images do not get there at any lambda tried", short, trials.n_images)
+        return search.lams, search.evaluations
+
+
+@dataclass(frozen=True)
+class ConvincesJudge:
+    """For each image the lambda' of the least change that convinces a judge, by constrained Bayesian optimisation.
+
+    Gardner et al., ICML 2014; Gelbart et al., UAI 2014; the paper, footnote 1. Every trial edits all inputs.
+
+    Args:
+        judge: the name of a judge.
+        threshold: what the judge says of a result must lie beyond it.
+        beyond: ``above`` or ``below`` the threshold.
+        lowest: the smallest lambda' that is tried.
+        highest: the largest.
+        trials: edits.
+        seed: of the search.
+
+    Raises:
+        UserError: ``beyond`` is neither, or a number is none.
+    """
+
+    judge: str
+    threshold: float = 0.5
+    beyond: str = "above"
+    lowest: float = 0.05
+    highest: float = 1.0
+    trials: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_side("beyond", self.beyond)
+        if not is_number(self.threshold):
+            raise UserError(f"threshold must be a number, got {self.threshold!r}")
+        require_range("lowest", self.lowest, "highest", self.highest)
+        if importlib.util.find_spec("optuna") is None:
+            raise UserError("a Bayesian search for lambda needs Optuna: pip install 'dmt[auto]'")
+
+    @property
+    def title(self) -> str:
+        return f"lambda' by the judge of {self.judge}"
+
+    def require(self, judges: Collection[str]) -> None:
+        if self.judge not in judges:
+            raise UserError(
+                f"lambda by a judge needs a judge {self.judge!r}{nearest_name(self.judge, judges)}; add judges=faces, "
+                "or choose auto=witness"
+            )
+
+    def choose(self, trials: Trials) -> tuple[Tensor, int]:
+        sign = 1 if self.beyond == "above" else -1
+
+        def evaluate(lams: list[float]) -> list[tuple[float, float]]:
+            images = trials.edited(torch.tensor(lams, dtype=torch.float64))
+            column = f"{self.judge}_after"
+            if column not in images[0].record:
+                raise UserError(f"the judge {self.judge!r} compares pictures; lambda needs one that gives a number")
+            return [
+                (float(image.record["change"]), sign * (self.threshold - float(image.record[column])))
+                for image in images
+            ]
+
+        search = bayesian_lambdas(evaluate, trials.n_images, self.lowest, self.highest, self.trials, self.seed)
+        unconvinced = search.reached.count(False)
+        if unconvinced:
+            log.warning(
+                "lambda=auto: %d of %d images convinced the judge at no lambda tried", unconvinced, trials.n_images
+            )
+        return search.lams, search.evaluations

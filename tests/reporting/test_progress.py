@@ -1,0 +1,221 @@
+"""Progress at times that a clock says which the test sets."""
+
+import io
+from contextlib import contextmanager
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from torch.utils.data import DataLoader
+
+from dmt.reporting.progress import InversionBar, LineProgress, in_lines_without_terminal
+from dmt.solvers import LBFGS, Progress
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def watched(terminal=False):
+    clock, stream = Clock(), Terminal() if terminal else io.StringIO()
+    return clock, stream, InversionBar(stream, clock)
+
+
+def lines(stream):
+    return stream.getvalue().splitlines()
+
+
+def test_in_a_file_there_is_a_line_every_ten_seconds_and_one_at_the_end():
+    clock, stream, bar = watched()
+    for iteration in range(1, 31):
+        bar(Progress(iteration, 150, 2, 1 / iteration, problems=3))
+        clock.now += 1
+    bar.close()
+    assert lines(stream) == [
+        "editing images 1-3: iteration 11 of 150, objective 0.09091, 2 still running",
+        "editing images 1-3: iteration 21 of 150, objective 0.04762, 2 still running",
+        "editing images 1-3: done, 30 iterations in 00:30",
+    ]
+    assert "\r" not in stream.getvalue()
+
+
+def test_a_batch_ends_when_nothing_is_running_or_no_iteration_is_left():
+    clock, stream, bar = watched()
+    bar(Progress(1, 150, 8, 1.0, problems=8))
+    clock.now += 2
+    bar(Progress(2, 150, 0, 1.0, problems=8))
+    assert lines(stream) == ["editing images 1-8: done, 2 iterations in 00:02"]
+    for iteration in (1, 2, 3):
+        bar(Progress(iteration, 3, 1, 1.0, problems=1))
+    assert lines(stream)[1:] == ["editing image 9: done, 3 iterations in 00:00"]
+    bar.close()
+    assert len(lines(stream)) == 2
+
+
+def test_a_new_batch_begins_at_the_first_iteration():
+    _, stream, bar = watched()
+    for iteration in (1, 2, 1, 2, 3):
+        bar(Progress(iteration, 150, 4, 1.0, problems=8))
+    bar.close()
+    bar.close()
+    assert lines(stream) == [
+        "editing images 1-8: done, 2 iterations in 00:00",
+        "editing images 9-16: done, 3 iterations in 00:00",
+    ]
+
+
+def test_with_a_total_the_time_that_is_left_is_said():
+    clock, stream, bar = watched()
+    bar.begin(24)
+    bar(Progress(1, 100, 8, 1.0, problems=8))
+    clock.now += 60
+    bar(Progress(2, 100, 4, 1.0, problems=8))  # 4 of 24 in one minute: 20 are left
+    bar(Progress(3, 100, 0, 1.0, problems=8))  # 8 of 24 in one minute
+    bar(Progress(1, 100, 8, 1.0, problems=8))
+    clock.now += 60
+    bar(Progress(50, 100, 8, 1.0, problems=8))  # half of its iterations: 12 of 24 in two minutes
+    assert lines(stream) == [
+        "editing images 1-8 of 24: iteration 2 of 100, objective 1, 4 still running, about 05:00 left",
+        "editing images 1-8 of 24: done, 3 iterations in 01:00, about 02:00 left",
+        "editing images 9-16 of 24: iteration 50 of 100, objective 1, 8 still running, about 02:00 left",
+    ]
+
+
+def test_the_count_begins_anew_with_every_total():
+    _, stream, bar = watched()
+    for total in (8, 2):
+        bar.begin(total)
+        bar(Progress(1, 150, 0, 1.0, problems=total))
+    assert lines(stream) == [
+        "editing images 1-8 of 8: done, 1 iterations in 00:00",
+        "editing images 1-2 of 2: done, 1 iterations in 00:00",
+    ]
+
+
+def test_on_a_terminal_there_is_a_bar_with_the_same_words():
+    _, stream, bar = watched(terminal=True)
+    bar.begin(24)
+    for iteration in (1, 2, 3):
+        bar(Progress(iteration, 10, 2, 1 / iteration, problems=8))
+    bar._batch.bar.refresh()
+    shown = stream.getvalue()
+    assert "editing images 1-8 of 24" in shown
+    assert "3/10" in shown
+    assert "objective 0.3333, 2 still running" in shown
+    assert "left" in shown
+    assert "\r" in shown
+    bar.close()
+    assert not stream.getvalue().endswith("\n")  # it leaves nothing on the screen
+
+
+def test_it_is_shown_on_standard_error(capsys):
+    bar = InversionBar()
+    bar(Progress(1, 150, 0, 1.0, problems=2))
+    shown = capsys.readouterr()
+    assert shown.err == "editing images 1-2: done, 1 iterations in 00:00\n"
+    assert shown.out == ""
+
+
+def test_the_solver_tells_what_the_bar_asks():
+    _, stream, bar = watched()
+    solver, starts = LBFGS(iterations=50), torch.tensor([[3.0], [-4.0], [5.0]])
+    for start in (starts, starts[:1]):
+        solver.minimise(lambda x, rows: ((x**2).sum(dim=1), 2 * x), start, callback=bar)
+    bar.close()
+    assert [line.split(":")[0] for line in lines(stream)] == ["editing images 1-3", "editing image 4"]
+
+
+# Lightning
+
+
+class Patient(LightningModule):
+    """Every batch takes some seconds of the clock."""
+
+    def __init__(self, clock, seconds):
+        super().__init__()
+        self.automatic_optimization = False
+        self.clock, self.seconds = clock, seconds
+
+    def predict_step(self, batch, batch_idx):
+        self.clock.now += self.seconds
+        return batch
+
+    def training_step(self, batch, batch_idx):
+        self.clock.now += self.seconds
+
+    def configure_optimizers(self):
+        return None
+
+
+@contextmanager
+def line_trainer(quiet_trainer, **options):
+    clock, stream = Clock(), io.StringIO()
+    yield clock, stream, quiet_trainer(callbacks=[LineProgress(stream, clock)], enable_progress_bar=True, **options)
+
+
+def loader(batches):
+    return DataLoader(torch.zeros(batches), batch_size=1)
+
+
+def test_predictions_say_their_count_rate_and_time_left(quiet_trainer):
+    with line_trainer(quiet_trainer) as (clock, stream, trainer):
+        trainer.predict(Patient(clock, 4.0), loader(7), return_predictions=False)
+    assert lines(stream) == [
+        "predicting: batch 3 of 7, 0.25 a second, about 00:16 left",
+        "predicting: batch 6 of 7, 0.25 a second, about 00:04 left",
+        "predicting: 7 batches in 00:28",
+    ]
+
+
+def test_a_fit_counts_the_batches_of_all_its_epochs(quiet_trainer):
+    with line_trainer(quiet_trainer, max_epochs=2) as (clock, stream, trainer):
+        trainer.fit(Patient(clock, 5.0), loader(3))
+    assert lines(stream) == [
+        "training: batch 2 of 6, 0.2 a second, about 00:20 left",
+        "training: batch 4 of 6, 0.2 a second, about 00:10 left",
+        "training: batch 6 of 6, 0.2 a second, about 00:00 left",
+        "training: 6 batches in 00:30",
+    ]
+
+
+def test_what_is_done_within_ten_seconds_says_nothing(quiet_trainer):
+    with line_trainer(quiet_trainer, max_epochs=1) as (clock, stream, trainer):
+        trainer.predict(Patient(clock, 1.0), loader(3), return_predictions=False)
+        clock.now += 60
+        trainer.fit(Patient(clock, 1.0), loader(3))
+    assert stream.getvalue() == ""
+
+
+def test_it_can_be_switched_off(quiet_trainer):
+    with line_trainer(quiet_trainer) as (clock, stream, trainer):
+        trainer.progress_bar_callback.disable()
+        trainer.predict(Patient(clock, 60.0), loader(3), return_predictions=False)
+        assert stream.getvalue() == ""
+        trainer.progress_bar_callback.enable()
+        trainer.predict(Patient(clock, 60.0), loader(3), return_predictions=False)
+        assert len(lines(stream)) == 4
+
+
+@pytest.mark.parametrize(("terminal", "expected"), [(True, TQDMProgressBar), (False, LineProgress)])
+def test_a_trainer_has_a_bar_on_a_terminal_and_lines_elsewhere(quiet_trainer, monkeypatch, terminal, expected):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    monkeypatch.setattr("pytorch_lightning.trainer.connectors.callback_connector._RICH_AVAILABLE", False)
+    other = Callback()
+    trainer = in_lines_without_terminal(quiet_trainer(enable_progress_bar=True, callbacks=[other]))
+    assert type(trainer.progress_bar_callback) is expected
+    assert other in trainer.callbacks
+
+
+def test_a_trainer_without_a_bar_stays_without(quiet_trainer, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert in_lines_without_terminal(quiet_trainer(enable_progress_bar=False)).progress_bar_callback is None
