@@ -89,7 +89,7 @@ SECTIONS = (
     Section(
         "walk",
         ["walk.py"],
-        ["walk.py", "--budgets", "0.15", "--runs", "3"],
+        ["walk.py", "--lambdas", "0.15", "--runs", "3"],
         limits=[
             Limit({"images": "1", "way": "now"}, "ms", most=20),
             Limit({"images": "64", "way": "now"}, "ms an image", most=2),

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help=f"any of {', '.join(SECTIONS)}")
     parser.add_argument("--output", type=Path, default=Path("outputs/experiments"), help="where pictures are kept")
     parser.add_argument("--images", type=int, default=32, help="held-out people to judge")
-    parser.add_argument("--budgets", nargs="*", type=float, default=[0.25, 0.18, 0.13, 0.09], help="lambda'")
+    parser.add_argument("--lambdas", nargs="*", type=float, default=[0.25, 0.18, 0.13, 0.09], help="lambda'")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     for name in args.sections or SECTIONS:
@@ -124,14 +124,14 @@ def _compare(args: argparse.Namespace, choices: dict[str, list[str]]) -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for name, options in choices.items():
         curves[name] = []
-        for budget in args.budgets:
-            folder = args.output / f"{name}-{budget}".replace(" ", "_").replace(",", "")
-            traverse(folder, f"lambda={budget}", f"n_images={args.images}", "judges=faces", *options)
+        for lam in args.lambdas:
+            folder = args.output / f"{name}-{lam}".replace(" ", "_").replace(",", "")
+            traverse(folder, f"lambda={lam}", f"n_images={args.images}", "judges=faces", *options)
             rows = rows_of(folder)
             point = _measures(rows)
             curves[name].append(point)
             print(
-                f"| {name} | {budget} | {point['flips']:.2f} | {point['identity']:.3f} | {point['age']:+.1f} "
+                f"| {name} | {lam} | {point['flips']:.2f} | {point['identity']:.3f} | {point['age']:+.1f} "
                 f"| {point['gender flips']:.2f} | {mean(rows, 'psnr'):.1f} "
                 f"| {mean(rows, 'change_outside') / mean(rows, 'change_center'):.2f} | {mean(rows, 'seconds'):.1f} |",
                 flush=True,

@@ -36,14 +36,14 @@ def make_digits() -> None:
 
 def make_digits_lambda() -> None:
     """Figure 6 of the paper with digits."""
-    figure = "{_target_: dmt.studies.figures.LambdaRows, budgets: [inf, 2.0, 1.0, 0.5, 0.3]}"
+    figure = "{_target_: dmt.studies.figures.LambdaRows, lambdas: [inf, 2.0, 1.0, 0.5, 0.3]}"
     _keep("figure", "digits_lambda", *DIGITS, f"figure={figure}")
 
 
 def make_digits_tsne() -> None:
     """Figure 7 of the paper with digits."""
     figure = (
-        "{_target_: dmt.studies.figures.NeighboursAlongThePath, budgets: [2.0, 1.0, 0.5, 0.3], crowd: 30, each: 30}"
+        "{_target_: dmt.studies.figures.NeighboursAlongThePath, lambdas: [2.0, 1.0, 0.5, 0.3], crowd: 30, each: 30}"
     )
     _keep("figure", "digits_tsne", *DIGITS, f"figure={figure}", "data.set_size=100")
 
@@ -86,21 +86,21 @@ def make_astronaut_colour() -> None:
 def make_astronaut() -> None:
     """The public-domain portrait that scikit-image ships, towards three attributes."""
     portrait = _portrait()
-    tasks, budgets = ("frowning", "senior", "younger"), (0.2, 0.12, 0.08)
+    tasks, lambdas = ("frowning", "senior", "younger"), (0.2, 0.12, 0.08)
     rows = []
     for task in tasks:
         row = [np.asarray(Image.open(portrait))]
-        for budget in budgets:
+        for lam in lambdas:
             with tempfile.TemporaryDirectory() as folder:
-                _traverse(f"task={task}", f"lambda={budget}", f"images=[{portrait}]", f"hydra.run.dir={folder}")
+                _traverse(f"task={task}", f"lambda={lam}", f"images=[{portrait}]", f"hydra.run.dir={folder}")
                 row.append(np.asarray(Image.open(Path(folder) / f"{portrait.stem}.png")))
         rows.append(row)
-    labelled_grid(rows, tasks, ["input", *(f"lambda' {budget}" for budget in budgets)]).save(IMAGES / "astronaut.png")
+    labelled_grid(rows, tasks, ["input", *(f"lambda' {lam}" for lam in lambdas)]).save(IMAGES / "astronaut.png")
 
 
 def make_transfer_2014() -> None:
     """Figures 2 and 3 of the transfer study from the runs of 2014; prints its table 1 and what dissimilar tasks add."""
-    report = OriginalReport()()
+    report = OriginalReport()(None, None, {})
     for name, picture in report.pictures.items():
         picture.quantize(64).save(IMAGES / f"transfer_2014_{name}.png", optimize=True)
     for name in ("table_1", "dissimilar"):

@@ -16,15 +16,17 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import DDPStrategy
 
-from dmt.editing.module import EditTools
+from dmt.cli.build import DataOf, method_of
+from dmt.editing.comparison import Contrasts
 from dmt.errors import UserError
+from dmt.inversion import Inverter
 from dmt.judges.perceptual import LAYERS
-from dmt.manifolds import IncrementalPCA
+from dmt.manifolds import IncrementalPCA, Space
 from dmt.networks import digits_network, vgg19
 from dmt.networks.extractor import FeatureExtractor
-from dmt.solvers import LBFGS
 from dmt.studies.transfer import HalvesByKind
-from dmt.studies.transfer.cells import Cell
+from dmt.studies.transfer.treatments import Cell
+from dmt.traversal.witness import WitnessBatch
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 PROGRAMS = ("train", "traverse")
@@ -46,12 +48,11 @@ COMMANDS = {
 OPEN = {
     "data=folder": ["data.catalog.root=/nonexistent"],
     "task=attribute": ["task.attribute=Smiling"],
-    "task=classes": ["task.source=cat", "task.target=dog"],
     "task=folder": ["task.source=cat", "task.target=dog"],
     "task=person": ["person=George W Bush"],
 }
 # What the program hands over when it builds an object, so that no file needs to say it
-HANDED_OVER = {"task", "images", "n_images", "seed", "save_dir", "tools", "classes", "image_size"}
+HANDED_OVER = {"task", "images", "save_dir", "space", "contrasts", "lams", "inverter", "classes", "image_size"}
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +84,7 @@ def targets(node: object) -> Iterator[dict]:
 
 
 def test_there_is_something_to_test():
-    assert {"data", "backbone", "layers", "manifold", "kernel", "task", "logger"} <= set(GROUPS)
+    assert {"data", "backbone", "manifold", "kernel", "regularizer", "task", "logger"} <= set(GROUPS)
     assert {"method", "selection", "auto", "judges"} <= set(GROUPS)
     assert len(OPTIONS) > 20
     assert "digits" in EXPERIMENTS
@@ -176,19 +177,13 @@ def test_manifolds_are_built_with_the_values_given(option):
 
 
 def test_every_method_is_built_with_the_values_given():
-    tools = EditTools(
-        FeatureExtractor(digits_network(2), ["conv3"]),
-        IncrementalPCA(2),
-        contrasts=lambda names, z0: [],
-        mean_pictures=lambda sets: (torch.zeros(3, 8, 8), torch.zeros(3, 8, 8)),
-        budgets=lambda indices, z0, witnesses, walk: torch.zeros(0),
-        regularizers={},
-        pixel_solver=LBFGS(),
-    )
+    space = Space(FeatureExtractor(digits_network(2), ["conv3"]), IncrementalPCA(2), torch.zeros(0), torch.zeros(0))
+    contrasts = Contrasts([], WitnessBatch([], torch.zeros(0, dtype=torch.long)), lambda sets: pytest.fail("not yet"))
 
     def built(option, *overrides):
-        module = instantiate(composed("traverse", f"method={option}", *overrides).method)(tools)
-        assert module.tools is tools
+        make = method_of(composed("traverse", f"method={option}", *overrides))
+        module = make(space, contrasts, torch.zeros(0), Inverter())
+        assert module.space is space
         return module
 
     assert {option.split("=")[1] for option in OPTIONS if option.startswith("method=")} == {
@@ -202,8 +197,8 @@ def test_every_method_is_built_with_the_values_given():
     interpolation = built("linear", "method.walk.alpha=1.5")
     assert (interpolation.walk.alpha, interpolation.target_features) == (1.5, "residual")
     assert built("linear").walk.alpha is None
-    assert built("pixel_mean", "method.alpha=1.5").alpha == 1.5
-    assert built("pixel_mean").alpha is None
+    assert built("pixel_mean", "method.alpha=1.5").walk.alpha == 1.5
+    assert built("pixel_mean").walk.alpha is None
     adversary = built("adversarial", "method.confidence=0.75", "method.damping=0.7", "method.steps=3")
     assert torch.tensor(adversary.margin).sigmoid() == pytest.approx(0.75)
     assert (adversary.damping, adversary.steps) == (0.7, 3)
@@ -212,7 +207,7 @@ def test_every_method_is_built_with_the_values_given():
 PROBES = ["probe", "attributes"]
 
 
-@pytest.mark.parametrize("option", ["judges=none", "judges=faces"])
+@pytest.mark.parametrize("option", ["judges=[]", "judges=faces"])
 def test_judges_are_built_with_the_values_given(option, monkeypatch):
     monkeypatch.setattr("dmt.judges.OnnxJudge", SimpleNamespace)  # no network is read
     cfg = OmegaConf.to_container(composed("traverse", option, "weights_dir=/nonexistent").judges)
@@ -238,7 +233,7 @@ def test_probes_are_built_with_the_values_given(judge, monkeypatch):
     built = instantiate(cfg[judge], _convert_="all")
     assert built.floor == 0.7
     assert built.task.attribute == "Senior"
-    assert (built.pictures.share, built.pictures.cache, built.pictures.image_size) == (0.4, "/c", 90)
+    assert (built.pictures.reserved, built.pictures.cache, built.pictures.image_size) == (0.4, "/c", 90)
     features = built.pictures.features
     assert (features.grid, features.backbone.name) == (3, "squeezenet1_1")
     assert set(features.layers) <= set(features.backbone.layers)
@@ -297,30 +292,29 @@ def test_the_scores_of_layers_are_built_with_the_values_given_and_the_experiment
     built = instantiate(composed("train", "task=senior", *given).scores, _convert_="all")
     assert {name: getattr(built, name) for name in values} == values
     assert built.task.attribute == "Senior"
-    cfg = composed("train", "experiment=layer_scores", "backbone@scores.other=digits", *given)
-    assert cfg.study == cfg.scores == {**plain("train").scores, **values, **{
-        "_target_": "dmt.studies.layers.LayerStudy", "other": composed("train", "backbone=digits").backbone,
+    cfg = composed("train", "experiment=layer_scores", "backbone@study.other=digits", *given)
+    assert cfg.study == {
+        "_target_": "dmt.studies.layers.LayerStudy", "scores": cfg.scores,
+        "other": composed("train", "backbone=digits").backbone,
         "traversal": False, "images": [], "n_images": 8, "judge": "happy", "beyond": "below",
-    }}  # fmt: skip
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("solver=")])
-def test_solvers_are_built_with_the_values_given(option):
-    cfg = composed("traverse", option).solver
-    for name in ("traversal", "inversion"):
-        assert instantiate(cfg[name]).iterations == cfg[name].iterations
+@pytest.mark.parametrize("name", ["traversal", "inversion"])
+def test_solvers_are_built_with_the_values_given(name):
+    cfg = composed("traverse", f"solver.{name}.iterations=7").solver
+    assert instantiate(cfg[name]).iterations == 7
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("trainer=")])
-def test_trainers_are_built(option):
-    trainer = instantiate(composed("traverse", option, "trainer.accelerator=cpu").trainer)
+def test_the_trainer_is_built():
+    trainer = instantiate(composed("traverse", "trainer.accelerator=cpu").trainer)
     assert trainer.num_devices == 1
     assert trainer.logger is None
 
 
 def test_ddp_has_a_process_for_each_device():
-    cfg = composed("traverse", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2").trainer
-    trainer = instantiate(cfg)
+    options = ["trainer.strategy=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    trainer = instantiate(composed("traverse", *options).trainer)
     assert isinstance(trainer.strategy, DDPStrategy)
     assert trainer.num_devices == 2
 
@@ -344,17 +338,17 @@ def test_loggers_are_built(option, tmp_path):
 @pytest.mark.parametrize("backbone", ["vgg19_random", "vgg19", "vgg19_distilled", "squeezenet1_1"])
 def test_backbones_without_weights_have_the_layers_their_options_name(backbone):
     layers = {"squeezenet1_1": "squeezenet"}.get(backbone, "conv345")
-    cfg = composed("traverse", f"backbone={backbone}", f"layers={layers}")
+    cfg = composed("traverse", f"backbone={backbone}")
     network = instantiate(cfg.backbone, weights=None)
-    assert set(cfg.feature_layers) <= set(network.layer_names)
+    assert set(cfg.layer_names[layers]) <= set(network.layer_names)
     assert not network.training
 
 
 @pytest.mark.parametrize("backbone", ["vgg19_distilled", "vgg19_hybrid", "squeezenet1_1"])
 def test_backbones_are_built_with_their_weights(backbone, weights_dir):
     layers = {"squeezenet1_1": "squeezenet", "vgg19_hybrid": "conv3345"}.get(backbone, "conv345")
-    cfg = composed("traverse", f"backbone={backbone}", f"layers={layers}", f"weights_dir={weights_dir}")
-    assert set(cfg.feature_layers) <= set(instantiate(cfg.backbone).layer_names)
+    cfg = composed("traverse", f"backbone={backbone}", f"weights_dir={weights_dir}")
+    assert set(cfg.layer_names[layers]) <= set(instantiate(cfg.backbone).layer_names)
 
 
 @pytest.fixture(scope="module")
@@ -367,14 +361,11 @@ def known_layers():
     ]
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("layers=")])
-def test_every_choice_of_layers_is_known_to_some_backbone(option, known_layers):
-    layers = composed("traverse", option).feature_layers
-    if option == "layers=auto":
-        assert layers == "auto"
-        return
-    wanted = set(layers)
-    assert any(wanted <= names for names in known_layers)
+def test_every_choice_of_layers_is_known_to_some_backbone(known_layers):
+    choices = plain("traverse").layer_names
+    assert plain("traverse").layers in choices
+    for layers in choices.values():
+        assert any(set(layers) <= names for names in known_layers)
 
 
 def test_the_hybrid_splits_its_layers_between_networks_that_have_them():
@@ -440,28 +431,28 @@ def test_a_study_is_built_with_the_values_given():
     assert (study.store, study.folder) == ("/c/transfer/networks.csv", "/c/transfer")
 
 
+def data_of(cfg: DictConfig, images):
+    return DataOf(cfg)(instantiate(cfg.task), images)
+
+
 def test_digits_data_is_built():
-    cfg = composed("traverse", "data=digits", "task=digits")
-    data = instantiate(cfg.data, _partial_=True)(task=instantiate(cfg.task), images=[], n_images=3, seed=0)
+    data = data_of(composed("traverse", "data=digits", "task=digits"), 3)
     assert len(data.inputs) == 3
     assert data.image_size == 32
     assert (len(data.source), len(data.target)) == (150, 150)
 
 
-@pytest.mark.parametrize("task", ["task=classes", "task=folder"])
-def test_folder_data_is_built(tmp_path, save_picture, task):
+def test_folder_data_is_built(tmp_path, save_picture):
     for i in range(3):
         save_picture(tmp_path / f"cat/{i}.png", i)
         save_picture(tmp_path / f"dog/{i}.png", 9 + i)
-    overrides = [f"data.catalog.root={tmp_path}", task, *OPEN[task]]
-    cfg = composed("traverse", "data=folder", *overrides)
-    data = instantiate(cfg.data, _partial_=True)(task=instantiate(cfg.task), images=["cat/0.png"], n_images=1, seed=0)
+    overrides = [f"data.catalog.root={tmp_path}", "task=folder", *OPEN["task=folder"]]
+    data = data_of(composed("traverse", "data=folder", *overrides), ["cat/0.png"])
     assert (len(data.source), len(data.target)) == (2, 3)
 
 
 def test_lfw_data_is_built(data_dir):
-    cfg = composed("traverse", f"data_dir={data_dir}")
-    data = instantiate(cfg.data, _partial_=True)(task=instantiate(cfg.task), images=[], n_images=8, seed=0)
+    data = data_of(composed("traverse", f"data_dir={data_dir}"), 8)
     assert len(data.source) == len(data.target)
     assert len(data.source) == 2000  # the paper's number
     assert len(data.catalog.names) == 13143
@@ -483,3 +474,43 @@ def test_the_paths_come_from_the_environment(monkeypatch):
     assert cfg.backbone.networks[0].weights_dir == "/b/weights"
     monkeypatch.delenv("DMT_DATA")
     assert composed("traverse").data_dir == "~/.cache/dmt/data"
+
+
+# Where one choice switches another
+
+
+def test_the_table_of_switches_says_what_the_files_do():
+    told = re.search(r"# What one choice decides.*?\n((?:#   .*\n)+)", (CONF / "base.yaml").read_text(), re.S)
+    assert told is not None
+    table = {tuple(line.strip("# ").split(" -> ")) for line in told.group(1).splitlines()}
+    found = set()
+    for file in FILES:
+        if file.parent.name in ("experiment", "conf"):
+            continue
+        for entry in OmegaConf.load(file).get("defaults", []):
+            if isinstance(entry, DictConfig) and (key := next(iter(entry))).startswith(("override ", "/selection")):
+                group = re.sub(r"^override /|^/|@.*", "", key)
+                found.add((f"{file.parent.name}={file.stem}", f"{group}={entry[key]}"))
+    assert table == found
+
+
+@pytest.mark.parametrize(
+    ("choice", "key", "expected"),
+    [
+        ("backbone=vgg19_distilled", "regularizer", "regularizer=change"),
+        ("data=tiny_imagenet", "net", "net=narrow64"),
+    ],
+)
+def test_a_choice_switches_another_unless_the_user_makes_it(choice, key, expected):
+    assert composed("traverse", choice)[key] == composed("traverse", expected)[key]
+    own = {"regularizer": "regularizer=sparse", "net": "net=resnet18"}[key]
+    for order in ([choice, own], [own, choice]):
+        assert composed("traverse", *order)[key] == composed("traverse", own)[key]
+
+
+def test_a_task_chooses_how_its_sets_are_chosen_unless_the_user_does():
+    frowning = composed("traverse", "task=frowning")
+    assert frowning.task.selection._target_ == "dmt.data.Matched"
+    assert frowning.selection == {}
+    assert composed("traverse", "task=senior").task.selection is None
+    assert composed("traverse", "task=frowning", "selection=nearest").selection._target_ == "dmt.data.Nearest"

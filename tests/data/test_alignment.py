@@ -8,7 +8,7 @@ import pytest
 import torch
 from skimage.transform import EuclideanTransform, SimilarityTransform, warp
 
-from dmt.data import Aligned, Alignment, AttributeSplits, Digits
+from dmt.data import Aligned, Alignment, Digits, EditData
 from dmt.data.alignment import COLUMNS, Similarity
 from dmt.errors import UserError
 
@@ -149,7 +149,7 @@ def test_splits_serve_aligned_pictures_and_put_results_in_place(tmp_path):
     digits = Digits()
     tilted = turned(FACE, 30, 1, (0, 0))
     alignment = Alignment(landmark_file(tmp_path / "faces.csv", {digits.names[0]: tilted, "other": FACE}))
-    plain, aligned = (AttributeSplits(digits, None, image_size=32, alignment=a) for a in (None, alignment))
+    plain, aligned = (EditData(digits, None, image_size=32, alignment=a) for a in (None, alignment))
     name = digits.names[0]
     assert torch.equal(aligned.original(name), plain.catalog.read_named(name, 32))
     served = aligned.catalog.read_named(name, 32)

@@ -7,15 +7,26 @@ import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from dmt.data import LFW, AttributeSplits, AttributeTask, ClassTask, Digits, Folder, ImageError
-from dmt.data.selection import reserved_groups
+from dmt.data import (
+    LFW,
+    AttributeTask,
+    ClassTask,
+    Digits,
+    EditData,
+    Folder,
+    ImageError,
+    LFWAttributeSplits,
+    Reserved,
+    Serving,
+    Sets,
+)
 from dmt.errors import UserError
 
 
 class Faces:
     """A catalog in memory: one picture per group letter, scored for ``Happy`` and ``Sad``."""
 
-    fingerprint = "faces"
+    title, fingerprint, is_validation, kinds = "faces", "faces", None, {}
     labels = ("Happy", "Sad")
 
     def __init__(self, groups, happy, sad=None, broken=()):
@@ -62,7 +73,9 @@ def crowds(draw):
 def test_no_picture_of_an_edited_person_is_in_a_set_and_no_picture_is_in_both(crowd, n_images, set_size, seed):
     catalog, asked = crowd
     try:
-        data = AttributeSplits(catalog, TO_HAPPY, 8, asked, n_images, set_size, seed=seed)
+        data = EditData(
+            catalog, TO_HAPPY, images=asked or n_images, image_size=8, set_size=set_size, serving=Serving(seed=seed)
+        )
     except UserError:
         reject()  # a side without pictures
     source, target = set(data.source), set(data.target)
@@ -86,20 +99,20 @@ def test_no_picture_of_an_edited_person_is_in_a_set_and_no_picture_is_in_both(cr
 
 
 def test_the_surest_pictures_make_the_sets():
-    data = AttributeSplits(MANY, TO_HAPPY, images=["a_0"], set_size=3)
+    data = EditData(MANY, TO_HAPPY, images=["a_0"], set_size=3)
     assert data.target.tolist() == [5, 4, 3]
     assert data.source.tolist() == [11, 10, 9]
 
 
 def test_sets_larger_than_what_is_there_hold_everything_but_the_edited():
-    data = AttributeSplits(MANY, TO_HAPPY, images=["l_11"], set_size=2000)
+    data = EditData(MANY, TO_HAPPY, images=["l_11"], set_size=2000)
     assert set(data.target) == {0, 1, 2, 3, 4, 5}
     assert set(data.source) == {6, 7, 8, 9, 10}
 
 
 def test_without_images_some_of_the_source_are_chosen_by_seed():
     def chosen(seed):
-        return AttributeSplits(MANY, TO_HAPPY, n_images=3, seed=seed).inputs
+        return EditData(MANY, TO_HAPPY, images=3, serving=Serving(seed=seed)).inputs
 
     assert chosen(0) == chosen(0)
     assert len({tuple(chosen(seed)) for seed in range(10)}) > 1
@@ -110,32 +123,40 @@ def test_without_images_some_of_the_source_are_chosen_by_seed():
 def test_what_is_of_the_source_and_the_target_at_once_is_not_chosen():
     catalog = Faces("abcdefgh", happy=[1, 1, 1, 1, 1, -1, -1, -1], sad=[1, 1, 1, -1, -1, 1, 1, 1])
     for seed in range(10):
-        data = AttributeSplits(catalog, TO_HAPPY, n_images=1, seed=seed)
+        data = EditData(catalog, TO_HAPPY, images=1, serving=Serving(seed=seed))
         assert set(data.inputs) <= {"f_5", "g_6", "h_7"}, "already happy"
 
 
 def test_a_broken_picture_is_not_chosen():
     catalog = Faces("abcdefghij", [1, 1, 1, -1, -1, -1, -1, -1, -1, -1], broken={3, 5, 7, 9})
     for seed in range(10):
-        data = AttributeSplits(catalog, TO_HAPPY, image_size=4, n_images=1, seed=seed)
+        data = EditData(catalog, TO_HAPPY, image_size=4, images=1, serving=Serving(seed=seed))
         assert set(data.inputs) <= {"e_4", "g_6", "i_8"}
 
 
 @pytest.mark.parametrize(("side", "happy"), [("source", [1, 1, 1, -1]), ("target", [1, -1, -1, -1])])
 def test_a_side_without_pictures_is_an_error_that_names_it(side, happy):
     with pytest.raises(UserError, match=f"the {side} of .*Happy.* has [01] pictures"):
-        AttributeSplits(Faces("abcd", happy), TO_HAPPY, images=["a_0"])
+        EditData(Faces("abcd", happy), TO_HAPPY, images=["a_0"])
 
 
-@pytest.mark.parametrize("name", ["n_images", "set_size", "image_size", "batch_size", "edit_batch_size"])
+@pytest.mark.parametrize("name", ["images", "set_size", "image_size"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_number_below_one_is_an_error_that_names_the_argument(name, value):
-    with pytest.raises(UserError, match=f"{name}.*{value}"):
-        AttributeSplits(MANY, TO_HAPPY, **({"n_images": 2} | {name: value}))
+    said = "n_images" if name == "images" else name  # what the configuration calls it
+    with pytest.raises(UserError, match=f"^{said} must be a whole number above 0, got {value}$"):
+        EditData(MANY, TO_HAPPY, **({"images": 2} | {name: value}))
+
+
+@pytest.mark.parametrize("name", ["batch_size", "edit_batch_size"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_batch_without_pictures_is_an_error_that_names_the_argument(name, value):
+    with pytest.raises(UserError, match=f"^{name} must be a whole number above 0, got {value}$"):
+        Serving(**{name: value})
 
 
 def test_without_a_task_everything_is_served_and_nothing_chosen():
-    data = AttributeSplits(MANY, None, image_size=8)
+    data = EditData(MANY, None, image_size=8)
     assert data.inputs == []
     assert len(data.source) == len(data.target) == 0
     assert [i for batch in data.all_dataloader() for i in batch.indices] == list(range(12))
@@ -143,7 +164,7 @@ def test_without_a_task_everything_is_served_and_nothing_chosen():
 
 @given(st.integers(1, 14), st.integers(0, 12), st.one_of(st.none(), st.integers(1, 14)))
 def test_every_picture_is_served_once_and_in_order(batch_size, first, most):
-    data = AttributeSplits(MANY, None, image_size=2, batch_size=batch_size)
+    data = EditData(MANY, None, image_size=2, serving=Serving(batch_size=batch_size))
     batches = list(data.all_dataloader(first, most))
     served = [i for batch in batches for i in batch.indices]
     assert served == list(range(12))[first:][:most]
@@ -155,7 +176,7 @@ def test_every_picture_is_served_once_and_in_order(batch_size, first, most):
 
 
 def test_broken_pictures_are_skipped_and_counted():
-    data = AttributeSplits(Faces("abcdef", [1] * 6, broken={1, 2, 3}), None, image_size=4, batch_size=2)
+    data = EditData(Faces("abcdef", [1] * 6, broken={1, 2, 3}), None, image_size=4, serving=Serving(batch_size=2))
     batches = list(data.all_dataloader())
     assert [batch.indices for batch in batches] == [[0], [], [4, 5]]
     assert [batch.names for batch in batches] == [["a_0"], [], ["e_4", "f_5"]]
@@ -172,7 +193,7 @@ def test_a_broken_picture_that_was_asked_for_is_an_error_of_one_line(workers):
     catalog = Faces("abcdefgh", [1, 1, 1, 1, -1, -1, -1, -1], broken={5})
 
     def served():
-        data = AttributeSplits(catalog, TO_HAPPY, images=["f_5"], image_size=4, num_workers=workers)
+        data = EditData(catalog, TO_HAPPY, images=["f_5"], image_size=4, serving=Serving(num_workers=workers))
         return list(data.predict_dataloader())
 
     with pytest.raises(ImageError, match="f_5 does not decode") as caught:
@@ -181,7 +202,7 @@ def test_a_broken_picture_that_was_asked_for_is_an_error_of_one_line(workers):
 
 
 def test_processes_serve_the_same_pictures():
-    alone, helped = (AttributeSplits(MANY, None, image_size=2, batch_size=5, num_workers=n) for n in (0, 2))
+    alone, helped = (EditData(MANY, None, image_size=2, serving=Serving(batch_size=5, num_workers=n)) for n in (0, 2))
     for one, other in zip(alone.all_dataloader(), helped.all_dataloader(), strict=True):
         assert one.indices == other.indices
         assert one.images.equal(other.images)
@@ -196,14 +217,15 @@ def test_the_next_batch_is_decoded_while_one_is_worked_on():
                 was_read.set()
             return super().read(index, size)
 
-    batches = iter(AttributeSplits(Watched("abc", happy=[1, 1, 1]), None, image_size=4, batch_size=1).all_dataloader())
+    data = EditData(Watched("abc", happy=[1, 1, 1]), None, image_size=4, serving=Serving(batch_size=1))
+    batches = iter(data.all_dataloader())
     assert next(batches).indices == [0]
     assert was_read.wait(timeout=60)
     assert [batch.indices for batch in batches] == [[1], [2]]
 
 
 def test_a_sample_is_the_same_for_a_seed_and_holds_no_picture_twice():
-    data = AttributeSplits(Digits(), None, image_size=8, batch_size=100)
+    data = EditData(Digits(), None, image_size=8, serving=Serving(batch_size=100))
 
     def sample(seed):
         return [i for batch in data.sample_dataloader(50, seed) for i in batch.indices]
@@ -214,14 +236,22 @@ def test_a_sample_is_the_same_for_a_seed_and_holds_no_picture_twice():
 
 
 def test_a_sample_larger_than_the_catalog_is_the_catalog():
-    data = AttributeSplits(MANY, None, image_size=2)
+    data = EditData(MANY, None, image_size=2)
     assert sorted(i for batch in data.sample_dataloader(500) for i in batch.indices) == list(range(12))
+
+
+def test_the_mean_picture_of_a_side_is_the_mean_of_those_that_decode():
+    catalog = Faces("abcdefghijkl", happy=[1] * 6 + [-1] * 6, broken={2, 9})
+    data = EditData(catalog, TO_HAPPY, images=["l_11"], image_size=4, serving=Serving(batch_size=2))
+    source, target = data.mean_pictures(Sets(np.array([6, 8, 9, 11]), np.array([0, 1, 2, 5])))
+    torch.testing.assert_close(source, torch.full((3, 4, 4), (6 + 8 + 11) / 300))
+    torch.testing.assert_close(target, torch.full((3, 4, 4), (0 + 1 + 5) / 300))
 
 
 def test_inputs_are_served_in_the_order_asked_for_also_by_path(tmp_path, save_picture):
     path = str(save_picture(tmp_path / "friend.png", 1))
     names = ["digit_0003", path, "digit_0013"]
-    data = AttributeSplits(Digits(), ClassTask("3", "8"), 32, names, edit_batch_size=2)
+    data = EditData(Digits(), ClassTask("3", "8"), images=names, image_size=32, serving=Serving(edit_batch_size=2))
     batches = list(data.predict_dataloader())
     assert [batch.names for batch in batches] == [names[:2], names[2:]]
     assert [batch.indices for batch in batches] == [[0, 1], [2]]
@@ -230,7 +260,7 @@ def test_inputs_are_served_in_the_order_asked_for_also_by_path(tmp_path, save_pi
 
 def test_an_image_that_is_not_there_is_an_error_before_anything_is_computed():
     with pytest.raises(UserError, match="there is no digit 'digit_9999'"):
-        AttributeSplits(Digits(), ClassTask("3", "8"), 32, ["digit_9999"])
+        EditData(Digits(), ClassTask("3", "8"), images=["digit_9999"], image_size=32)
 
 
 @pytest.fixture
@@ -247,9 +277,18 @@ def lfw(tmp_path, save_picture):
 
 
 def test_an_unlisted_picture_of_a_listed_person_holds_the_person_out(lfw):
-    data = AttributeSplits(lfw, AttributeTask("Smiling"), 16, images=["Ada_One_0002"])
+    data = EditData(lfw, AttributeTask("Smiling"), images=["Ada_One_0002"], image_size=16)
     assert lfw.names[0] == "Ada_One_0001"
     assert 0 not in {*data.source, *data.target}
+
+
+def test_the_data_of_lfw_go_by_another_name_and_are_the_same(lfw):
+    first, second = (
+        make(lfw, AttributeTask("Smiling"), images=2, image_size=16) for make in (EditData, LFWAttributeSplits)
+    )
+    assert isinstance(second, EditData)
+    assert second.inputs == first.inputs
+    assert (second.source.tolist(), second.target.tolist()) == (first.source.tolist(), first.target.tolist())
 
 
 def test_a_picture_given_by_its_path_in_the_folder_is_held_out(tmp_path, save_picture):
@@ -257,7 +296,7 @@ def test_a_picture_given_by_its_path_in_the_folder_is_held_out(tmp_path, save_pi
         save_picture(tmp_path / f"cat/{seed}.png", seed)
         save_picture(tmp_path / f"dog/{seed}.png", 10 + seed)
     asked = str(Path(tmp_path) / "cat/2.png")
-    data = AttributeSplits(Folder(tmp_path), ClassTask("cat", "dog"), 16, images=[asked])
+    data = EditData(Folder(tmp_path), ClassTask("cat", "dog"), images=[asked], image_size=16)
     assert set(data.source) == {0, 1, 3}
 
 
@@ -266,25 +305,43 @@ def test_a_picture_given_by_its_path_in_the_folder_is_held_out(tmp_path, save_pi
 
 def test_a_group_is_reserved_by_the_published_sha256_of_its_name():
     groups = ["abc", "", "abc"]  # FIPS 180-4 and NIST's vectors: ba7816bf8f01cfea... and e3b0c44298fc1c14...
-    assert reserved_groups(groups, 0xBA7816BF / 2**32).tolist() == [False] * 3
-    assert reserved_groups(groups, 0xBA7816C0 / 2**32).tolist() == [True, False, True]
-    assert reserved_groups(groups, 0xE3B0C443 / 2**32).tolist() == [True] * 3
-    assert reserved_groups(groups, 0.0).tolist() == [False] * 3
+    assert Reserved(0xBA7816BF / 2**32).among(groups).tolist() == [False] * 3
+    assert Reserved(0xBA7816C0 / 2**32).among(groups).tolist() == [True, False, True]
+    assert Reserved(0xE3B0C443 / 2**32).among(groups).tolist() == [True] * 3
+    assert Reserved(0.0).among(groups).tolist() == [False] * 3
+
+
+def test_groups_that_are_spared_are_not_reserved_and_all_others_are_as_before():
+    groups = [f"Person_{i}" for i in range(50)] * 2
+    plain, sparing = Reserved(0.5).among(groups), Reserved(0.5, ["Person_3", "Person_7", "Nobody"]).among(groups)
+    assert plain.reshape(2, 50)[0].tolist() == plain.reshape(2, 50)[1].tolist()
+    spared = np.isin(groups, ["Person_3", "Person_7"])
+    assert plain[spared].any()
+    assert sparing.tolist() == (plain & ~spared).tolist()
+
+
+def test_a_number_is_a_share_and_whoever_is_spared_is_edited():
+    everyone = Faces("abcdefghijkl" * 2, happy=[1] * 12 + [-1] * 12)
+    assert Reserved.of(0.5) == Reserved(0.5)
+    assert Reserved.of(Reserved(0.5, ["b"])) == Reserved(0.5, ["b"])
+    data = EditData(everyone, TO_HAPPY, images=["b_13"], reserved=Reserved(0.5, ["b"]))
+    assert data.inputs == ["b_13"]
+    assert {everyone.groups[i] for i in [*data.source, *data.target]} == set("abcdefghijkl") - LOW
 
 
 def test_about_the_share_is_reserved_and_a_larger_share_reserves_more():
     groups = [f"Person_{i}" for i in range(4000)]
-    some, more = reserved_groups(groups, 0.1), reserved_groups(groups, 0.25)
+    some, more = Reserved(0.1).among(groups), Reserved(0.25).among(groups)
     assert some.mean() == pytest.approx(0.1, abs=0.02)  # four standard deviations
     assert more.mean() == pytest.approx(0.25, abs=0.03)
     assert not (some & ~more).any()
-    assert reserved_groups(groups[::-1], 0.25)[::-1].tolist() == more.tolist()
+    assert Reserved(0.25).among(groups[::-1])[::-1].tolist() == more.tolist()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, 1.5, "many", True, None, float("nan")])
 def test_a_share_that_is_none_is_an_error_that_names_it(share):
     with pytest.raises(UserError, match=f"data.reserved must be a number from 0 to below 1, got {share!r}"):
-        AttributeSplits(MANY, None, reserved=share)
+        EditData(MANY, None, reserved=share)
 
 
 LOW = set("bcdefj")  # of the letters a ... l, those whose SHA-256 begins below 0x80, by sha256sum
@@ -293,7 +350,7 @@ LOW = set("bcdefj")  # of the letters a ... l, those whose SHA-256 begins below 
 @pytest.mark.parametrize("seed", range(5))
 def test_reserved_people_are_in_no_set_and_not_edited(seed):
     everyone = Faces("abcdefghijkl" * 2, happy=[1] * 12 + [-1] * 12)
-    data = AttributeSplits(everyone, TO_HAPPY, 8, n_images=2, seed=seed, reserved=0.5)
+    data = EditData(everyone, TO_HAPPY, images=2, image_size=8, reserved=0.5, serving=Serving(seed=seed))
     edited = {name[0] for name in data.inputs}
     assert len(edited) == 2
     for chosen in (data.source, data.target, *(np.flatnonzero(side > 0) for side in data.pool.sides)):
@@ -301,25 +358,25 @@ def test_reserved_people_are_in_no_set_and_not_edited(seed):
 
 
 def test_without_a_share_the_same_pictures_are_chosen_as_ever():
-    data = AttributeSplits(MANY, TO_HAPPY, images=["l_11"], reserved=0)
+    data = EditData(MANY, TO_HAPPY, images=["l_11"], reserved=0)
     assert {*data.source, *data.target} == set(range(11))
 
 
 def test_a_reserved_picture_asked_for_is_an_error_that_names_it():
     everyone = Faces("abcdefghijkl" * 2, happy=[1] * 12 + [-1] * 12)
     with pytest.raises(UserError, match=r"images names 'b_13'.*data.reserved=0.5.*or data.reserved=0$"):
-        AttributeSplits(everyone, TO_HAPPY, images=["a_12", "b_13"], reserved=0.5)
-    assert AttributeSplits(everyone, TO_HAPPY, images=["a_12"], reserved=0.5).inputs == ["a_12"]
+        EditData(everyone, TO_HAPPY, images=["a_12", "b_13"], reserved=0.5)
+    assert EditData(everyone, TO_HAPPY, images=["a_12"], reserved=0.5).inputs == ["a_12"]
 
 
 def test_a_side_that_is_all_reserved_is_an_error_that_says_so():
     catalog = Faces("bcdeagih", happy=[1, 1, 1, 1, -1, -1, -1, -1])
     with pytest.raises(UserError, match=r"the target of .* has 0 pictures .*data.reserved=0.5 keeps out"):
-        AttributeSplits(catalog, TO_HAPPY, n_images=1, reserved=0.5)
+        EditData(catalog, TO_HAPPY, images=1, reserved=0.5)
 
 
 def test_reserved_digits_are_pictures_of_their_own():
-    data = AttributeSplits(Digits(), ClassTask("3", "8"), 32, n_images=2, reserved=0.25)
-    kept_out = reserved_groups(Digits().names, 0.25)
+    data = EditData(Digits(), ClassTask("3", "8"), images=2, image_size=32, reserved=0.25)
+    kept_out = Reserved(0.25).among(Digits().names)
     assert kept_out.mean() == pytest.approx(0.25, abs=0.04)
     assert not kept_out[[*data.source, *data.target]].any()

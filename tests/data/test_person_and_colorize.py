@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dmt.data import AttributeSplits, AttributeTask, ColorizeTask, ImageError, PersonTask
+from dmt.data import AttributeTask, ColorizeTask, EditData, ImageError, PersonTask
 from dmt.data.images import chroma, desaturated, to_pixels
 from dmt.errors import UserError
 
@@ -23,7 +23,7 @@ def picture(seed: int, colour: bool = True) -> torch.Tensor:
 class Gallery:
     """A catalog in memory: one group per picture, some pictures grey, some broken."""
 
-    fingerprint = "gallery"
+    title, fingerprint, is_validation, kinds = "gallery", "gallery", None, {}
     labels = ()
 
     def __init__(self, groups, grey=(), broken=()):
@@ -52,8 +52,8 @@ CROWD = Gallery(["George_W_Bush"] * 12 + ["Ann_Smith"] * 3 + [f"Somebody_{i}" fo
 BUSH = set(range(12))
 
 
-def people(task: PersonTask, catalog: Gallery = CROWD, **options) -> AttributeSplits:
-    return AttributeSplits(catalog, task, image_size=SIDE, **options)
+def people(task: PersonTask, catalog: Gallery = CROWD, **options) -> EditData:
+    return EditData(catalog, task, image_size=SIDE, **options)
 
 
 def positive(scores: np.ndarray) -> set[int]:
@@ -116,7 +116,7 @@ def test_the_pictures_of_an_inputs_own_person_are_in_neither_set():
 
 
 def test_inputs_that_are_chosen_are_of_others_and_in_neither_set():
-    data = people(PersonTask("George W Bush"), n_images=4)
+    data = people(PersonTask("George W Bush"), images=4)
     groups = {CROWD.group(name) for name in data.inputs}
     assert len(groups) == len(data.inputs) == 4
     assert "George_W_Bush" not in groups
@@ -148,13 +148,13 @@ GREY, BROKEN = set(range(0, 120, 4)), {1, 2}
 ALBUM = Gallery([f"Somebody_{i}" for i in range(120)], grey=GREY, broken=BROKEN)
 
 
-def colours(task: ColorizeTask, catalog: Gallery = ALBUM, **options) -> AttributeSplits:
-    return AttributeSplits(catalog, task, image_size=SIDE, **options)
+def colours(task: ColorizeTask, catalog: Gallery = ALBUM, **options) -> EditData:
+    return EditData(catalog, task, image_size=SIDE, **options)
 
 
 def test_desaturated_pictures_and_those_in_colour_have_nothing_in_common_and_none_was_grey():
     for seed in range(5):
-        data = colours(ColorizeTask(source_size=20, target_size=30, spare=30, seed=seed), n_images=3)
+        data = colours(ColorizeTask(source_size=20, target_size=30, spare=30, seed=seed), images=3)
         source, target = set(data.source.tolist()), set(data.target.tolist())
         assert not source & target
         assert not (source | target) & (GREY | BROKEN)
@@ -177,7 +177,7 @@ def test_a_small_catalog_is_halved():
 
 def test_the_seed_decides_which_pictures_are_taken():
     def sets(seed):
-        data = colours(ColorizeTask(source_size=10, target_size=10, spare=10, seed=seed), n_images=1)
+        data = colours(ColorizeTask(source_size=10, target_size=10, spare=10, seed=seed), images=1)
         return data.source.tolist(), data.target.tolist(), data.inputs
 
     assert sets(3) == sets(3)
@@ -212,7 +212,7 @@ def test_inputs_of_other_tasks_stay_in_colour():
         def scores(self, label):
             return np.where(np.arange(len(self.names)) % 2, 1.0, -1.0)
 
-    data = AttributeSplits(Smiling("abcdefghij"), AttributeTask("Smiling"), image_size=SIDE, images=["f_0005"])
+    data = EditData(Smiling("abcdefghij"), AttributeTask("Smiling"), image_size=SIDE, images=["f_0005"])
     (batch,) = data.predict_dataloader()
     assert torch.equal(batch.images[0], picture(5))
 

@@ -15,18 +15,20 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dmt.data import Digits, ImageBatch, Sets
-from dmt.editing.module import Contrast, EditTools
+from dmt.editing.comparison import Contrasts
 from dmt.editing.rivals import AdversarialModule, PixelMeanModule
-from dmt.editing.rules import GivenBudgets
 from dmt.errors import UserError
-from dmt.manifolds import IncrementalPCA
+from dmt.inversion import Inverter
+from dmt.manifolds import IncrementalPCA, Space
 from dmt.networks import LayeredNetwork, digits_network
 from dmt.networks.extractor import FeatureExtractor, measure_scales
-from dmt.solvers import LBFGS
 from dmt.traversal.kernels import RBF
-from dmt.traversal.witness import Witness
+from dmt.traversal.witness import Witness, WitnessBatch
 
 SIDE = 16
+
+Contrast = tuple[Sets, Witness]
+"""What one input is edited between."""
 
 
 @dataclass(frozen=True)
@@ -41,32 +43,29 @@ class Scene:
 
     def contrast(self, source, target) -> Contrast:
         codes = self.codes(self.images)
-        return Contrast(Sets(source, target), Witness(RBF(), codes[source], codes[target]))
+        return Sets(source, target), Witness(RBF(), codes[source], codes[target])
 
     def codes(self, images: Tensor) -> Tensor:
         return self.manifold.encode(self.extractor.vectors(images)).double()
 
-    def tools(self, contrasts: list[Contrast], budgets: Tensor) -> EditTools:
-        """Each of the inputs with its own contrast and budget."""
+    def module(self, method: Callable, contrasts: list[Contrast], lams: Tensor, **options):
+        """Each of the inputs with its own contrast and lambda; those that have the same object share it."""
 
         def means(sets: Sets) -> tuple[Tensor, Tensor]:
             return self.images[sets.source].mean(dim=0), self.images[sets.target].mean(dim=0)
 
-        return EditTools(
-            self.extractor,
-            self.manifold,
-            contrasts=lambda names, z0: [contrasts[int(name)] for name in names],
-            mean_pictures=means,
-            budgets=GivenBudgets(budgets),
-            regularizers={},
-            pixel_solver=LBFGS(100),
-        )
+        distinct = list({id(contrast): contrast for contrast in contrasts}.values())
+        index = torch.tensor([[one is contrast for one in distinct].index(True) for contrast in contrasts])
+        sets, witnesses = zip(*distinct, strict=True)
+        codes = self.codes(self.images).float()
+        space = Space(self.extractor, self.manifold, codes, codes)
+        return method(space, Contrasts(sets, WitnessBatch(witnesses, index), means), lams, Inverter(), **options)
 
-    def edit(self, trainer: Callable, method: Callable, n: int, contrasts=None, budgets=None, **options):
+    def edit(self, trainer: Callable, method: Callable, n: int, contrasts=None, lams=None, **options):
         """Edit the first n inputs, by default all between the same sets."""
         both = self.contrast(self.sets.source, self.sets.target)
-        budgets = torch.ones(n, dtype=torch.float64) if budgets is None else budgets
-        module = method(self.tools(contrasts or [both] * n, budgets), **options)
+        lams = torch.ones(n, dtype=torch.float64) if lams is None else lams
+        module = self.module(method, contrasts or [both] * n, lams, **options)
         batch = ImageBatch(self.inputs[:n], list(range(n)), [str(i) for i in range(n)], [])
         loader = DataLoader([batch], batch_size=None, collate_fn=lambda batch: batch)
         return trainer(inference_mode=False).predict(module, loader)[0]
@@ -129,14 +128,14 @@ def test_the_shift_is_alpha_times_the_difference_of_the_mean_pictures(digits, qu
 def test_without_alpha_the_shift_follows_each_images_lambda_and_sets(pixels, quiet_trainer):
     whole = pixels.contrast(pixels.sets.source, pixels.sets.target)
     few = pixels.contrast(np.arange(4, 10), np.arange(90, 97))
-    budgets = torch.tensor([0.5, 2.0, 0.5, torch.inf], dtype=torch.float64)
-    edited = pixels.edit(quiet_trainer, PixelMeanModule, 4, [whole, few, few, whole], budgets)
+    lams = torch.tensor([0.5, 2.0, 0.5, torch.inf], dtype=torch.float64)
+    edited = pixels.edit(quiet_trainer, PixelMeanModule, 4, [whole, few, few, whole], lams)
     shifts = {True: mean_shift(pixels, pixels.sets.source, pixels.sets.target)}
     shifts[False] = mean_shift(pixels, range(4, 10), range(90, 97))
     for row, (alpha, of_whole) in enumerate([(1, True), (0.25, False), (1, False), (0, True)]):
         expected = pixels.inputs[row].double().numpy() + alpha * shifts[of_whole]
         np.testing.assert_allclose(edited.inversion.images[row], expected, atol=1e-6)
-    assert torch.equal(edited.traversal.budget, budgets)
+    assert torch.equal(edited.traversal.lam, lams)
 
 
 def test_a_shift_of_length_zero_returns_the_input(digits, quiet_trainer):
@@ -147,9 +146,9 @@ def test_a_shift_of_length_zero_returns_the_input(digits, quiet_trainer):
 def test_the_record_says_where_the_shifted_pictures_lie(digits, quiet_trainer):
     edited = digits.edit(quiet_trainer, PixelMeanModule, 3, alpha=1)
     results = edited.inversion.images
-    witness = digits.contrast(digits.sets.source, digits.sets.target).witness
+    _, witness = digits.contrast(digits.sets.source, digits.sets.target)
     tolerance = {"rtol": 1e-4, "atol": 1e-4}
-    torch.testing.assert_close(edited.traversal.z0, digits.codes(digits.inputs[:3]), **tolerance)
+    torch.testing.assert_close(edited.traversal.start.z, digits.codes(digits.inputs[:3]), **tolerance)
     torch.testing.assert_close(edited.traversal.z, digits.codes(results), **tolerance)
     torch.testing.assert_close(edited.traversal.witness_before, witness(digits.codes(digits.inputs[:3])), **tolerance)
     torch.testing.assert_close(edited.traversal.witness_after, witness(digits.codes(results)), **tolerance)
@@ -157,9 +156,28 @@ def test_the_record_says_where_the_shifted_pictures_lie(digits, quiet_trainer):
     assert all(edited.inversion.solution.converged)
 
 
-def test_a_length_that_is_no_number_is_an_error_that_names_it(digits, quiet_trainer):
-    with pytest.raises(UserError, match=r"method\.alpha must be a number"):
-        digits.edit(quiet_trainer, PixelMeanModule, 1, alpha="far")
+@pytest.mark.parametrize("alpha", ["far", float("nan"), True])
+def test_a_length_that_is_no_number_is_an_error_that_names_it_before_any_work(digits, alpha):
+    message = f"^alpha must be a number, or null to follow lambda, got {alpha!r}"
+    with pytest.raises(UserError, match=message):
+        PixelMeanModule.check(alpha=alpha)
+    with pytest.raises(UserError, match=message):
+        digits.module(
+            PixelMeanModule, [digits.contrast(digits.sets.source, digits.sets.target)], torch.ones(1), alpha=alpha
+        )
+
+
+def test_lengths_that_can_be_are_taken():
+    PixelMeanModule.check()
+    PixelMeanModule.check(alpha=None)
+    PixelMeanModule.check(alpha=-0.5)
+
+
+def test_the_shift_says_its_length_where_it_does_not_follow_lambda(digits):
+    contrasts = [digits.contrast(digits.sets.source, digits.sets.target)]
+    following, given = (digits.module(PixelMeanModule, contrasts, torch.ones(1), alpha=alpha) for alpha in (None, 0.5))
+    assert following.describe("lambda' 0.3") == "lambda' 0.3"
+    assert given.describe("lambda' 0.3") == "alpha 0.5"
 
 
 # AdversarialModule
@@ -238,18 +256,25 @@ def test_an_image_that_cannot_convince_comes_back_and_the_record_says_so(pixels,
     assert edited.inversion.solution.reasons == ["the classifier was not convinced"] * 2
 
 
-@pytest.mark.parametrize("confidence", [0.5, 1.0, 0, 1.5, "sure", True])
-def test_a_confidence_out_of_range_is_an_error_that_names_it(digits, confidence):
-    contrasts = [digits.contrast(digits.sets.source, digits.sets.target)]
-    with pytest.raises(UserError, match=f"method.confidence must be a number between 0.5 and 1, got {confidence}"):
-        AdversarialModule(digits.tools(contrasts, torch.ones(1)), confidence=confidence)
-
-
 @pytest.mark.parametrize(
-    "setting", [{"steps": 0}, {"steps": 2.5}, {"damping": 0}, {"damping": 1.5}, {"damping": "half"}]
+    "setting",
+    [
+        *({"confidence": value} for value in (0.5, 1.0, 0, 1.5, "sure", True)),
+        *({"steps": value} for value in (0, 2.5)),
+        *({"damping": value} for value in (0, 1.5, "half")),
+    ],
 )
-def test_steps_and_damping_out_of_range_are_errors_that_name_them(digits, setting):
+def test_options_out_of_range_are_errors_that_name_them_before_any_work(digits, setting):
     ((name, value),) = setting.items()
-    contrasts = [digits.contrast(digits.sets.source, digits.sets.target)]
-    with pytest.raises(UserError, match=f"method.{name} must be .*got {value}"):
-        AdversarialModule(digits.tools(contrasts, torch.ones(1)), **setting)
+    between = "a number between 0.5 and 1, " if name == "confidence" else ".*"
+    with pytest.raises(UserError, match=f"^{name} must be {between}got {value}"):
+        AdversarialModule.check(**setting)
+    with pytest.raises(UserError, match=f"^{name} must be {between}got {value}"):
+        digits.module(
+            AdversarialModule, [digits.contrast(digits.sets.source, digits.sets.target)], torch.ones(1), **setting
+        )
+
+
+def test_options_within_their_ranges_are_taken():
+    AdversarialModule.check()
+    AdversarialModule.check(confidence=0.99, steps=1, damping=1)

@@ -1,4 +1,4 @@
-"""Budgets found by trying, against crossings and constrained minima that are known."""
+"""Lambdas found by trying, against crossings and constrained minima that are known."""
 
 import logging
 import math
@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmt.editing.search import BudgetSearch, bayesian_budgets, largest_crossing_budgets
+from dmt.editing.search import LambdaSearch, bayesian_lambdas, largest_crossing
 from dmt.errors import UserError
 
 LOW, HIGH = 0.02, 3.0
@@ -24,22 +24,22 @@ class Recorded:
         self.function = function
         self.asked = []
 
-    def __call__(self, budgets):
-        self.asked.append(budgets)
-        return self.function(budgets)
+    def __call__(self, lams):
+        self.asked.append(lams)
+        return self.function(lams)
 
 
 def below(crossings: list[float]) -> Recorded:
     """Reached exactly where lambda is at most the image's crossing."""
-    return Recorded(lambda budgets: budgets <= torch.tensor(crossings, dtype=torch.float64))
+    return Recorded(lambda lams: lams <= torch.tensor(crossings, dtype=torch.float64))
 
 
-def bisect(crossings: list[float], steps: int = 12) -> BudgetSearch:
-    return largest_crossing_budgets(below(crossings), len(crossings), LOW, HIGH, steps)
+def bisect(crossings: list[float], steps: int = 12) -> LambdaSearch:
+    return largest_crossing(below(crossings), len(crossings), LOW, HIGH, steps)
 
 
-def answer(search: BudgetSearch) -> tuple[list[float], list[bool]]:
-    return search.budgets.tolist(), search.reached
+def answer(search: LambdaSearch) -> tuple[list[float], list[bool]]:
+    return search.lams.tolist(), search.reached
 
 
 @laws
@@ -47,17 +47,17 @@ def answer(search: BudgetSearch) -> tuple[list[float], list[bool]]:
 def test_bisection_stays_below_each_crossing_by_no_more_than_it_promises(crossings, steps):
     search = bisect(crossings, steps)
     promised = (HIGH / LOW) ** (2.0**-steps) * (1 + 1e-12)
-    for budget, crossing in zip(search.budgets.tolist(), crossings, strict=True):
-        assert budget <= crossing <= budget * promised
+    for lam, crossing in zip(search.lams.tolist(), crossings, strict=True):
+        assert lam <= crossing <= lam * promised
     assert search.reached == [True] * len(crossings)
 
 
 def test_bisection_by_hand():
     reached = below([2.0])
-    search = largest_crossing_budgets(reached, 1, 0.01, 100.0, steps=3)
-    assert [float(budgets) for budgets in reached.asked] == pytest.approx([100, 0.01, 1, 10, 10**0.5])
-    assert search.budgets.tolist() == pytest.approx([1.0])
-    assert search.budgets.dtype == torch.float64
+    search = largest_crossing(reached, 1, 0.01, 100.0, steps=3)
+    assert [float(lams) for lams in reached.asked] == pytest.approx([100, 0.01, 1, 10, 10**0.5])
+    assert search.lams.tolist() == pytest.approx([1.0])
+    assert search.lams.dtype == torch.float64
     assert search.evaluations == len(reached.asked)
     assert search.history == []
 
@@ -83,13 +83,13 @@ def test_an_image_reached_at_the_smallest_lambda_alone_is_reached():
 def test_bisection_answers_each_image_as_if_it_were_alone(crossings):
     together = bisect(crossings)
     alone = [bisect([crossing]) for crossing in crossings]
-    assert together.budgets.tolist() == [float(search.budgets) for search in alone]
+    assert together.lams.tolist() == [float(search.lams) for search in alone]
     assert together.reached == [search.reached[0] for search in alone]
 
 
 def test_bisection_tries_every_image_in_every_evaluation_and_never_leaves_the_interval():
     reached = below([0.01, 0.3, 5.0])
-    search = largest_crossing_budgets(reached, 3, LOW, HIGH, steps=7)
+    search = largest_crossing(reached, 3, LOW, HIGH, steps=7)
     assert search.evaluations == len(reached.asked) == 2 + 7
     asked = torch.stack(reached.asked)
     assert asked.shape == (9, 3)
@@ -97,30 +97,30 @@ def test_bisection_tries_every_image_in_every_evaluation_and_never_leaves_the_in
 
 
 def test_more_steps_only_raise_the_answer():
-    answers = torch.stack([bisect([0.05, 0.3, 1.7], steps).budgets for steps in (1, 2, 4, 8, 16)])
+    answers = torch.stack([bisect([0.05, 0.3, 1.7], steps).lams for steps in (1, 2, 4, 8, 16)])
     assert (answers.diff(dim=0) >= 0).all()
 
 
 def test_the_answer_was_seen_to_be_reached_even_where_the_judge_is_not_monotone():
-    reached = Recorded(lambda budgets: (torch.sin(40 * budgets.log()) > 0) | (budgets == LOW))
-    search = largest_crossing_budgets(reached, 1, LOW, HIGH)
-    seen = [float(budgets) for budgets in reached.asked if reached.function(budgets)]
+    reached = Recorded(lambda lams: (torch.sin(40 * lams.log()) > 0) | (lams == LOW))
+    search = largest_crossing(reached, 1, LOW, HIGH)
+    seen = [float(lams) for lams in reached.asked if reached.function(lams)]
     assert search.reached == [True]
-    assert float(search.budgets) == max(seen)
+    assert float(search.lams) == max(seen)
 
 
 def graded(crossings: list[float]) -> Recorded:
     """The cost is ``1 / lambda``, a linear kernel's edit; the judge's score passes its threshold at the crossing."""
 
-    def evaluate(budgets):
-        return [(1 / b, 0.5 * math.tanh(3 * math.log(b / c))) for b, c in zip(budgets, crossings, strict=True)]
+    def evaluate(lams):
+        return [(1 / b, 0.5 * math.tanh(3 * math.log(b / c))) for b, c in zip(lams, crossings, strict=True)]
 
     return Recorded(evaluate)
 
 
-def bayes(evaluate, n_images: int, trials: int = 8, seed: int = 0) -> BudgetSearch:
+def bayes(evaluate, n_images: int, trials: int = 8, seed: int = 0) -> LambdaSearch:
     pytest.importorskip("optuna", minversion="5.0")
-    return bayesian_budgets(evaluate, n_images, LOW, HIGH, trials, seed)
+    return bayesian_lambdas(evaluate, n_images, LOW, HIGH, trials, seed)
 
 
 def test_a_minimum_on_the_constraints_boundary_is_found_for_each_image():
@@ -129,46 +129,46 @@ def test_a_minimum_on_the_constraints_boundary_is_found_for_each_image():
     search = bayes(evaluate, 3)
     assert search.reached == [True, True, True]
     assert search.evaluations == len(evaluate.asked) == 8
-    for budget, crossing in zip(search.budgets.tolist(), crossings, strict=True):
-        assert 0.97 * crossing <= budget <= crossing * (1 + 1e-12)
+    for lam, crossing in zip(search.lams.tolist(), crossings, strict=True):
+        assert 0.97 * crossing <= lam <= crossing * (1 + 1e-12)
 
 
 def test_a_minimum_inside_the_feasible_interval_is_found():
-    search = bayes(lambda budgets: [(math.log(b / 0.3) ** 2, math.log(b / 2)) for b in budgets], 1, trials=10)
+    search = bayes(lambda lams: [(math.log(b / 0.3) ** 2, math.log(b / 2)) for b in lams], 1, trials=10)
     assert search.reached == [True]
-    assert float(search.budgets) == pytest.approx(0.3, rel=0.05)
+    assert float(search.lams) == pytest.approx(0.3, rel=0.05)
 
 
 def test_the_answer_is_the_feasible_trial_of_least_cost_and_the_history_holds_all():
     evaluate = graded([0.4, 0.1])
     search = bayes(evaluate, 2, trials=6)
-    assert search.budgets.dtype == torch.float64
+    assert search.lams.dtype == torch.float64
     for image, tried in enumerate(search.history):
-        assert [trial.budget for trial in tried] == [budgets[image] for budgets in evaluate.asked]
-        assert [trial.cost for trial in tried] == [1 / budgets[image] for budgets in evaluate.asked]
+        assert [trial.lam for trial in tried] == [lams[image] for lams in evaluate.asked]
+        assert [trial.cost for trial in tried] == [1 / lams[image] for lams in evaluate.asked]
         feasible = [trial for trial in tried if trial.violation <= 0]
-        assert 1 / float(search.budgets[image]) == pytest.approx(min(trial.cost for trial in feasible), rel=1e-15)
+        assert 1 / float(search.lams[image]) == pytest.approx(min(trial.cost for trial in feasible), rel=1e-15)
 
 
 def test_the_first_trials_are_both_ends_and_the_geometric_middle():
     evaluate = graded([0.4])
     bayes(evaluate, 1, trials=4)
-    assert [budgets[0] for budgets in evaluate.asked[:3]] == pytest.approx([LOW, math.sqrt(LOW * HIGH), HIGH])
-    assert all(LOW <= budgets[0] <= HIGH for budgets in evaluate.asked)
+    assert [lams[0] for lams in evaluate.asked[:3]] == pytest.approx([LOW, math.sqrt(LOW * HIGH), HIGH])
+    assert all(LOW <= lams[0] <= HIGH for lams in evaluate.asked)
 
 
 def test_a_satisfied_judge_leaves_the_least_cost():
-    search = bayes(lambda budgets: [(1 / b, -1.0) for b in budgets], 1, trials=4)
+    search = bayes(lambda lams: [(1 / b, -1.0) for b in lams], 1, trials=4)
     assert answer(search) == ([HIGH], [True])
 
 
 def test_a_judge_never_satisfied_leaves_the_least_violation_and_a_flag():
-    search = bayes(lambda budgets: [(1 / b, 1 + b) for b in budgets], 1, trials=4)
+    search = bayes(lambda lams: [(1 / b, 1 + b) for b in lams], 1, trials=4)
     assert answer(search) == ([LOW], [False])
 
 
 def test_a_violation_of_exactly_zero_satisfies_the_judge():
-    assert answer(bayes(lambda budgets: [(1 / b, 0.0) for b in budgets], 1, trials=1)) == ([LOW], [True])
+    assert answer(bayes(lambda lams: [(1 / b, 0.0) for b in lams], 1, trials=1)) == ([LOW], [True])
 
 
 def test_bayesian_search_answers_each_image_as_if_it_were_alone():
@@ -180,7 +180,7 @@ def test_bayesian_search_answers_each_image_as_if_it_were_alone():
 def test_more_trials_continue_the_same_search_and_only_improve_it():
     longer, shorter = (bayes(graded([0.4]), 1, trials) for trials in (6, 4))
     assert longer.history[0][:4] == shorter.history[0]
-    assert longer.budgets >= shorter.budgets
+    assert longer.lams >= shorter.lams
 
 
 def test_the_search_says_nothing_and_leaves_optunas_logging_and_torchs_generator_alone(capfd):
@@ -197,14 +197,14 @@ def test_without_optuna_the_error_says_what_to_install(monkeypatch):
     for name in ("optuna", "optuna.distributions"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=r"pip install -e '\.\[auto\]'"):
-        bayesian_budgets(graded([0.4]), 1, LOW, HIGH)
+        bayesian_lambdas(graded([0.4]), 1, LOW, HIGH)
 
 
-def never(budgets):
+def never(lams):
     pytest.fail("nothing must be tried")
 
 
-@pytest.mark.parametrize("search", [largest_crossing_budgets, bayesian_budgets])
+@pytest.mark.parametrize("search", [largest_crossing, bayesian_lambdas])
 @pytest.mark.parametrize(
     ("low", "high"),
     [(0, 1), (-1, 1), (1, 1), (2, 1), (0.1, math.inf), (math.nan, 1), ("0.1", 1), (0.1, None), (0.1, True)],
@@ -217,6 +217,6 @@ def test_an_interval_that_is_none_is_a_user_error(search, low, high):
 @pytest.mark.parametrize("value", [0, -1, 2.5, "8", None])
 def test_a_count_that_is_no_whole_number_above_zero_is_a_user_error(value):
     with pytest.raises(UserError, match=f"steps must be a whole number above 0, .* got {value}"):
-        largest_crossing_budgets(never, 1, LOW, HIGH, steps=value)
+        largest_crossing(never, 1, LOW, HIGH, steps=value)
     with pytest.raises(UserError, match=f"trials must be a whole number above 0, .* got {value}"):
-        bayesian_budgets(never, 1, LOW, HIGH, trials=value)
+        bayesian_lambdas(never, 1, LOW, HIGH, trials=value)

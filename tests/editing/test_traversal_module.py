@@ -9,13 +9,13 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dmt.data import AttributeSplits, Digits, ImageBatch, Sets
-from dmt.editing.module import Contrast, EditTools
-from dmt.editing.rules import GivenBudgets
+from dmt.data import Digits, EditData, ImageBatch, Serving, Sets
+from dmt.editing.comparison import Contrasts
 from dmt.editing.traversal_module import TraversalModule
 from dmt.errors import UserError
+from dmt.inversion import Inverter
 from dmt.inversion.regularizers import TotalVariation
-from dmt.manifolds import IncrementalPCA
+from dmt.manifolds import IncrementalPCA, Space
 from dmt.manifolds.module import ManifoldModule
 from dmt.networks import digits_backbone, digits_network
 from dmt.networks.extractor import FeatureExtractor, measure_scales
@@ -23,7 +23,7 @@ from dmt.solvers import LBFGS
 from dmt.studies.transfer.classifier import ClassifierModule
 from dmt.traversal.kernels import RBF
 from dmt.traversal.walks import WitnessDescent
-from dmt.traversal.witness import Witness
+from dmt.traversal.witness import Witness, WitnessBatch
 
 
 def batches_of(*batches) -> DataLoader:
@@ -63,7 +63,7 @@ def test_a_fit_over_feature_batches_is_scikit_learns_incremental_pca(quiet_train
 
 def test_a_fit_over_images_is_a_fit_over_their_features(quiet_trainer):
     extractor = FeatureExtractor(digits_network(2), ["conv2", "conv3"])
-    data = AttributeSplits(Digits(), None, image_size=8, batch_size=30)
+    data = EditData(Digits(), image_size=8, serving=Serving(batch_size=30))
     images = torch.stack([data.catalog.read(i, 8) for i in range(90)])
     features = extractor.vectors(images).double().numpy()
     reference = ReferencePCA(n_components=15, batch_size=15).fit(features)
@@ -110,24 +110,28 @@ class Eights:
     target: Tensor
     reader: SVC
 
-    def edited(self, trainer, images: Tensor, budget: float, **options) -> Tensor:
-        return self.edit(trainer, [images], budget, **options)[0].inversion.images
+    def edited(self, trainer, images: Tensor, lam: float, **options) -> Tensor:
+        return self.edit(trainer, [images], lam, **options)[0].inversion.images
 
-    def edit(self, trainer, batches, budget, **options):
-        source, target = options.pop("source", self.source).double(), options.pop("target", self.target).double()
+    def edit(self, trainer, batches, lam, **options):
+        source, target = options.pop("source", self.source), options.pop("target", self.target)
         sets = Sets(np.arange(len(source)), np.arange(len(target)))
-        contrast = Contrast(sets, Witness(RBF(), source, target))
-        tools = EditTools(
-            self.extractor,
-            options.pop("manifold", self.manifold),
-            contrasts=lambda names, z0: [contrast] * len(names),
+        n = len(self.threes)
+        contrasts = Contrasts(
+            [sets],
+            WitnessBatch.of_one(Witness(RBF(), source.double(), target.double()), n),
             mean_pictures=lambda sets: pytest.fail("a traversal asks for no mean picture"),
-            budgets=GivenBudgets(torch.full((len(self.threes),), budget, dtype=torch.float64)),
-            regularizers={"tv": TotalVariation(1.0)},
-            pixel_solver=LBFGS(150, tolerance=0.01),
+        )
+        inverter = Inverter(
+            {"tv": TotalVariation(1.0)},
+            LBFGS(150, tolerance=0.01),
+            "float32",
             on_progress=options.pop("on_progress", None),
         )
-        module = TraversalModule(tools, WitnessDescent(LBFGS(200, tolerance=1e-6)), **options)
+        space = Space(self.extractor, options.pop("manifold", self.manifold), source, target)
+        walk = WitnessDescent(LBFGS(200, tolerance=1e-6))
+        lams = torch.full((n,), lam, dtype=torch.float64)
+        module = TraversalModule(space, contrasts, lams, inverter, walk=walk, **options)
         return trainer(inference_mode=False).predict(module, batches_of(*map(image_batch, batches)))
 
     def read(self, images: Tensor) -> np.ndarray:
@@ -164,17 +168,17 @@ def test_an_independent_reader_calls_the_results_what_they_were_to_become(eights
     assert (eights.read(results) == 8).mean() > 0.8
 
 
-def test_a_huge_budget_weight_returns_the_input(eights, quiet_trainer):
+def test_a_huge_lambda_returns_the_input(eights, quiet_trainer):
     results = eights.edited(quiet_trainer, eights.threes, 1e9)
     assert psnr(results, eights.threes).min() > 35
 
 
-def test_an_infinite_budget_weight_returns_the_input(eights, quiet_trainer):
+def test_an_infinite_lambda_returns_the_input(eights, quiet_trainer):
     results = eights.edited(quiet_trainer, eights.threes[:2], float("inf"))
     assert psnr(results, eights.threes[:2]).min() > 35
 
 
-def test_a_smaller_budget_weight_changes_more(eights, quiet_trainer):
+def test_a_smaller_lambda_changes_more(eights, quiet_trainer):
     closeness = [psnr(eights.edited(quiet_trainer, eights.threes[:6], b), eights.threes[:6]) for b in (5, 1, 0.2)]
     assert (closeness[0] > closeness[1]).all()
     assert (closeness[1] > closeness[2]).all()
@@ -229,11 +233,11 @@ def test_results_are_pictures_and_the_record_says_what_happened(eights, quiet_tr
     assert edited.inversion.images.shape == (3, 3, 32, 32)
     assert 0 <= edited.inversion.images.min() <= edited.inversion.images.max() <= 1
     assert edited.batch.names == ["0", "1", "2"]
-    assert edited.traversal.budget.tolist() == [0.3] * 3
+    assert edited.traversal.lam.tolist() == [0.3] * 3
     assert edited.frames.shape == (0, 3, 3, 32, 32)
     assert (edited.traversal.witness_after < edited.traversal.witness_before).all()
     torch.testing.assert_close(
-        edited.traversal.z0, eights.manifold.encode(eights.extractor.vectors(eights.threes[:3])).double()
+        edited.traversal.start.z, eights.manifold.encode(eights.extractor.vectors(eights.threes[:3])).double()
     )
     assert edited.seconds > 0
 
@@ -244,17 +248,41 @@ def test_progress_is_told_after_every_iteration(eights, quiet_trainer):
         quiet_trainer,
         [eights.threes[:2]],
         0.5,
-        on_progress=lambda batch, progress: told.append((batch.names, progress)),
+        on_progress=told.append,
     )
-    assert [progress.iteration for _, progress in told] == list(range(1, len(told) + 1))
+    assert [progress.iteration for progress in told] == list(range(1, len(told) + 1))
     assert len(told) == int(edited.inversion.solution.iterations.max())
-    assert all(names == ["0", "1"] for names, _ in told)
-    assert told[-1][1].objective < told[0][1].objective
+    assert all(progress.problems == 2 for progress in told)
+    assert told[-1].objective < told[0].objective
 
 
-def test_unknown_target_features_are_an_error_that_names_both(eights, quiet_trainer):
-    with pytest.raises(UserError, match="residual or projected, got 'both'"):
+def test_frames_are_the_way_from_the_input_to_the_result(eights, quiet_trainer):
+    images = eights.threes[:2]
+    (edited,) = eights.edit(quiet_trainer, [images], 0.4, frames=3)
+    assert edited.frames.shape == (3, 2, 3, 32, 32)
+    way = [*edited.frames, edited.inversion.images]
+    closeness = torch.stack([psnr(frame, images) for frame in way])
+    assert (closeness.diff(dim=0) < 0).all(), "each frame is further from the input than the one before"
+    (without,) = eights.edit(quiet_trainer, [images], 0.4)
+    assert torch.equal(edited.inversion.images, without.inversion.images)
+    # lambda' grows by 4 / 3, 4 / 2 and 4 / 1 from the result back; each frame starts from another picture than an edit
+    for frame, factor in zip(edited.frames, (4, 2, 4 / 3), strict=True):
+        alone = eights.edited(quiet_trainer, images, 0.4 * factor)
+        assert psnr(frame, alone).min() > psnr(alone, images).max() + 3
+
+
+def test_unknown_target_features_are_an_error_that_names_both_before_any_work(eights, quiet_trainer):
+    message = "^target_features must be residual or projected, got 'both'"
+    with pytest.raises(UserError, match=message):
+        TraversalModule.check(walk=WitnessDescent(LBFGS()), target_features="both")
+    with pytest.raises(UserError, match=message):
         eights.edited(quiet_trainer, eights.threes[:1], 0.5, target_features="both")
+
+
+@pytest.mark.parametrize("which", ["residual", "projected"])
+def test_known_target_features_are_taken_whatever_the_walk(which):
+    TraversalModule.check(target_features=which)
+    TraversalModule.check(walk=WitnessDescent(LBFGS()), target_features=which, frames=2)
 
 
 # The classifier
@@ -267,5 +295,6 @@ def test_a_classifier_learns_what_can_be_told_apart(quiet_trainer):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
     module = ClassifierModule(network, partial(torch.optim.AdamW, lr=0.05))
-    quiet_trainer(max_epochs=10).fit(module, DataLoader(TensorDataset(images, labels), batch_size=16))
+    loader = DataLoader(TensorDataset(images, labels), batch_size=16)
+    quiet_trainer(max_epochs=10).fit(module, loader, loader)
     assert (network(images).argmax(1) == labels).float().mean() > 0.95

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dmt.inversion.inverter import invert
+from dmt.errors import UserError
+from dmt.inversion import Inversion, Inverter
 from dmt.inversion.regularizers import FeatureDistance, Sparsity, TotalVariation, View, total_variation
 from dmt.networks import LayeredNetwork, digits_network
 from dmt.networks.extractor import FeatureExtractor
@@ -12,6 +13,11 @@ from dmt.solvers import LBFGS, Progress
 
 EXACT = LBFGS(iterations=500, tolerance=0.0, gradient_tolerance=1e-9)
 BRIEF = LBFGS(iterations=40)
+
+
+def invert(extractor, targets, images, regularizers, solver, on_progress=None, **options) -> Inversion:
+    """In float32, from the inputs on."""
+    return Inverter(regularizers, solver, "float32", on_progress=on_progress, **options)(extractor, targets, images)
 
 
 def pictures(n: int = 2, side: int = 8, seed: int = 0) -> Tensor:
@@ -180,3 +186,37 @@ def test_images_that_go_through_the_network_in_parts_come_out_as_they_do_togethe
     torch.testing.assert_close(parted.images, together.images, rtol=0, atol=1e-9)
     assert parted.solution.evaluations.tolist() == together.solution.evaluations.tolist()
     assert together.solution.iterations[1] == 0
+
+
+def test_where_it_begins_is_the_input_unless_another_picture_is_given(mixing):
+    images, wanted = pictures(), pictures(seed=1)
+    at_rest = Inverter({}, LBFGS(iterations=0), "float32")
+    assert torch.equal(at_rest(mixing, mixing(wanted), images).images, images)
+    assert torch.equal(at_rest(mixing, mixing(wanted), images, wanted).images, wanted)
+    found = Inverter({}, EXACT, "float32")(mixing, mixing(wanted), images, wanted)
+    assert torch.equal(found.images, wanted)
+    assert found.solution.iterations.tolist() == [0, 0]
+
+
+def test_a_start_changes_nothing_of_what_the_regularizers_compare_with(mixing):
+    # as above, at x = (y + w x_s) / (1 + w) wherever it begins
+    images, wanted = pictures(), pictures(seed=1)
+    inverter = Inverter({"low": FeatureDistance(1.0, ("mixed",))}, EXACT, "float32")
+    found = inverter(mixing, mixing(wanted), images, pictures(seed=2))
+    torch.testing.assert_close(found.images, (wanted + images) / 2, rtol=0, atol=1e-6)
+
+
+def test_the_layers_that_regularizers_read_are_each_named_once():
+    both = {"low": FeatureDistance(0.02, ("conv1", "conv2")), "lower": FeatureDistance(0.1, ("conv1",))}
+    assert Inverter(both | {"variation": TotalVariation()}).layers == ["conv1", "conv2"]
+    assert Inverter().layers == []
+
+
+def test_a_regularizer_with_the_name_of_the_main_term_is_refused_before_any_work():
+    with pytest.raises(UserError, match="a regularizer must not be called 'reconstruction': that is the main term"):
+        Inverter({"reconstruction": TotalVariation()})
+
+
+def test_an_unknown_precision_is_refused_before_any_work():
+    with pytest.raises(UserError, match=r"precision must be .*got .*float16"):
+        Inverter(precision="float16")

@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from dmt.errors import UserError
-from dmt.inversion.inverter import invert
 from dmt.inversion.parametrizations import COLOUR_ROOT, Pixels, Spectrum
 from dmt.solvers import LBFGS
-from tests.inversion.test_inverter import mixing, pictures  # noqa: F401
+from tests.inversion.test_inverter import invert, mixing, pictures  # noqa: F401
 
 
 def test_pixels_are_themselves():

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dmt.data import AttributeTask, ClassTask, ColorizeTask, Digits, ImageError, PersonTask
-from dmt.data.selection import reserved_groups
+from dmt.data import AttributeTask, ClassTask, ColorizeTask, Digits, ImageError, PersonTask, Reserved
 from dmt.errors import UserError
 from dmt.judges import AttributesJudge, PooledFeatures, ProbeJudge, ReservedPictures
 from dmt.judges.reserved import center
@@ -46,7 +45,8 @@ class Colours:
 
 
 def pictures_of(catalog, folder, share=0.5) -> ReservedPictures:
-    return ReservedPictures(catalog, share, PooledFeatures(pixels_network(), ["pixels"], grid=1), 4, folder)
+    features = PooledFeatures(pixels_network(), ["pixels"], grid=1)
+    return ReservedPictures(catalog, share, features=features, image_size=4, cache=folder)
 
 
 def colour(red, green, blue) -> torch.Tensor:
@@ -103,7 +103,7 @@ def test_a_bad_setting_is_an_error_that_names_it(settings, message):
 def test_all_reserved_people_and_no_others_are_there_and_a_quarter_of_them_is_held_out(tmp_path):
     catalog = Colours()
     pictures = pictures_of(catalog, tmp_path)
-    assert pictures.positions.tolist() == np.flatnonzero(reserved_groups(catalog.groups, 0.5)).tolist()
+    assert pictures.positions.tolist() == np.flatnonzero(Reserved(0.5).among(catalog.groups)).tolist()
     people = np.array(catalog.groups)[pictures.positions]
     assert not set(people[pictures.held_out]) & set(people[~pictures.held_out])
     assert pictures.held_out.mean() == pytest.approx(0.25, abs=0.1)
@@ -157,7 +157,7 @@ def test_people_held_out_teach_nothing(tmp_path):
         """The people held out have the opposite labels."""
 
         def scores(self, label):
-            return super().scores(label) * np.where(reserved_groups(self.groups, 0.125), -1, 1)
+            return super().scores(label) * np.where(Reserved(0.125).among(self.groups), -1, 1)
 
     honest = ProbeJudge(pictures_of(Colours(), tmp_path), AttributeTask("Red"))
     lied_to = ProbeJudge(pictures_of(Lying(), tmp_path), AttributeTask("Red"), floor=0)
@@ -172,7 +172,7 @@ def test_the_auc_is_the_share_of_pairs_in_the_right_order(tmp_path):
     noisy = catalog.colours[:, 0] + np.random.default_rng(1).normal(0, 0.15, len(catalog.names))
     catalog.scores = lambda label: noisy - 0.5
     judge = ProbeJudge(pictures, AttributeTask("Red"))
-    held = reserved_groups(catalog.groups, 0.125)
+    held = Reserved(0.125).among(catalog.groups)
     found = judge.columns("x", [catalog.read(i, 4) for i in np.flatnonzero(held)], [colour(0.0, 0.0, 0.0)])["x_before"]
     has, has_not = found[noisy[held] > 0.5], found[noisy[held] <= 0.5]
     assert judge.auc == pytest.approx((has[:, None] > has_not).mean(), abs=1e-9)
@@ -189,7 +189,7 @@ def test_what_is_of_both_sides_teaches_nothing(tmp_path):
     catalog = Colours()
     known = (catalog.colours[:, 0] > 0.5) ^ (catalog.colours[:, 1] > 0.5)
     judge = ProbeJudge(pictures_of(catalog, tmp_path), ClassTask("Red", "Green"))
-    reserved = reserved_groups(catalog.groups, 0.5)
+    reserved = Reserved(0.5).among(catalog.groups)
     assert known[reserved].mean() == pytest.approx(0.5, abs=0.1)
     green_not_red, red_not_green = colour(0.2, 0.8, 0.5), colour(0.8, 0.2, 0.5)
     columns = judge.columns("x", [red_not_green, green_not_red], [green_not_red, red_not_green])
@@ -248,14 +248,14 @@ def test_no_attribute_that_can_be_told_is_an_error(tmp_path):
 # Real pictures and a trained network
 
 
-def test_the_network_for_digits_tells_threes_from_eights(cache_dir, quiet_trainer, tmp_path):
+def test_the_network_for_digits_tells_threes_from_eights(tmp_path):
     network = digits_backbone()
     features = PooledFeatures(network, ["conv3"], grid=2)
     digits = Digits()
-    pictures = ReservedPictures(digits, 0.6, features, 32, tmp_path)
+    pictures = ReservedPictures(digits, 0.6, features=features, image_size=32, cache=tmp_path)
     judge = ProbeJudge(pictures, ClassTask("3", "8"))
     assert judge.auc > 0.95
-    others = ~reserved_groups(digits.names, 0.6)
+    others = ~Reserved(0.6).among(digits.names)
     threes, eights = ([digits.read(i, 32) for i in np.flatnonzero(others & (digits.digits == d))] for d in (3, 8))
     columns = judge.columns("eight", threes, eights)
     assert (columns["eight_before"] < 0.5).mean() > 0.85

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dmt.errors import UserError
-from dmt.manifolds import PCA, ExactPCA, IncrementalPCA, Manifold, Span
+from dmt.manifolds import PCA, ExactPCA, IncrementalPCA, Manifold, Points, Span
 from dmt.manifolds.rows import COLUMNS
 from dmt.solvers import LBFGS
 from dmt.traversal.kernels import RBF
 from dmt.traversal.walks import WitnessDescent
-from dmt.traversal.witness import Witness
+from dmt.traversal.witness import Witness, WitnessBatch
 
 laws = settings(deadline=None, max_examples=15, derandomize=True)
 
@@ -194,16 +194,17 @@ def test_every_manifold_offers_what_the_protocol_asks_for(kind):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("budget", [0.1, 0.5])
-def test_with_every_component_kept_pca_and_span_give_the_same_traversal(dtype, budget):
+@pytest.mark.parametrize("lam", [0.1, 0.5])
+def test_with_every_component_kept_pca_and_span_give_the_same_traversal(dtype, lam):
     data = torch.cat([features(25, 80), 1.1 * features(25, 80, seed=1)]).to(dtype)
     inputs = 4
 
     def displacement(manifold: Manifold) -> Tensor:
         codes = manifold.partial_fit(data).finish().encode(data).double()
-        witness = Witness(RBF(), codes[:25], codes[25:])
+        witnesses = WitnessBatch.of_one(Witness(RBF(), codes[:25], codes[25:]), inputs)
         walk = WitnessDescent(LBFGS(iterations=1000, tolerance=0.0, gradient_tolerance=1e-7))
-        moved = walk(codes[:inputs], [witness] * inputs, torch.full((inputs,), budget, dtype=torch.float64))
+        lams = torch.full((inputs,), lam, dtype=torch.float64)
+        moved = walk(Points.one_each(codes[:inputs]), witnesses, lams)
         return manifold.decode(moved.delta)
 
     ours, theirs = displacement(Span()), displacement(ExactPCA(50))

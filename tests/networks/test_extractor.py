@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dmt.errors import UserError
 from dmt.networks import LayeredNetwork, digits_network, vgg19, vgg19_distilled
-from dmt.networks.extractor import FeatureExtractor, FeatureLayout, measure_scales, weighted
+from dmt.networks.extractor import FeatureExtractor, FeatureLayout, measure_scales
 
 laws = settings(deadline=None, max_examples=25, derandomize=True)
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))
@@ -195,22 +195,3 @@ def test_the_columns_of_some_layers_are_where_pack_puts_them():
     first, last = (packed[:, part] for part in layout.columns(["c", "a"]))
     assert first.equal(activations["a"].flatten(1))
     assert last.equal(activations["c"].flatten(1))
-
-
-def test_weighted_layers_come_out_as_many_times_as_large(network):
-    scales = measure_scales(network, [pictures()])
-    plain, heavy = (
-        FeatureExtractor(network, ["conv2", "conv3"], weighted(scales, weights))(pictures(seed=1))
-        for weights in ({}, {"conv3": 2.5})
-    )
-    torch.testing.assert_close(heavy["conv3"], 2.5 * plain["conv3"])
-    assert torch.equal(heavy["conv2"], plain["conv2"])
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [({"conv4": 2}, r"'conv4'.*did you mean 'conv"), ({"conv3": 0}, r"conv3 .*above 0"), ({"conv3": "much"}, "much")],
-)
-def test_weights_that_cannot_be_are_errors_that_name_them(network, weights, message):
-    with pytest.raises(UserError, match=message):
-        weighted(measure_scales(network, [pictures()]), weights)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dmt.errors import UserError
-from dmt.inversion.inverter import invert
+from dmt.inversion import Inverter
 from dmt.inversion.regularizers import FeatureDistance, Sparsity, TotalVariation
 from dmt.networks import vgg19_distilled
 from dmt.networks.extractor import FeatureExtractor, measure_scales
@@ -43,8 +43,8 @@ def test_bfloat16_ends_within_half_a_percent_of_the_objective_of_float32(extract
         layer: value + 0.3 * torch.randn(value.shape, generator=generator) for layer, value in extractor(images).items()
     }
     ends = []
-    for precision in (torch.float32, torch.bfloat16):
-        found = invert(extractor, targets, images, REGULARIZERS, LBFGS(150), precision=precision)
+    for precision in ("float32", "bfloat16"):
+        found = Inverter(REGULARIZERS, LBFGS(150), precision)(extractor, targets, images)
         assert (found.images - images).abs().max() > 0.01
         ends.append(torch.stack(list(found.terms.values())).sum(dim=0))
     torch.testing.assert_close(ends[1], ends[0], rtol=5e-3, atol=0)
@@ -52,6 +52,6 @@ def test_bfloat16_ends_within_half_a_percent_of_the_objective_of_float32(extract
 
 def test_an_input_with_nothing_to_change_is_the_minimum_in_bfloat16_too(extractor):
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    found = invert(extractor, extractor(images), images, REGULARIZERS, LBFGS(20), precision=torch.bfloat16)
+    found = Inverter(REGULARIZERS, LBFGS(20), "bfloat16")(extractor, extractor(images), images)
     assert torch.equal(found.images, images)
     assert all((value == 0).all() for value in found.terms.values())

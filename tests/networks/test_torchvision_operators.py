@@ -1,16 +1,19 @@
 import os
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
 from dmt.networks import torchvision_operators
 
 
-def python(code: str, path: str = "") -> str:
+def python(code: str, path: str = "", *options: str) -> str:
     """What ``code`` prints in a process of its own, where nothing was imported before."""
     environment = os.environ | {"PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, *options, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     return done.stdout.strip() if done.returncode == 0 else "failed"
 
 
@@ -29,8 +32,24 @@ def test_torchvision_and_lightning_can_be_imported_after_dmt():
     assert python(code) == "1000"
 
 
+PACKAGES = sysconfig.get_path("purelib")
+SOURCE = Path(__file__).parents[2] / "src"
+BARE = "-S"  # without what *.pth files do at the start, of which the package installs one
+FIND = f"import site, sys; sys.path.append({PACKAGES!r}); "
+
+
+def test_where_the_package_is_installed_torchvision_can_be_imported_first():
+    code = FIND + f"site.addsitedir({str(SOURCE)!r}); import torchvision, pytorch_lightning; print('dmt' in sys.modules)"
+    assert python(code, "", BARE) == "True"
+
+
+def test_the_start_of_a_process_imports_no_torch():
+    code = FIND + f"site.addsitedir({str(SOURCE)!r}); print('dmt' in sys.modules, 'torch' in sys.modules)"
+    assert python(code, "", BARE) == "True False"
+
+
 def test_operators_are_declared_only_where_torchvision_cannot_be_imported_without_them():
-    alone = python("import torchvision; print('works')")
+    alone = python(FIND + "import torchvision; print('works')", "", BARE)
     declared = python("import dmt.networks.torchvision_operators as o; print(o.declare_missing_operators())")
     assert (alone, declared) in {("works", "False"), ("failed", "True")}
 

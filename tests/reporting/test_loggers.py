@@ -38,6 +38,16 @@ def test_wandb_offline_keeps_the_grid_and_every_pair_as_they_are(tmp_path):
     assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
 
 
+def test_wandb_shows_pairs_under_short_names_and_results_under_full_ones(tmp_path):
+    logger = wandb_logger(tmp_path)
+    log_report(logger, Report.of_edit("title", [edited("oranges/img_0042.jpg"), edited("oranges/img_0043.jpg")]), {})
+    finish(logger)
+    (run,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    assert b'["img_0042","img_0043"]' in run.read_bytes().replace(b", ", b",")
+    (table,) = tmp_path.glob("wandb/offline-run-*/files/media/table/results_*.table.json")
+    assert [row[0] for row in json.loads(table.read_text())["data"]] == ["oranges/img_0042.jpg", "oranges/img_0043.jpg"]
+
+
 def test_one_wandb_run_ends_before_the_next_begins(tmp_path):
     for name in ("first", "second"):
         logger = wandb_logger(tmp_path / name)

@@ -19,6 +19,16 @@ def test_results_stand_below_their_inputs():
         assert before[1] + 100 <= after[1]
 
 
+def test_results_stand_below_the_short_names_of_their_inputs():
+    def grid(*names):
+        return np.asarray(result_grid([edited(name) for name in names], "title", per_row=2))
+
+    named = grid("x/apple.jpg", "x/pear.jpg", "y/pear.jpg")
+    np.testing.assert_array_equal(named, grid("apple", "x/pear", "y/pear"))
+    others = np.split(named != grid("apple", "pear", "fig"), 2)
+    assert [part.any() for part in others] == [True, True]
+
+
 def test_many_results_are_broken_into_rows():
     images = [edited(str(i), before=(0, 0, 0), after=(i / 255, 0.5, 1)) for i in range(11)]
     boxes = [box(result_grid(images, "title", per_row=4), (i, 128, 255)) for i in range(11)]
@@ -69,3 +79,26 @@ def test_the_document_is_strict_json_even_where_numbers_are_infinite(written):
     assert [image["psnr"] for image in document["images"]] == ["inf", 17.25, "nan"]
     assert [image["ok"] for image in document["images"]] == [True, False, True]
     assert document["settings"]["nested"] == {"seed": 0}
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, monkeypatch):
+    def full(self, *_, **__):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(tmp_path, Report.of_edit("title", [edited("a", side=4)]), {})
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "grid.png", "inputs", "results.csv"}
+
+
+def test_documents_tables_and_films_are_written_under_their_names(tmp_path):
+    images = [edited("x/a.jpg", side=4)]
+    tables = {"means": [{"edit": "older", "psnr": 12.5}]}
+    report = Report("title", images, {}, tables, {"figure.pdf": b"%PDF"})
+    write_report(tmp_path, report, {}, animation="gif")
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == {"a.png", "a.gif", "inputs/a.png", "figure.pdf", "means.csv", "results.csv", "results.json"}
+    assert (tmp_path / "figure.pdf").read_bytes() == b"%PDF"
+    assert (tmp_path / "means.csv").read_bytes() == b"edit,psnr\r\nolder,12.5\r\n"
+    assert json.loads((tmp_path / "results.json").read_text())["means"] == tables["means"]

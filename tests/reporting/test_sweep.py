@@ -14,9 +14,10 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 def leave_run(folder: Path, records: list[dict], colours: dict[str, tuple], input_colour=BLUE, size=96) -> None:
     (folder / "inputs").mkdir(parents=True)
     for record in records:
-        Image.new("RGB", (size, size), colours[record["image"]]).save(folder / f"{record['image']}.png")
-        Image.new("RGB", (size, size), input_colour).save(folder / "inputs" / f"{record['image']}.png")
-        record |= {"file": f"{record['image']}.png", "input_file": f"inputs/{record['image']}.png"}
+        file = f"{record['image'].replace('/', '_')}.png"
+        Image.new("RGB", (size, size), colours[record["image"]]).save(folder / file)
+        Image.new("RGB", (size, size), input_colour).save(folder / "inputs" / file)
+        record |= {"file": file, "input_file": f"inputs/{file}"}
     file = folder / "results.json"
     file.write_text(json.dumps({"images": records, "settings": {}}))
 
@@ -77,3 +78,25 @@ def test_runs_whose_options_are_left_out_of_their_names_are_told_apart_by_number
     for number, colour in enumerate((RED, GREEN)):
         leave_run(tmp_path / f"{number},", [{"image": "p", "psnr": float(number)}], {"p": colour})
     assert [(row["run"], row["psnr"]) for row in summarize_sweep(tmp_path).rows] == [("0", 0.0), ("1", 1.0)]
+
+
+def test_the_terminal_is_told_what_set_the_runs_apart_and_what_became_of_their_pictures(tmp_path):
+    judged = {"lambda": 0.3, "witness_before": 0.2, "witness_after": -0.1, "psnr": 31.0, "happy_before": 0.9}
+    for number, (seed, after) in enumerate((("1", 0.2), ("2", 0.4))):
+        records = [{"image": name, **judged, "happy_after": after, "objective": 5.0} for name in ("p", "q")]
+        leave_run(tmp_path / f"{number},seed={seed}", records, {"p": RED, "q": GREEN})
+    assert str(summarize_sweep(tmp_path)).split("\n") == [
+        "seed  lambda  judge happy   kept   picture",
+        "1        0.3  0.90 -> 0.20  31 dB  little changed",
+        "2        0.3  0.90 -> 0.40  31 dB  little changed",
+    ]
+
+
+def test_the_columns_of_a_sweep_have_short_names(tmp_path):
+    grids = []
+    for folder, names in (("long", ("x/fig.jpg", "y/fig.jpg", "x/pear.jpg")), ("short", ("x/fig", "y/fig", "pear"))):
+        for number, colour in enumerate((RED, GREEN)):
+            records = [{"image": name, "psnr": 1.0} for name in names]
+            leave_run(tmp_path / folder / f"{number},a={number}", records, dict.fromkeys(names, colour))
+        grids.append(np.asarray(summarize_sweep(tmp_path / folder).grid))
+    np.testing.assert_array_equal(*grids)

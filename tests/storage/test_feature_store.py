@@ -178,8 +178,8 @@ def test_a_run_killed_while_it_notes_a_broken_row_leaves_a_store_that_opens(tmp_
     store.append(torch.zeros(0, 5), [], 1)
     write = Path.write_text
 
-    def half_written(path: Path, text: str) -> None:
-        write(path, text[: len(text) // 2])
+    def half_written(path: Path, text: str, **options: str) -> None:
+        write(path, text[: len(text) // 2], **options)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "write_text", half_written)

@@ -5,13 +5,14 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
-from dmt.data import Digits
+from dmt.data import Digits, label_signs
 from dmt.errors import UserError
+from dmt.manifolds import Points
 from dmt.solvers import LBFGS
-from dmt.traversal.kept import kept_directions, label_signs
+from dmt.traversal.kept import kept_directions
 from dmt.traversal.kernels import RBF, Linear
 from dmt.traversal.walks import LinearInterpolation, WitnessDescent
-from dmt.traversal.witness import Witness
+from dmt.traversal.witness import Witness, WitnessBatch
 
 
 def normal(*shape, seed=0):
@@ -63,7 +64,8 @@ def test_a_label_that_all_have_and_one_given_twice_add_no_direction():
 def test_no_walk_moves_along_what_is_kept(walk):
     source, target, z0 = normal(30, 5), normal(30, 5, seed=1) + 1, normal(4, 5, seed=2)
     kept = torch.eye(5).double()[:2]
-    delta = walk(z0, [Witness(RBF(), source, target, kept=kept)] * 4, torch.full((4,), 0.3).double()).delta
+    witnesses = WitnessBatch.of_one(Witness(RBF(), source, target, kept=kept), 4)
+    delta = walk(Points.one_each(z0), witnesses, torch.full((4,), 0.3).double()).delta
     torch.testing.assert_close(delta[:, :2], torch.zeros(4, 2).double(), atol=1e-9, rtol=0)
     assert float(delta[:, 2:].norm()) > 0.1
 
@@ -72,12 +74,13 @@ def test_the_descent_finds_the_minimum_among_what_is_allowed():
     """For a linear kernel delta = (mean of target - mean of source) / (2 lambda'), projected."""
     source, target, z0 = normal(30, 5), normal(30, 5, seed=1) + 1, normal(4, 5, seed=2)
     kept = torch.linalg.qr(normal(5, 2, seed=3)).Q.T
-    budget = torch.tensor([0.3, 0.5, 1.0, torch.inf]).double()
+    lams = torch.tensor([0.3, 0.5, 1.0, torch.inf]).double()
     descent = WitnessDescent(LBFGS(200, tolerance=1e-12, gradient_tolerance=1e-12))
-    delta = descent(z0, [Witness(Linear(), source, target, kept=kept)] * 4, budget).delta
+    witnesses = WitnessBatch.of_one(Witness(Linear(), source, target, kept=kept), 4)
+    delta = descent(Points.one_each(z0), witnesses, lams).delta
     mean = target.mean(dim=0) - source.mean(dim=0)
     allowed = mean - kept.T @ (kept @ mean)
-    torch.testing.assert_close(delta, (0.5 / budget)[:, None] * allowed, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(delta, (0.5 / lams)[:, None] * allowed, atol=1e-6, rtol=1e-5)
 
 
 def test_labels_as_signs():

@@ -155,8 +155,8 @@ def test_fitting_leaves_the_first_kernel_and_a_given_bandwidth_alone():
     assert RationalQuadratic("median", alpha=2.0).fit(normal(5, 2)).alpha == 2.0
 
 
-def test_lambda_is_the_budget_over_two_sigma_squared():
-    assert RBF(2.0).budget_weight(torch.tensor([0.4, 8.0, torch.inf])).tolist() == pytest.approx(
+def test_lambda_is_the_dimensionless_lambda_over_two_sigma_squared():
+    assert RBF(2.0).lambda_weight(torch.tensor([0.4, 8.0, torch.inf])).tolist() == pytest.approx(
         [0.1, 2.0, float("inf")]
     )
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dmt.errors import UserError
 from dmt.traversal.kernels import RBF, Laplacian, Linear, Polynomial, RationalQuadratic
-from dmt.traversal.witness import Witness
+from dmt.traversal.witness import Witness, WitnessBatch
 
 KERNELS = [RBF(), Laplacian("median"), RationalQuadratic(2.0), Linear(1.0), Polynomial(1.0)]
 
@@ -94,3 +94,49 @@ def test_an_empty_set_is_a_user_error_with_both_counts(n, m):
 def test_an_unknown_weighting_is_a_user_error():
     with pytest.raises(UserError, match=r"weighting.*median"):
         Witness(RBF(), normal(2, 2), normal(2, 2), "median")
+
+
+# The witnesses of a batch
+
+
+def three_witnesses() -> list[Witness]:
+    """Of different sets and kernels; one keeps a direction."""
+    source, target = normal(9, 3), 1 + normal(8, 3, seed=1)
+    kept = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)
+    return [
+        Witness(RBF(2.0), source, target),
+        Witness(Laplacian(1.0), target, source),
+        Witness(RBF(0.5), source[:4], target, kept=kept),
+    ]
+
+
+@pytest.mark.parametrize("index", [[0, 1, 2, 1, 0], [2, 2, 2], [1, 0]])
+def test_each_point_of_a_batch_has_its_own_witness(index):
+    witnesses, z = three_witnesses(), normal(len(index), 3, seed=5)
+    batch = WitnessBatch(witnesses, torch.tensor(index))
+    values, gradients = batch.allowed_gradients(z)
+    assert len(batch) == len(index)
+    for row, which in enumerate(index):
+        point = z[row : row + 1].clone().requires_grad_()
+        value = witnesses[which](point)
+        (gradient,) = torch.autograd.grad(value.sum(), point)
+        if which == 2:
+            gradient[:, 1] = 0
+        torch.testing.assert_close(values[row], value[0].detach())
+        torch.testing.assert_close(gradients[row], gradient[0])
+    torch.testing.assert_close(batch.values(z), values)
+
+
+def test_a_batch_tells_who_shares_a_witness_and_leaves_out_what_nobody_has():
+    witnesses = three_witnesses()
+    shared = list(WitnessBatch(witnesses, torch.tensor([2, 0, 2, 2])).shared())
+    assert [(witness, rows.tolist()) for witness, rows in shared] == [(witnesses[0], [1]), (witnesses[2], [0, 2, 3])]
+
+
+def test_a_part_of_a_batch_has_the_witnesses_of_its_rows():
+    witnesses = three_witnesses()
+    part = WitnessBatch(witnesses, torch.tensor([2, 0, 1]))[torch.tensor([2, 2, 0])]
+    assert [part.distinct[i] for i in part.index.tolist()] == [witnesses[1], witnesses[1], witnesses[2]]
+    one = WitnessBatch.of_one(witnesses[1], 4)
+    assert len(one) == 4
+    assert [(witness, rows.tolist()) for witness, rows in one.shared()] == [(witnesses[1], [0, 1, 2, 3])]

@@ -33,10 +33,34 @@ def run_module() -> None:
         )
         sys.exit(2)
     del sys.argv[1]
-    _run(program)
+    _run(program, f"python -m dmt {program}")
 
 
-def _run(program: str) -> None:
+def _run(program: str, command: str = "") -> None:
+    """Answer what needs no work, then run the program.
+
+    Args:
+        program: ``traverse`` or ``train``.
+        command: how the user calls it; empty: as the script is called.
+    """
+    from dmt.cli.help import help_text, help_topic, wants_help
+    from dmt.cli.overrides import check_overrides
+    from dmt.errors import UserError
+
+    arguments = sys.argv[1:]
+    try:
+        if wants_help(arguments):
+            print(help_text(program, conf_folder(), help_topic(arguments), command or _as_called()))
+            return
+        check_overrides(arguments, conf_folder(), program)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     from dmt.cli.programs import run  # Hydra and Lightning take seconds
 
     run(program)
+
+
+def _as_called() -> str:
+    script = Path(sys.argv[0])
+    return f"python {script.name}" if script.suffix == ".py" else script.name

@@ -21,11 +21,12 @@ from dmt.editing import Comparison, Editor, FixedLambda, LambdaRule, TraversalMo
 from dmt.editing.module import EditModule
 from dmt.errors import UserError, nearest_name, require_whole_number
 from dmt.inversion import Inverter
+from dmt.inversion.inverter import OnProgress
 from dmt.manifolds import CatalogFeatures, CatalogFit, SetFit, SpaceFit, Span
 from dmt.networks import Backbone
 from dmt.reporting.animation import require_writer
+from dmt.reporting.progress import in_lines_without_terminal
 from dmt.reporting.tables import text_table
-from dmt.solvers import Progress
 from dmt.storage import processes
 from dmt.storage.files import write_text
 from dmt.studies.layers import LayerScores, score_table
@@ -78,9 +79,7 @@ def task_of(cfg: DictConfig) -> Task:
     return built(cfg.task)
 
 
-def editor_of(
-    cfg: DictConfig, on_progress: Callable[[Progress], None] | None = None, data: "DataOf | None" = None
-) -> Editor:
+def editor_of(cfg: DictConfig, on_progress: OnProgress | None = None, data: "DataOf | None" = None) -> Editor:
     """The editor; what is missing of its space is fitted when it first edits.
 
     Args:
@@ -227,7 +226,7 @@ def plain_trainer_of(cfg: DictConfig) -> Callable[..., pl.Trainer]:
 
     def trainer(**options: Any) -> pl.Trainer:
         try:
-            return build(**options)
+            return in_lines_without_terminal(build(**options))
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"trainer: {error}") from error
 

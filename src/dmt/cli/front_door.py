@@ -6,12 +6,16 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from dmt.cli import build, conf_folder
+from dmt.cli.overrides import explain
 from dmt.cli.programs import quieten
 from dmt.data import Catalog, Task
 from dmt.editing import Editor
+from dmt.errors import UserError
 from dmt.manifolds import CatalogFit, Space
 from dmt.manifolds.space import read_space
 from dmt.networks import Backbone
@@ -34,6 +38,8 @@ def composed(*overrides: str) -> DictConfig:
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             return compose("traverse", ["output_dir=outputs", *overrides])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, overrides, conf_folder(), "traverse") or str(error)) from error
     finally:
         hydra.clear()
         if outside is not None:

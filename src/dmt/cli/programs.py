@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.strategies import ParallelStrategy
 
 from dmt.cli import build, conf_folder
+from dmt.cli.overrides import explain
 from dmt.editing import Editor
 from dmt.errors import UserError, require_whole_number
 from dmt.manifolds import CatalogFit, Space
@@ -32,6 +33,7 @@ from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, write_report
 from dmt.reporting.sweep import summarize_sweep
 from dmt.reporting.tables import text_table
+from dmt.reporting.verdict_table import verdict_table
 from dmt.storage import processes
 
 log = logging.getLogger("dmt")
@@ -54,23 +56,30 @@ def run(program: str) -> None:
     job = {"train": train, "traverse": traverse}[program]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would otherwise print
 
+    def explained(error: BaseException) -> str | None:
+        return explain(error, sys.argv[1:], conf_folder(), program)
+
     def guarded(cfg: DictConfig) -> None:
-        with errors_in_one_line():
+        with errors_in_one_line(explained):
             job(cfg)
 
-    with errors_in_one_line():
+    with errors_in_one_line(explained):
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=program)(guarded)()
 
 
 @contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Turn what a user can cause into one line on stderr and exit code 1."""
+def errors_in_one_line(said_of: Callable[[BaseException], str | None] = lambda error: None) -> Iterator[None]:
+    """Turn what a user can cause into one line on stderr and exit code 1.
+
+    Args:
+        said_of: what to say of an error; ``None``: what the error says itself.
+    """
     try:
         yield
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         if FULL_ERRORS:
             raise
-        _say_last(f"error: {_one_line(error)}")
+        _say_last(f"error: {said_of(error) or _one_line(error)}")
         sys.exit(1)
     except KeyboardInterrupt:
         _say_last("interrupted; what was finished is kept, and the same command goes on from there")
@@ -215,6 +224,8 @@ def _manifold_metrics(space: Space) -> dict[str, float]:
 
 
 def _say(report: Report, folder: Path) -> None:
+    if report.images:
+        log.info("\n%s", verdict_table(report.images))
     _say_tables(report)
     shown = ", ".join(f"{name}.png" for name in report.pictures)
     log.info("pictures, %s, results.csv, results.json and config.yaml are in %s", shown, folder)

@@ -60,12 +60,13 @@ class Comparison:
         """
         selection = self.selection_for(data)
         chosen = selection(data.pool, (space.source, space.target), data.inputs, inputs.z)
-        position = {id(sets): i for i, sets in enumerate({id(sets): sets for sets in chosen}.values())}
-        distinct = list({id(sets): sets for sets in chosen}.values())
+        members = [(sets.source.tobytes(), sets.target.tobytes()) for sets in chosen]
+        distinct = dict(zip(members, chosen, strict=True))
+        position = {key: i for i, key in enumerate(distinct)}
         kept = self._kept(data, space)
-        witnesses = [self._witness(sets, space, kept) for sets in distinct]
-        index = torch.tensor([position[id(sets)] for sets in chosen], dtype=torch.long)
-        return Contrasts(distinct, WitnessBatch(witnesses, index), data.mean_pictures)
+        witnesses = [self._witness(sets, space, kept) for sets in distinct.values()]
+        index = torch.tensor([position[key] for key in members], dtype=torch.long)
+        return Contrasts(list(distinct.values()), WitnessBatch(witnesses, index), data.mean_pictures)
 
     def _witness(self, sets: Sets, space: Space, kept: Tensor | None) -> Witness:
         source, target = space.source[sets.source].double(), space.target[sets.target].double()

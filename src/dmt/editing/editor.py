@@ -3,23 +3,27 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from PIL import Image
 from torch import Tensor
 
-from dmt.data import EditData, PictureLike, Task
+from dmt.data import EditData, PictureLike, Task, to_pixels
 from dmt.editing.comparison import Comparison, Contrasts, present
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, Trials
 from dmt.editing.module import EditedBatch, EditModule, PointsModule
-from dmt.editing.records import EditedImage, edited_images, judged
+from dmt.editing.records import EditedImage, edited_images, file_names, judged
+from dmt.errors import UserError
 from dmt.inversion import Inverter
 from dmt.inversion.memory import inversion_bytes, require_memory
 from dmt.judges import Judge
 from dmt.manifolds import Points, Space, SpaceFit
 from dmt.storage import processes
+from dmt.storage.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,20 @@ class Edit:
     def table(self) -> pd.DataFrame:
         """One row an image: what is known of its edit; docs/metrics.md has the columns."""
         return pd.DataFrame([image.record for image in self.images])
+
+    def save(self, folder: str | Path) -> None:
+        """Write a PNG for each result, and the table as ``results.csv``.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        folder = Path(folder).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        for image, name in zip(self.images, file_names(self.images), strict=True):
+            with replacing(folder / f"{name}.png") as partial:
+                Image.fromarray(to_pixels(image.result)).save(partial, format="png")
+        with replacing(folder / "results.csv") as partial:
+            self.table.to_csv(partial, index=False)
 
     @property
     def z0(self) -> Tensor:
@@ -133,7 +151,7 @@ class Editor:
         rule = self.rule if lam is None else FixedLambda(float(lam)) if isinstance(lam, int | float) else lam
         rule.require(self.judges)
         data = self.data(way, images)
-        space = self.space if isinstance(self.space, Space) else self.space(data)
+        space = self._space(data)
         selection = self.comparison.selection_for(data)
         log.info("%s: %s; editing %d", way.title, selection.describe(data.pool), len(data.inputs))
         self._require_memory(data, space)
@@ -142,7 +160,10 @@ class Editor:
 
         def run(module: pl.LightningModule) -> list[Any]:
             trainer = self.trainer(inference_mode=False, enable_progress_bar=False)
-            loader = data.predict_dataloader(processes.own(shares))
+            own = processes.own(shares)
+            loader = data.predict_dataloader(own)
+            if isinstance(module, EditModule) and self.inverter.on_progress is not None:
+                self.inverter.on_progress.begin(len(own))
             parts = processes.gathered(lambda: trainer.predict(module, loader) or [])
             return [batch for part in parts for batch in part]
 
@@ -173,6 +194,16 @@ class Editor:
         batches = run(module)
         edited = [image.with_columns(inversions=n_tried + 1) for image in finished(batches)]
         return Edit(f"{way.title}\n{module.describe(rule.title)}", edited, data, space, batches)
+
+    def _space(self, data: EditData) -> Space:
+        if not isinstance(self.space, Space):
+            return self.space(data)
+        n_known, n_pictures = len(self.space.source), len(data.catalog.names)
+        if n_known != n_pictures:
+            raise UserError(
+                f"the space knows {n_known} pictures, the data set has {n_pictures}; fit it to this data set"
+            )
+        return self.space
 
     def _require_memory(self, data: EditData, space: Space) -> None:
         layers = {*space.extractor.layers, *self.inverter.layers}

@@ -1,5 +1,6 @@
 """Images to edit -> edited images: features, the witness minimised on the manifold, pixels."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -65,10 +66,10 @@ class TraversalModule(EditModule):
         encoded = self.space.encode(batch.images)
         witnesses, lam = self._own(batch)
         lams = lam * (self.n_frames + 1) / torch.arange(self.n_frames, 0, -1)[:, None]
-        images = inversion.images
+        images, inverter = inversion.images, replace(self.inverter, on_progress=None)
         frames: list[Tensor] = []
         for delta in lambda_path(encoded.points, witnesses, lams, self.walk):
             targets = self.space.targets(encoded, delta, self.target_features)
-            images = self.inverter(self.extractor, targets, batch.images, start=images).images
+            images = inverter(self.extractor, targets, batch.images, start=images).images
             frames.insert(0, images)
         return torch.stack(frames)

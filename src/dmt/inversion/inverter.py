@@ -1,7 +1,8 @@
 """Target activations -> pixels: bounded minimisation over images, batched, without I/O."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -34,6 +35,16 @@ class Inversion:
     solution: Solution
 
 
+class OnProgress(Protocol):
+    """Told about inversions."""
+
+    def begin(self, n_images: int) -> None:
+        """So many images are about to be inverted, in batches."""
+
+    def __call__(self, progress: Progress) -> None:
+        """An iteration of a batch is done."""
+
+
 @dataclass(frozen=True)
 class Inverter:
     """``argmin_x 1/2 ||Omega(x) - target||^2 + regularizers(x)`` over 0 <= x <= 1 (the paper, section 4, eq. 8).
@@ -56,7 +67,7 @@ class Inverter:
     solver: LBFGS = field(default_factory=lambda: LBFGS(150, tolerance=0.01))
     precision: str = "auto"
     parametrization: Parametrization = PIXELS
-    on_progress: Callable[[Progress], None] | None = None
+    on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
         if MAIN_TERM in self.regularizers:

@@ -18,9 +18,7 @@ JUDGE = "judge "  # before the judge's name, the title of its column
 SIZES = ((45.0, "hardly changed"), (30.0, "little changed"), (20.0, "changed"))
 MOST_CHANGED = "much changed"
 
-TARGET_PROBE = (
-    "probe"  # judges=probe: its number is the probability of the target; of other judges the side is not known
-)
+TARGET_PROBE = "probe"  # of this judge (judges=probe) a high number means the target; of others that is not known
 DID_CHANGE = ("yes", "changed")  # verdicts that count
 
 WHERE_JUDGES_COME_FROM = (

@@ -10,7 +10,16 @@ from dmt.studies.benchmark.measures import measure
 from dmt.studies.benchmark.page import write_page
 from dmt.studies.benchmark.plots import STYLES, curves_plot, method_styles
 from dmt.studies.benchmark.sheets import contact_sheet, rank
-from dmt.studies.benchmark.tables import Findings, differences, headline, lambda_text, markdown, value_text
+from dmt.studies.benchmark.tables import (
+    differences,
+    headline,
+    headline_measures,
+    lambda_text,
+    markdown,
+    measure_text,
+    tables_of,
+    value_text,
+)
 
 NASTY = "<b>&"
 
@@ -55,9 +64,9 @@ def row(name, value, low=math.nan, high=math.nan):
 def test_a_value_in_words():
     signed = "+" + measure("age_shift").shape
     assert value_text(row("difference", -0.01, -1.26, 0.44), "difference", signed) == "+0.0 [-1.3, +0.4]"
-    assert value_text(row("identity", 0.5), "identity", measure("identity").shape) == "0.500 [-]"
-    assert value_text(row("identity", math.nan), "identity", measure("identity").shape) == "-"
-    assert value_text({}, "identity", measure("identity").shape) == "-"
+    assert measure_text(row("identity", 0.5), "identity") == "0.500 [-]"
+    assert measure_text(row("identity", math.nan), "identity") == "-"
+    assert measure_text({}, "identity") == "-"
     assert lambda_text(row("lambda", 0.12345, 0.1, 0.15)) == "0.123 [0.1, 0.15]"
     assert lambda_text(row("lambda", 0.12345)) == "0.123"
 
@@ -74,7 +83,7 @@ def test_the_headline_marks_what_is_ahead_of_all_that_get_there(curves):
 
 def test_the_markdown_has_a_line_per_method_and_a_cell_per_column(curves):
     rows = headline(curves, [0.5, 0.8], resamples=200)
-    measures = Findings(curves).headline_measures
+    measures = headline_measures(curves)
     assert measures == ["identity", "age_shift", "seconds"]
     lines = markdown(rows, measures).splitlines()
     assert len(lines) == 2 + 2 * 2 * 3
@@ -93,8 +102,8 @@ def test_a_plot_has_a_panel_per_measure_and_ink_of_every_method(curves):
         return (np.asarray(picture) == wanted).all(axis=2).any()
 
     first = [curve for curve in curves if curve.case == "smiling to frowning"]
-    two = curves_plot(first, ("identity", "age_shift"), resamples=100)
-    one = curves_plot(first, ("identity", "ssim"), resamples=100)
+    two = curves_plot(first, ("identity", "age_shift"))
+    one = curves_plot(first, ("identity", "ssim"))
     assert all(has(two, STYLES[method][0]) for method in ("dmt", "linear", "adversarial"))
     assert not has(two, STYLES["pixel_mean"][0])
     assert two.width > 1.7 * one.width, "nobody measured ssim"
@@ -148,7 +157,8 @@ def folder(tmp_path_factory, curves):
     folder = tmp_path_factory.mktemp("page") / "new"
     write_page(
         folder,
-        Findings(curves, resamples=200),
+        curves,
+        tables=tables_of(curves),
         title=f"Faces {NASTY}",
         date="1 May",
         measured={"machine": NASTY},

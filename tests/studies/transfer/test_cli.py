@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from dmt import cli
+from dmt.cli import programs
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 SMALL = ["logger=csv", "net.schedule.epochs=1", "transfer.images_per_class=8", "trainer.accelerator=cpu"]
@@ -23,7 +23,7 @@ def hydra(monkeypatch):
 
 
 def train(folder: Path, *overrides: str) -> None:
-    cli.train(compose("train", [*SMALL, f"output_dir={folder}/out", f"cache_dir={folder}/cache", *overrides]))
+    programs.train(compose("train", [*SMALL, f"output_dir={folder}/out", f"cache_dir={folder}/cache", *overrides]))
 
 
 def rows_of(file: Path) -> list[dict]:
@@ -76,7 +76,7 @@ def test_a_plan_says_what_the_whole_study_is_and_trains_none_of_it(tmp_path):
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(overrides, message, tmp_path, capsys):
-    with pytest.raises(SystemExit) as stopped, cli.errors_in_one_line():
+    with pytest.raises(SystemExit) as stopped, programs.errors_in_one_line():
         train(tmp_path, "experiment=transfer_cell", *overrides)
     assert stopped.value.code == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
@@ -90,7 +90,7 @@ def test_a_damaged_row_stops_the_study_and_stays(tmp_path, capsys):
     store = tmp_path / "cache/transfer/networks.csv"
     store.write_text(store.read_text() + "transfer,1,conv1\n")
     before = store.read_bytes()
-    with pytest.raises(SystemExit), cli.errors_in_one_line():
+    with pytest.raises(SystemExit), programs.errors_in_one_line():
         train(tmp_path, *cell)
     assert (
         f"{store}, line 3 has another number of values than the header; remove or mend this line"
@@ -101,7 +101,7 @@ def test_a_damaged_row_stops_the_study_and_stays(tmp_path, capsys):
 
 def test_what_was_trained_is_found_again_and_reported(tmp_path):
     few = ["transfer.treatments=[base,transfer]", "transfer.depths=[4]", "transfer.targets=[B]"]
-    long_enough = ["net.schedule.epochs=14", "transfer.images_per_class=null", "study.still_falling=9"]
+    long_enough = ["net.schedule.epochs=14", "transfer.images_per_class=null", "transfer.still_falling=9"]
     train(tmp_path, "experiment=transfer_quick", *few, *long_enough)
     trained = rows_of(tmp_path / "cache/transfer/networks.csv")
     assert sorted((row["treatment"], row["n"], row["base"], row["target"]) for row in trained) == [
@@ -110,7 +110,7 @@ def test_what_was_trained_is_found_again_and_reported(tmp_path):
         ("transfer", "4", "A", "B"),
     ]
     places = [f"output_dir={tmp_path}/out", f"cache_dir={tmp_path}/cache", "logger=none"]
-    cli.train(compose("train", ["experiment=transfer_report", "study.reference=false", *places]))
+    programs.train(compose("train", ["experiment=transfer_report", "study.reference=false", *places]))
     top1 = {(row["treatment"], row["target"]): float(row["top1_last"]) for row in trained}
     (fall,) = [row for row in rows_of(tmp_path / "out/differences.csv") if row["difference_of"] == "AnB - base"]
     assert float(fall["difference"]) == pytest.approx(top1["transfer", "B"] - top1["base", "B"], abs=1e-3)
@@ -118,7 +118,7 @@ def test_what_was_trained_is_found_again_and_reported(tmp_path):
 
 
 def test_the_runs_of_2014_are_replayed(tmp_path):
-    cli.train(compose("train", ["experiment=transfer_replay", "logger=none", f"output_dir={tmp_path}"]))
+    programs.train(compose("train", ["experiment=transfer_replay", "logger=none", f"output_dir={tmp_path}"]))
     gains = [row for row in rows_of(tmp_path / "table_1.csv") if row["layers"] == "1-7"]
     printed = {(row["pairing"], row["difference_of"]): round(float(row["gain"]), 1) for row in gains}
     assert printed["unpaired", "AnB+ - base"] == 1.6  # the paper's table 1

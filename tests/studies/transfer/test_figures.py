@@ -21,30 +21,14 @@ def rows(splits=(("random", 0), ("random", 1), ("man_made_natural", 0)), saturat
     found = []
     for split, seed in splits:
         for target, other, whole in (("A", "B", 40.0), ("B", "A", 42.0)):
-
-            def row(treatment, n, top1, base, target=target, split=split, seed=seed):
-                known = {
-                    "study": study,
-                    "key": f"{study} {treatment} {n} {target} {split} {seed}",
-                    "treatment": treatment,
-                    "n": n,
-                    "base": base,
-                    "target": target,
-                    "split": split,
-                    "split_seed": seed,
-                    "classes": 20,
-                    "top1_last": top1,
-                    "top1_best10": top1,
-                    "status": "saturated" if (treatment, target, seed) in saturated else "ok",
-                }
-                return {column: known.get(column, "") for column in COLUMNS}
-
-            found += [row("base", 0, whole, target), row("base_long", 0, whole + 0.25, target)]
-            found += [
-                row(treatment, n, whole + n * fall, other if treatment.startswith("transfer") else target)
-                for treatment, fall in FALLS.items()
-                for n in (1, 2)
-            ]
+            networks = [("base", 0, whole), ("base_long", 0, whole + 0.25)]
+            networks += [(treatment, n, whole + n * fall) for treatment, fall in FALLS.items() for n in (1, 2)]
+            for treatment, n, top1 in networks:
+                row = dict.fromkeys(COLUMNS, "") | {"study": study, "treatment": treatment, "n": n, "classes": 20}
+                row |= {"base": other if treatment.startswith("transfer") else target, "target": target}
+                row |= {"split": split, "split_seed": seed, "top1_last": top1, "top1_best10": top1}
+                row |= {"status": "saturated" if (treatment, target, seed) in saturated else "ok", "key": len(found)}
+                found.append(row)
     return found
 
 
@@ -192,5 +176,5 @@ def test_figure_3_names_the_two_targets_of_dissimilar_tasks(original):
 
 
 def test_networks_of_less_data_are_not_mixed_in(original):
-    assert {run.images_per_class for run in of_one_size(original)} == {None}
-    assert of_one_size([]) == []
+    assert set(of_one_size(original)["images_per_class"]) == {0}  # all of them
+    assert of_one_size(original[:0]).empty

@@ -3,16 +3,25 @@ from functools import partial
 
 import pytest
 from pytorch_lightning import Callback
+from torch import nn
 
 from dmt.data import Digits
 from dmt.errors import UserError
 from dmt.storage.tensors import read_tensors
-from dmt.studies.transfer import HalvesByKind, ListedHalves, RandomHalves, TransferStudy, narrow_network
-from dmt.studies.transfer.cells import Cell, cells_of
-from dmt.studies.transfer.classifier import Schedule
+from dmt.studies.transfer import (
+    HalvesByKind,
+    ListedHalves,
+    RandomHalves,
+    Schedule,
+    Setting,
+    Tasks,
+    TransferStudy,
+    WeightLayers,
+    narrow_network,
+)
 from dmt.studies.transfer.grid import Grid
-from dmt.studies.transfer.rows import COLUMNS
-from dmt.studies.transfer.store import RunStore
+from dmt.studies.transfer.rows import COLUMNS, RunStore
+from dmt.studies.transfer.treatments import Cell, cells_of
 
 FROZEN = ["selffer", "transfer", "random"]
 
@@ -22,24 +31,33 @@ def study(tmp_path):
     """Makes studies of digits with a network so small that it learns nothing in no time."""
 
     def make(**options):
-        return TransferStudy(
-            **{
-                "catalog": Digits(),
-                "image_size": 16,
-                "network": partial(narrow_network, channels=(2, 2, 2, 2, 2), hidden=4),
-                "schedule": Schedule(epochs=2, batch_size=20, learning_rate=0.01),
-                "splits": {"random": RandomHalves(), "listed": ListedHalves([0, 1], [1, 2])},
-                "split": "random",
-                "split_seeds": [0],
-                "treatments": ["base", "transfer"],
-                "depths": [2],
-                "targets": ["A", "B"],
-                "store": tmp_path / "rows.csv",
-                "folder": tmp_path,
-                "images_per_class": 8,
-                **options,
-            }
+        def taken(**defaults):
+            return {name: options.pop(name, default) for name, default in defaults.items()}
+
+        tasks = taken(
+            catalog=Digits(),
+            image_size=16,
+            splits={"random": RandomHalves(), "listed": ListedHalves([0, 1], [1, 2])},
+            split="random",
+            classes=None,
+            images_per_class=8,
+            held_out=0.25,
         )
+        setting = taken(
+            network=partial(narrow_network, channels=(2, 2, 2, 2, 2), hidden=4),
+            schedule=Schedule(epochs=2, batch_size=20, learning_rate=0.01),
+        )
+        study = taken(
+            treatments=["base", "transfer"],
+            depths=[2],
+            split_seeds=[0],
+            targets=["A", "B"],
+            store=tmp_path / "rows.csv",
+            folder=tmp_path,
+            plan=False,
+        )
+        assert not options
+        return TransferStudy(setting=Setting(tasks=Tasks(**tasks), **setting), **study)
 
     return make
 
@@ -57,7 +75,11 @@ def counted(quiet_trainer):
 
 
 def grid_of(study, trainer) -> Grid:
-    return Grid(study.setting, RunStore(study.store), study.folder, trainer)
+    return Grid(study.setting, RunStore(study.store), folder=study.folder, trainer=trainer)
+
+
+def at(treatment, n, split_seed, target) -> Cell:
+    return Cell(treatment, n, split_seed=split_seed, target=target)
 
 
 # Cells
@@ -65,7 +87,7 @@ def grid_of(study, trainer) -> Grid:
 
 def test_a_whole_study_of_a_split_is_37_networks_a_target():
     treatments = ["base", "base_long", "selffer", "transfer", "selffer_finetuned", "transfer_finetuned", "random"]
-    cells = cells_of(treatments, range(1, 8), range(5), ["A", "B"], layers=8)
+    cells = cells_of(treatments, range(1, 8), split_seeds=range(5), targets=["A", "B"], layers=8)
     assert len(set(cells)) == len(cells) == 5 * 2 * (2 + 5 * 7)
     seen = set()
     for cell in cells:  # bases come before what is made of them
@@ -76,12 +98,12 @@ def test_a_whole_study_of_a_split_is_37_networks_a_target():
 @pytest.mark.parametrize(
     ("cell", "base", "source"),
     [
-        (Cell("base", 0, 3, "A"), "A", None),
-        (Cell("base_long", 0, 3, "A"), "A", None),
-        (Cell("selffer", 2, 3, "B"), "B", Cell("base", 0, 3, "B")),
-        (Cell("transfer", 2, 3, "B"), "A", Cell("base", 0, 3, "A")),
-        (Cell("transfer_finetuned", 2, 3, "A"), "B", Cell("base", 0, 3, "B")),
-        (Cell("random", 2, 3, "B"), "", None),
+        (at("base", 0, 3, "A"), "A", None),
+        (at("base_long", 0, 3, "A"), "A", None),
+        (at("selffer", 2, 3, "B"), "B", at("base", 0, 3, "B")),
+        (at("transfer", 2, 3, "B"), "A", at("base", 0, 3, "A")),
+        (at("transfer_finetuned", 2, 3, "A"), "B", at("base", 0, 3, "B")),
+        (at("random", 2, 3, "B"), "", None),
     ],
 )
 def test_a_cell_knows_whose_layers_it_begins_with(cell, base, source):
@@ -161,7 +183,7 @@ def test_the_long_base_takes_twice_the_schedule(study, counted):
 def test_a_cell_alone_trains_the_base_that_it_needs(study, counted):
     study(treatments=["transfer"], targets=["A"])(counted)
     rows = RunStore(study().store).runs().values()
-    assert [(row.treatment, row.target) for row in rows] == [("base", "B"), ("transfer", "A")]
+    assert [(row["treatment"], row["target"]) for row in rows] == [("base", "B"), ("transfer", "A")]
 
 
 def test_frozen_layers_are_those_of_the_base_that_was_kept(study, counted, monkeypatch):
@@ -215,9 +237,34 @@ KEY_CHANGES = {
 }
 
 
+def zeros(classes, image_size) -> WeightLayers:
+    """A network that is the same on every machine."""
+    layers = {
+        "conv1": nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten()),
+        "fc2": nn.Sequential(nn.Linear(2 * (image_size - 2) ** 2, classes)),
+    }
+    network = WeightLayers(layers)
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    return network
+
+
+def test_keys_are_those_of_the_stores_that_were_written_before(study):
+    """Written down before this package was first rebuilt; with other keys every network would be trained again."""
+    schedule = Schedule(epochs=2, batch_size=20, learning_rate=0.01, drops=[0.5])
+    setting = study(network=zeros, schedule=schedule).setting
+    assert setting.study == "digits-16px-92a80f"
+    assert setting.key(at("base", 0, 0, "A")) == "404b809a30ce201a"
+    assert setting.key(at("transfer", 1, 0, "B")) == "b7cb6d8a44986ab5"
+    listed = {"splits": {"listed": ListedHalves([0, 1], [2, 3])}, "split": "listed"}
+    setting = study(**listed, network=zeros, schedule=schedule, images_per_class=None, held_out=0.3).setting
+    assert setting.study == "digits-16px-4c87b7"
+    assert setting.key(at("selffer_finetuned", 1, 3, "A")) == "d3a2a46171548349"
+
+
 @pytest.mark.parametrize("option", KEY_CHANGES)
 def test_whatever_determines_a_network_changes_its_key(option, study):
-    cell = Cell("transfer", 2, 0, "A")
+    cell = at("transfer", 2, 0, "A")
     assert study().setting.key(cell) == study().setting.key(cell)
     assert study(**{option: KEY_CHANGES[option]}).setting.key(cell) != study().setting.key(cell)
 
@@ -229,26 +276,26 @@ def test_studies_with_other_classes_are_not_mixed_and_those_of_other_splits_are_
 
 
 def test_rows_tell_other_lists_apart(study):
-    def setting(a, b):
-        return study(splits={"listed": ListedHalves(a, b)}, split="listed").setting
+    def tasks(a, b):
+        return study(splits={"listed": ListedHalves(a, b)}, split="listed").setting.tasks
 
     lists = [([0, 1], [2, 3]), ([0, 1], [2, 4]), ([0, 12], [3]), ([0, 1], [23])]
-    kinds = [setting(*both).kind for both in lists]
+    kinds = [tasks(*both).kind for both in lists]
     assert len(set(kinds)) == len(kinds)
     assert all(kind.startswith("listed-") and len(kind) == len("listed-") + 6 for kind in kinds)
-    assert setting(["0", "1"], ["2", "3"]).kind == kinds[0]
-    assert study().setting.kind == "random"
+    assert tasks(["0", "1"], ["2", "3"]).kind == kinds[0]
+    assert study().setting.tasks.kind == "random"
 
 
 def test_every_cell_has_a_key_of_its_own(study):
-    cells = cells_of(["base", "base_long", *FROZEN], range(1, 8), [0, 1], ["A", "B"], layers=8)
+    cells = cells_of(["base", "base_long", *FROZEN], range(1, 8), split_seeds=[0, 1], targets=["A", "B"], layers=8)
     setting = study().setting
     assert len({setting.key(cell) for cell in cells}) == len(cells)
 
 
 def test_every_split_has_as_many_pictures_a_class_as_the_smallest_of_all_classes_has(study):
-    setting = study(images_per_class=None, classes=2).setting
-    counts = {task.images_per_class for seed in range(8) for task in setting.tasks(seed).values()}
+    tasks = study(images_per_class=None, classes=2).setting.tasks
+    counts = {task.images_per_class for seed in range(8) for task in tasks.of(seed).values()}
     assert counts == {130}  # of digits the eights are fewest: 174, a quarter of them held out
 
 
@@ -355,8 +402,8 @@ def test_a_cell_that_another_process_is_training_is_left_to_it(study, counted):
     from filelock import FileLock
 
     grid = grid_of(study(), counted)
-    cell = Cell("base", 0, 0, "A")
+    cell = at("base", 0, 0, "A")
     with FileLock(grid._file("locks", grid.setting.key(cell), "lock")):
         assert grid.run(cell, wait=False) is None
     assert counted.made == 0
-    assert grid.run(cell, wait=False).treatment == "base"
+    assert grid.run(cell, wait=False)["treatment"] == "base"

@@ -9,10 +9,9 @@ from torch import nn
 from dmt.data import LabelledBatches, LabelledImages
 from dmt.errors import UserError
 from dmt.networks.network import network_fingerprint
-from dmt.studies.transfer import WeightLayers, narrow_network
-from dmt.studies.transfer.classifier import Schedule
+from dmt.studies.transfer import Schedule, WeightLayers, narrow_network
 from dmt.studies.transfer.training import EpochCheckpoint, Training, train_network
-from dmt.studies.transfer.treatments import TREATMENTS, source_of, treated
+from dmt.studies.transfer.treatments import TREATMENTS, Cell, treated
 
 SCHEDULE = Schedule(epochs=3, batch_size=8, learning_rate=0.02, drops=[0.7])
 NARROW = partial(narrow_network, image_size=16, channels=(3, 4, 4, 4, 4), hidden=6)
@@ -41,7 +40,7 @@ def same(one, other) -> bool:
 
 
 def trained(net, trainer, **options) -> Training:
-    return train_network(net, TRAIN, VALIDATION, SCHEDULE, 1, 5, trainer, **options)
+    return train_network(net, TRAIN, validation=VALIDATION, schedule=SCHEDULE, seed=5, trainer=trainer, **options)
 
 
 def watched(trainer, *callbacks: Callback):
@@ -52,12 +51,16 @@ def watched(trainer, *callbacks: Callback):
 # Treatments
 
 
+def on_b(treatment, n) -> Cell:
+    return Cell(treatment, n, split_seed=0, target="B")
+
+
 @pytest.mark.parametrize("n", range(1, 8))
 @pytest.mark.parametrize("treatment", ["selffer", "transfer", "selffer_finetuned", "transfer_finetuned"])
 def test_a_treated_network_computes_what_the_base_does_below_the_cut(treatment, n):
     base, fresh = network(0), network(1)
     own_above = [tensor.clone() for tensor in weights(list(fresh)[n:])]
-    made = treated(fresh, treatment, n, base.state_dict())
+    made = treated(fresh, on_b(treatment, n), base.state_dict())
     images = torch.rand(4, 3, 16, 16)
     assert made.part(0, n).eval()(images).equal(base.part(0, n).eval()(images))
     assert same(weights(list(made)[n:]), own_above)
@@ -68,13 +71,17 @@ def test_a_treated_network_computes_what_the_base_does_below_the_cut(treatment, 
 def test_random_layers_are_frozen_as_they_were_drawn(n):
     fresh = network(1)
     drawn = [tensor.clone() for tensor in weights(fresh)]
-    made = treated(fresh, "random", n, None)
+    made = treated(fresh, on_b("random", n), None)
     assert same(weights(made), drawn)
     assert made.n_frozen == n
 
 
 def test_treatments_take_layers_from_where_the_paper_says():
-    assert {name: (source_of(name, "A"), source_of(name, "B")) for name in TREATMENTS} == {
+    def source(treatment, target):
+        base = Cell(treatment, 1, split_seed=0, target=target).source
+        return base and base.target
+
+    assert {name: (source(name, "A"), source(name, "B")) for name in TREATMENTS} == {
         "base": (None, None),
         "base_long": (None, None),
         "selffer": ("A", "B"),
@@ -88,7 +95,7 @@ def test_treatments_take_layers_from_where_the_paper_says():
 def test_a_base_keeps_its_weights_when_a_network_made_of_it_is_trained(quiet_trainer):
     base = network(0)
     kept = [tensor.clone() for tensor in weights(base)]
-    trained(treated(network(1), "transfer_finetuned", 3, base.state_dict()), quiet_trainer)
+    trained(treated(network(1), on_b("transfer_finetuned", 3), base.state_dict()), quiet_trainer)
     assert same(weights(base), kept)
 
 
@@ -224,8 +231,9 @@ def test_the_rate_falls_where_the_schedule_says(quiet_trainer):
         def on_train_epoch_start(self, trainer, pl_module):
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    schedule = Schedule(epochs=4, batch_size=30, learning_rate=1.0, drops=[0.5, 0.75])
-    train_network(network(0), TRAIN, VALIDATION, schedule, 2, 0, watched(quiet_trainer, Watch()))
+    schedule = Schedule(epochs=8, batch_size=30, learning_rate=1.0, drops=[0.5, 0.75])
+    options = {"schedule": schedule, "seed": 0, "trainer": watched(quiet_trainer, Watch())}
+    train_network(network(0), TRAIN, validation=VALIDATION, **options)
     assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
@@ -262,7 +270,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(n, tmp_path, quiet_
         return WeightLayers(dict(network(0).named_children()), n)
 
     def checkpoint():
-        return EpochCheckpoint(tmp_path / "run.ckpt", "key", seconds=0)
+        return EpochCheckpoint(tmp_path / "run.ckpt", seconds=0)
 
     resumed, whole = made(), made()
     with pytest.raises(KilledError):
@@ -280,16 +288,11 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(n, tmp_path, quiet_
     assert not list(tmp_path.iterdir())
 
 
-def test_a_checkpoint_of_another_configuration_is_an_error(tmp_path, quiet_trainer):
-    killed = watched(quiet_trainer, KillBefore(1))
+def test_a_damaged_checkpoint_is_an_error_and_stays(tmp_path, quiet_trainer):
     path = tmp_path / "run.ckpt"
-    with pytest.raises(KilledError):
-        trained(network(0), killed, checkpoint=EpochCheckpoint(path, "one", seconds=0))
-    with pytest.raises(UserError, match=r"is the checkpoint of another configuration .key one.; delete it"):
-        trained(network(0), quiet_trainer, checkpoint=EpochCheckpoint(path, "other", seconds=0))
     path.write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match=r"run.ckpt is damaged; delete it"):
-        trained(network(0), quiet_trainer, checkpoint=EpochCheckpoint(path, "one", seconds=0))
+        trained(network(0), quiet_trainer, checkpoint=EpochCheckpoint(path, seconds=0))
     assert path.is_file()
 
 
@@ -308,13 +311,11 @@ def test_a_schedule_that_cannot_be_is_an_error(options, message):
 
 
 def test_a_run_that_was_killed_after_its_last_epoch_has_nothing_left_to_do(tmp_path, quiet_trainer):
-    runs = []
-    for _ in range(2):
-        net = network(0)
-        runs.append(
-            (trained(net, quiet_trainer, checkpoint=EpochCheckpoint(tmp_path / "run.ckpt", "key", seconds=0)), net)
-        )
-    (first, one), (second, other) = runs
+    one, other = network(0), network(0)
+    first, second = (
+        trained(net, quiet_trainer, checkpoint=EpochCheckpoint(tmp_path / "run.ckpt", seconds=0))
+        for net in (one, other)
+    )
     assert same(weights(one), weights(other))
     assert [epoch["val_loss"] for epoch in first.epochs] == [epoch["val_loss"] for epoch in second.epochs]
     assert sum(epoch["seconds"] for epoch in first.epochs[1:]) == sum(epoch["seconds"] for epoch in second.epochs[1:])

@@ -72,21 +72,23 @@ def curves_of(records: Iterable[Record]) -> list[Curve]:
 
 def _curve(case: str, method: str, rows: pd.DataFrame, images: Sequence[str]) -> Curve:
     """The rows of one method, spread over the images of its case."""
-    lams, image = rows["lambda"].astype(float), rows["image"].astype(str)
+    lams = rows["lambda"].astype(float)
     if lams.isna().any() and not lams.isna().all():
         raise ValueError(f"{method!r} of {case!r} has records with and without lambda; name them apart")
-    order = pd.MultiIndex.from_arrays([-lams.fillna(0), image])  # NaN is not itself and could not be looked up
-    for position in np.flatnonzero(order.duplicated()):
-        raise ValueError(f"two records of {image[position]!r}: {case!r}, {method!r}, lambda {lams[position]:g}")
-    levels = np.unique(-lams.fillna(0))
-    places = pd.MultiIndex.from_product([levels, images])
+    strengths = -lams.fillna(0)  # NaN is not itself and could not be looked up
+    order = pd.MultiIndex.from_arrays([strengths, rows["image"].astype(str)])
+    if order.has_duplicates:
+        twice = rows[order.duplicated()].iloc[0]
+        raise ValueError(f"two records of {twice['image']!r}: {case!r}, {method!r}, lambda {twice['lambda']}")
+    levels = np.unique(strengths)
 
     def spread(values: pd.Series) -> np.ndarray:
         """``(L, n)``, NaN where there is no record."""
-        there = pd.Series(values.to_numpy(dtype=float), index=order).reindex(places)
-        return there.to_numpy().reshape(len(levels), len(images))
+        there = pd.Series(values.to_numpy(dtype=float), index=order)
+        return there.reindex(pd.MultiIndex.from_product([levels, images])).to_numpy().reshape(-1, len(images))
 
-    failed = ~(spread(rows["failed"].fillna(0)) == 0) if "failed" in rows else np.isnan(spread(rows["flipped"] * 0.0))
+    said = rows["failed"].astype(float).fillna(0) if "failed" in rows else pd.Series(0.0, rows.index)
+    failed = spread(said) != 0  # so is NaN: no record
     measures = {}
     for name in known_first([str(name) for name in rows if name not in KEYS]):
         if not rows[name].map(lambda value: isinstance(value, str)).any():

@@ -80,5 +80,6 @@ def measure(name: str) -> Measure:
 
 
 def known_first(names: Collection[str]) -> list[str]:
-    """The names in the order of ``MEASURES``, then the others as they come."""
-    return [name for name in MEASURES if name in names] + [name for name in names if name not in MEASURES]
+    """The names, each once, in the order of ``MEASURES``, then the others as they come."""
+    others = dict.fromkeys(name for name in names if name not in MEASURES)
+    return [*(name for name in MEASURES if name in names), *others]

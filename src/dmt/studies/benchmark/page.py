@@ -1,4 +1,4 @@
-"""A benchmark's findings -> a folder with a page that can be read anywhere, its plots, and its tables as CSV."""
+"""A benchmark's curves and tables -> a folder with a page that can be read anywhere, its plots, and CSV files."""
 
 import math
 import re
@@ -13,20 +13,32 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dmt.editing.records import Record
 from dmt.reporting.tables import write_table
 from dmt.storage.files import write_text
+from dmt.studies.benchmark.curves import Curve
 from dmt.studies.benchmark.measures import known_first, measure
 from dmt.studies.benchmark.plots import curves_plot
-from dmt.studies.benchmark.statistics import LEVEL, NEEDED, SEED
-from dmt.studies.benchmark.tables import REFERENCE, Findings, lambda_text, markdown, value_text
+from dmt.studies.benchmark.statistics import LEVEL, NEEDED, RESAMPLES, SEED
+from dmt.studies.benchmark.tables import (
+    REFERENCE,
+    headline_measures,
+    lambda_text,
+    markdown,
+    measure_text,
+    value_text,
+)
 
 PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
 
 
 class Entry(NamedTuple):
-    """What stands in one place of a table on the page."""
+    """What stands in one place of a table on the page; its first line is larger than the others."""
 
     text: str
-    below: Sequence[str] = ()
-    best: bool = False
+    is_best: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        """The interval stands below its value."""
+        return self.text.replace(" [", "\n[").splitlines()
 
 
 class Shown(NamedTuple):
@@ -39,18 +51,20 @@ class Shown(NamedTuple):
 
 def write_page(
     folder: Path,
-    findings: Findings,
+    curves: Sequence[Curve],
     *,
+    tables: Mapping[str, Sequence[Record]],
     title: str,
     date: str,
     measured: Mapping[str, str],
     sheets: Mapping[str, str],
 ) -> Path:
-    """Write ``index.html``, a plot per case, ``headline.md``, and ``headline``, ``differences`` and ``curves`` as CSV.
+    """Write ``index.html``, a plot of each case, the tables as CSV, and ``headline.md``.
 
     Args:
         folder: is made if it is missing.
-        findings: what to show.
+        curves: of all cases and methods.
+        tables: what they say, see ``tables_of``.
         title: of the page.
         date: of the measurement, as it is shown.
         measured: machine, versions, settings: name -> value.
@@ -59,32 +73,29 @@ def write_page(
     Returns:
         The page.
     """
-    curves = findings.curves
-    plots = {}
     folder.mkdir(parents=True, exist_ok=True)
+    plots = {}
     for number, case in enumerate(dict.fromkeys(curve.case for curve in curves), 1):
         plots[case] = f"curves-{number}-{re.sub(r'[^a-z0-9]+', '-', case.lower()).strip('-')}.png"
-        plot = curves_plot([curve for curve in curves if curve.case == case], resamples=findings.resamples)
-        plot.save(folder / plots[case])
-    write_table(folder / "headline.csv", findings.headline)
-    write_table(folder / "differences.csv", findings.differences)
-    write_table(folder / "curves.csv", findings.points)
-    write_text(folder / "headline.md", markdown(findings.headline, findings.headline_measures))
-    names = known_first(dict.fromkeys(name for curve in curves for name in curve.measures))
+        curves_plot([curve for curve in curves if curve.case == case]).save(folder / plots[case])
+    for name, rows in tables.items():
+        write_table(folder / f"{name}.csv", rows)
+    shown, names = headline_measures(curves), known_first([name for curve in curves for name in curve.measures])
+    write_text(folder / "headline.md", markdown(tables["headline"], shown))
     page = PAGES.get_template("page.html.jinja").render(
         title=title,
         date=date,
         measured=measured,
         failed=sum(int(curve.failed.sum()) for curve in curves),
         edits=sum(curve.failed.size for curve in curves),
-        headline=_tables(findings.headline, partial(_headline, findings.headline_measures)),
-        differences=_tables(findings.differences, _differences),
-        points=_points(findings.points, names),
+        headline=_tables(tables["headline"], partial(_headline, shown)),
+        differences=_tables(tables["differences"], _differences),
+        points=_points(tables["curves"], names),
         plots=plots,
         sheets=sheets,
         meanings={measure(name).title: measure(name).definition for name in names},
         reference=REFERENCE,
-        resamples=findings.resamples,
+        resamples=RESAMPLES,
         seed=SEED,
         level=f"{LEVEL:.0%}",
         needed=f"{NEEDED:.0%}",
@@ -103,8 +114,9 @@ def _headline(names: Sequence[str], caption: str, rows: Sequence[Record]) -> Sho
     body = []
     for row in rows:
         best = str(row["best"]).split()
-        values = [_entry(value_text(row, name, measure(name).shape), best=name in best) for name in names]
-        body.append((str(row["method"]), [Entry(f"{row['failed']} of {row['n']}"), _entry(lambda_text(row)), *values]))
+        entries = [Entry(f"{row['failed']} of {row['n']}"), Entry(lambda_text(row))]
+        entries += [Entry(measure_text(row, name), name in best) for name in names]
+        body.append((str(row["method"]), entries))
     return Shown(caption, ["method", "failed", "lambda", *(measure(name).title for name in names)], body)
 
 
@@ -112,29 +124,22 @@ def _differences(caption: str, rows: Sequence[Record]) -> Shown:
     """A row for each measure of which one direction is better, a column for each other method."""
     entries = {(str(row["measure"]), str(row["other"])): _difference(row) for row in rows if row["verdict"]}
     others = list(dict.fromkeys(other for _, other in entries))
-    names = known_first(dict.fromkeys(name for name, _ in entries))
+    names = known_first([name for name, _ in entries])
     body = [(measure(name).title, [entries.get((name, other), Entry("-")) for other in others]) for name in names]
     return Shown(caption, ["measure", *(f"minus {other}" for other in others)], body)
 
 
 def _difference(row: Record) -> Entry:
     text = value_text(row, "difference", f"+{measure(str(row['measure'])).shape}")
-    entry = _entry(str(row["verdict"]) if text == "-" else f"{row['verdict']}: {text}")
-    return entry._replace(below=[*entry.below, *filter(None, [str(row["note"])])])
+    return Entry(f"{row['verdict']}\n{row['note']}" if text == "-" else f"{row['verdict']}: {text}\n{row['note']}")
 
 
 def _points(rows: Sequence[Record], names: Sequence[str]) -> Shown:
     body = []
     for row in rows:
         lam = "-" if math.isnan(float(row["lambda"])) else f"{row['lambda']:.4g}"
-        values = [_entry(value_text(row, name, measure(name).shape)) for name in ("flips", *names)]
-        entries = [Entry(str(row["method"])), Entry(lam), Entry(f"{row['failed']} of {row['n']}"), *values]
-        body.append((str(row["case"]), entries))
+        texts = [str(row["method"]), lam, f"{row['failed']} of {row['n']}"]
+        texts += [measure_text(row, name) for name in ("flips", *names)]
+        body.append((str(row["case"]), [Entry(text) for text in texts]))
     heads = ["case", "method", "lambda", "failed", "flip rate", *(measure(name).title for name in names)]
     return Shown("Means with intervals", heads, body)
-
-
-def _entry(text: str, best: bool = False) -> Entry:
-    """The interval goes below its value."""
-    value, bracket, rest = text.partition(" [")
-    return Entry(value, [f"[{rest}"] if bracket else [], best)

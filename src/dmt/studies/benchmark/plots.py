@@ -17,7 +17,7 @@ from PIL import Image
 from dmt.reporting.plots import drawn
 from dmt.studies.benchmark.curves import Curve
 from dmt.studies.benchmark.measures import measure
-from dmt.studies.benchmark.statistics import RATES, RESAMPLES, crossing, interval, resampled_means, resampling
+from dmt.studies.benchmark.statistics import RATES, crossing, interval, resampled_means, resampling
 from dmt.studies.benchmark.tables import REFERENCE
 
 PANELS = ("identity", "ssim", "attributes_changed", "age_shift")
@@ -34,7 +34,7 @@ FONT = 9
 AROUND = ((0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1), (1, 0), (-1, 0))  # where a label may stand
 
 
-def curves_plot(curves: Sequence[Curve], panels: Sequence[str] = PANELS, resamples: int = RESAMPLES) -> Image.Image:
+def curves_plot(curves: Sequence[Curve], panels: Sequence[str] = PANELS) -> Image.Image:
     """One panel per measure: its mean over the flip rate, a line per method with the interval at equal flips.
 
     The band at a flip rate is the interval at the crossing of that rate, so that it ends where fewer than 90 % of the
@@ -44,7 +44,6 @@ def curves_plot(curves: Sequence[Curve], panels: Sequence[str] = PANELS, resampl
     Args:
         curves: of one case.
         panels: measures; those that no curve has are left out, ``lpips`` takes the place of an ``ssim`` not there.
-        resamples: for the bands.
 
     Raises:
         ValueError: the curves are of several cases, or have none of the measures.
@@ -62,7 +61,7 @@ def curves_plot(curves: Sequence[Curve], panels: Sequence[str] = PANELS, resampl
     for axes, name in zip(grid, shown, strict=False):
         for curve in curves:
             if name in curve.measures:
-                _draw_curve(axes, curve, name, styles[curve.method], resampling(len(curve.images), resamples))
+                _draw_curve(axes, curve, name, styles[curve.method], resampling(len(curve.images)))
         _furnish(axes, name)
     for axes in grid[len(shown) :]:
         axes.remove()

@@ -31,7 +31,7 @@ from dmt.studies.benchmark.measures import MEASURES
 from dmt.studies.benchmark.page import write_page
 from dmt.studies.benchmark.sheets import contact_sheet, rank
 from dmt.studies.benchmark.stored import StoredEdits
-from dmt.studies.benchmark.tables import Findings, markdown
+from dmt.studies.benchmark.tables import headline_measures, markdown, tables_of
 from dmt.traversal.walks import check_lambda
 
 log = logging.getLogger(__name__)
@@ -213,27 +213,23 @@ class BenchmarkStudy:
     def _report(
         self, records: Sequence[Record], sheets: Mapping[str, Image.Image], skipped: Mapping[str, str]
     ) -> Report:
-        folder, findings = Path(self.folder), Findings(curves_of(records))
+        folder, curves = Path(self.folder), curves_of(records)
+        tables: dict[str, Sequence[Record]] = {**tables_of(curves)}
         for name, sheet in sheets.items():
             sheet.save(folder / f"{name}.png")
         page = write_page(
             folder,
-            findings,
+            curves,
+            tables=tables,
             title=self.title,
             date=date.today().isoformat(),
             measured={**_machine(), **skipped},
             sheets={f"{name}.png": name.replace("-", " ") for name in sheets},
         )
-        log.info("\n%s\n%s", self.title, markdown(findings.headline, findings.headline_measures))
+        log.info("\n%s\n%s", self.title, markdown(tables["headline"], headline_measures(curves)))
         log.info("the page: %s", page)
         plots = {file.stem: Image.open(file).convert("RGB") for file in sorted(folder.glob("curves-*.png"))}
-        tables: dict[str, Sequence[Record]] = {
-            "headline": findings.headline,
-            "differences": findings.differences,
-            "curves": findings.points,
-            "edits": records,
-        }
-        return Report(self.title, [], {**plots, **sheets}, tables)
+        return Report(self.title, [], {**plots, **sheets}, {**tables, "edits": records})
 
 
 def _open_inputs(data: EditData, names: Sequence[str], judge: Judge, case: Case) -> tuple[list[str], list[str]]:

@@ -7,8 +7,6 @@ crossing itself is: the column ``share`` does. Where fewer than ``NEEDED`` cross
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from dmt.editing.records import Record
 from dmt.studies.benchmark.curves import Curve
@@ -27,37 +25,14 @@ from dmt.studies.benchmark.statistics import (
 REFERENCE = "dmt"  # the method that is compared with the others
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What a benchmark found, its tables computed once.
+def tables_of(curves: Sequence[Curve]) -> dict[str, list[Record]]:
+    """All tables: ``headline``, ``differences``, and ``curves`` with every point."""
+    return {"headline": headline(curves), "differences": differences(curves), "curves": curve_table(curves)}
 
-    Args:
-        curves: of all cases and methods.
-        resamples: of each bootstrap.
-    """
 
-    curves: Sequence[Curve]
-    resamples: int = RESAMPLES
-
-    @cached_property
-    def points(self) -> list[Record]:
-        """See ``curve_table``."""
-        return curve_table(self.curves, self.resamples)
-
-    @cached_property
-    def headline(self) -> list[Record]:
-        """See ``headline``."""
-        return headline(self.curves, resamples=self.resamples)
-
-    @cached_property
-    def differences(self) -> list[Record]:
-        """See ``differences``."""
-        return differences(self.curves, resamples=self.resamples)
-
-    @property
-    def headline_measures(self) -> list[str]:
-        """Those of ``HEADLINE`` that were measured."""
-        return [name for name in HEADLINE if any(name in curve.measures for curve in self.curves)]
+def headline_measures(curves: Sequence[Curve]) -> list[str]:
+    """The measures that the headline is shown with: those of ``HEADLINE`` that were taken."""
+    return [name for name in HEADLINE if any(name in curve.measures for curve in curves)]
 
 
 def curve_table(curves: Sequence[Curve], resamples: int = RESAMPLES) -> list[Record]:
@@ -179,6 +154,11 @@ def value_text(row: Record, column: str, shape: str) -> str:
     return f"{value:{shape}} [-]" if math.isnan(low) else f"{value:{shape}} [{low:{shape}}, {high:{shape}}]"
 
 
+def measure_text(row: Record, name: str) -> str:
+    """A measure of a row with its interval."""
+    return value_text(row, name, measure(name).shape)
+
+
 def lambda_text(row: Record) -> str:
     """Lambda with its interval, to three digits, or why there is none: the curve does not cross the rate."""
     return value_text(row, "lambda", ".3g").removesuffix(" [-]") if row["reached"] else str(row["note"])
@@ -189,7 +169,7 @@ def markdown(rows: Sequence[Record], measures: Sequence[str]) -> str:
     titles = ["case", "flips", "method", "failed", "lambda", *(measure(name).title for name in measures)]
     lines = [titles, ["---"] * len(titles)]
     for row in rows:
-        texts = {name: value_text(row, name, measure(name).shape) for name in measures}
+        texts = {name: measure_text(row, name) for name in measures}
         best = str(row["best"]).split()
         lines.append([str(row["case"]), f"{row['rate']:.0%}", str(row["method"]), f"{row['failed']} of {row['n']}"])
         lines[-1] += [lambda_text(row), *(f"**{text}**" if name in best else text for name, text in texts.items())]

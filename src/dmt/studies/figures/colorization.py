@@ -15,6 +15,7 @@ from dmt.editing.records import EditedImage, Record, mean_of_records
 from dmt.errors import UserError, require_whole_number
 from dmt.judges.metrics import central_square, psnr
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.names import short_names
 from dmt.reporting.results import Report
 
 
@@ -47,7 +48,9 @@ class Colorization:
             "mean picture": [_with_colour(image.input, mean_place) for image in edit.images],
         }
         grid = labelled_grid(
-            [[to_pixels(picture) for picture in row] for row in answers.values()], list(answers), edit.data.inputs
+            [[to_pixels(picture) for picture in row] for row in answers.values()],
+            list(answers),
+            short_names(edit.data.inputs),
         )
         compared: list[Record] = [
             {"answer": name, **mean_of_records([_comparison(*pair) for pair in zip(pictures, truths, strict=True)])}

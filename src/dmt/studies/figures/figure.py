@@ -1,6 +1,6 @@
 """What a figure is: an editor, a task and inputs -> a report; and what figures share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from dmt.data import Confident, Task
@@ -69,13 +69,14 @@ def edits_by_lambda(
     return edits
 
 
-def require_one_map(editor: Editor) -> None:
-    """Make sure that all edits lie on one manifold, between the same two sets for all inputs.
+def require_one_map(editor: Editor, tasks: Iterable[Task]) -> None:
+    """Make sure that all edits lie on one manifold, between the same two sets of a task for all inputs.
 
     Raises:
         UserError: they do not.
     """
-    if not (isinstance(editor.space, CatalogFit) and isinstance(editor.comparison.selection or Confident(), Confident)):
+    selections = [editor.comparison.selection or task.selection or Confident() for task in tasks]
+    if not (isinstance(editor.space, CatalogFit) and all(isinstance(one, Confident) for one in selections)):
         raise UserError(
             "this figure shows one manifold and two sets: it needs manifold=pca or exact, selection=confident"
         )

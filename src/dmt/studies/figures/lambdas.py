@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from dmt.data import Task, to_pixels
 from dmt.editing.editor import Editor
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.names import short_names
 from dmt.reporting.results import Report
 from dmt.studies.figures.figure import edits_by_lambda, labelled, mean_table
 
@@ -28,7 +29,7 @@ class LambdaRows:
         by_lambda = edits_by_lambda(editor, self.lambdas, task, images)
         edits = {name: edit.images for name, edit in by_lambda.items()}
         shown = [[to_pixels(image.result) for image in row] for row in edits.values()]
-        names = [image.name for image in next(iter(edits.values()))]
+        names = short_names([image.name for image in next(iter(edits.values()))])
         grid = labelled_grid(shown, list(edits), names)
         everyone = [image for label, row in edits.items() for image in labelled(row, label)]
         return Report(f"{task.title}\nby lambda'", everyone, {"figure": grid}, {"lambdas": mean_table(edits)})

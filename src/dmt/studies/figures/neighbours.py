@@ -22,6 +22,7 @@ from dmt.editing.editor import Edit, Editor
 from dmt.editing.records import Record
 from dmt.errors import UserError, require_whole_number
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.names import short_names
 from dmt.reporting.plots import drawn
 from dmt.reporting.results import Report
 from dmt.studies.figures.figure import edits_by_lambda, labelled, require_one_map
@@ -72,7 +73,7 @@ class NeighboursAlongThePath:
     seed: int = 0
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
-        require_one_map(editor)
+        require_one_map(editor, [task])
         require_whole_number("figure.each", self.each, "a whole number from 3 on", least=3)
         require_whole_number("figure.crowd", self.crowd, "a whole number above 0", least=1)
         require_whole_number("figure.k", self.k, f"a whole number from 1 to {2 * self.crowd}", 1, 2 * self.crowd)
@@ -83,7 +84,7 @@ class NeighboursAlongThePath:
         table = self._table(path, crowds)
         rows = [[to_pixels(image.input) for image in last.images]]
         rows += [[to_pixels(image.result) for image in edit.images] for edit in edits.values()]
-        grid = labelled_grid(rows, list(path), last.data.inputs)
+        grid = labelled_grid(rows, list(path), short_names(last.data.inputs))
         everyone = [image for name, edit in edits.items() for image in labelled(edit.images, name)]
         pictures = {"figure": self._picture(path, crowds["used"], task.title), "path": grid}
         rises = [self._rise(path, crowd) for crowd in crowds.values()]

@@ -8,6 +8,7 @@ from dmt.editing.editor import Editor
 from dmt.editing.records import Record
 from dmt.inversion.regularizers import Regularizer
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.names import short_names
 from dmt.reporting.results import Report
 from dmt.studies.figures.figure import labelled, mean_table
 
@@ -33,7 +34,7 @@ class RegularizationColumns:
             [to_pixels(start.input), *(to_pixels(images[i].result) for images in edits.values())]
             for i, start in enumerate(inputs)
         ]
-        grid = labelled_grid(rows, [image.name for image in inputs], ["input", *edits])
+        grid = labelled_grid(rows, short_names([image.name for image in inputs]), ["input", *edits])
         everyone = [image for label, row in edits.items() for image in labelled(row, label)]
         terms: list[Record] = [
             {key: value for key, value in image.record.items() if key in ("edit", "image") or "objective" in key}

@@ -14,6 +14,7 @@ from torch import Tensor
 from dmt.data import Task, to_pixels
 from dmt.editing.editor import Edit, Editor
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.names import short_names
 from dmt.reporting.plots import drawn
 from dmt.reporting.results import Report
 from dmt.studies.figures.figure import labelled, mean_table, require_one_map
@@ -37,7 +38,7 @@ class Tour:
     dots: int = 1500
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
-        require_one_map(editor)
+        require_one_map(editor, self.tasks.values())
         edits: dict[str, Edit] = {}
         for name, one in self.tasks.items():
             edits[name] = editor.edit(one, images)
@@ -47,7 +48,7 @@ class Tour:
             [to_pixels(start.input), *(to_pixels(edit.images[i].result) for edit in edits.values())]
             for i, start in enumerate(inputs)
         ]
-        grid = labelled_grid(rows, [image.name for image in inputs], ["input", *edits])
+        grid = labelled_grid(rows, short_names([image.name for image in inputs]), ["input", *edits])
         everyone = [image for name, edit in edits.items() for image in labelled(edit.images, name)]
         table = mean_table({name: edit.images for name, edit in edits.items()})
         pictures = {"figure": grid, "map": self._map(edits)}

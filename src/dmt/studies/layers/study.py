@@ -20,6 +20,7 @@ from dmt.manifolds import CatalogFeatures, Space
 from dmt.networks import Backbone
 from dmt.networks.network import require_layers
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.names import short_names
 from dmt.reporting.plots import drawn
 from dmt.reporting.results import Report
 from dmt.studies.figures.figure import labelled, mean_table
@@ -189,7 +190,7 @@ def _drawn_edits(images: Sequence[EditedImage]) -> Image.Image:
     results = {(image.edit, image.name): to_pixels(image.result) for image in images}
     inputs = {image.name: to_pixels(image.input) for image in images}
     rows = [list(inputs.values()), *([results[choice, name] for name in names] for choice in choices)]
-    return labelled_grid(rows, ["input", *choices], names)
+    return labelled_grid(rows, ["input", *choices], short_names(names))
 
 
 def _drawn_alignments(rows: Sequence[Record]) -> Image.Image:

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD
 from torch.optim.lr_scheduler import MultiStepLR
 
 from dmt.errors import UserError, is_number, require_whole_number
@@ -17,6 +17,8 @@ from dmt.errors import UserError, is_number, require_whole_number
 @dataclass(frozen=True)
 class Schedule:
     """Stochastic gradient descent with momentum and a learning rate that is divided in steps.
+
+    Its printed form is part of the key of every network.
 
     Args:
         epochs: passes over the training pictures.
@@ -33,6 +35,7 @@ class Schedule:
 
     epochs: int
     batch_size: int
+    _: KW_ONLY
     learning_rate: float
     drops: Sequence[float] = ()
     factor: float = 0.1
@@ -48,24 +51,22 @@ class Schedule:
         if not all(is_number(share) and 0 < share < 1 for share in self.drops):
             raise UserError(f"net.schedule.drops must be shares of the epochs, between 0 and 1, got {list(self.drops)}")
 
-    def milestones(self, times: int = 1) -> list[int]:
-        """The epochs before which the rate is divided, if the whole schedule takes ``times`` as long.
+    def optimizers(self, parameters: Iterable[nn.Parameter]) -> tuple[list[SGD], list[MultiStepLR]]:
+        """The descent over the parameters that learn, and what divides its rate, as Lightning takes them.
 
-        >>> Schedule(epochs=40, batch_size=1, learning_rate=0.1, drops=[0.5, 0.75]).milestones(2)
-        [40, 60]
+        >>> descent, rate = Schedule(40, 1, learning_rate=0.1, drops=[0.5, 0.75]).optimizers([nn.Parameter()])
+        >>> sorted(rate[0].milestones)
+        [20, 30]
         """
-        return [round(share * self.epochs * times) for share in self.drops]
-
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """Over the parameters that learn."""
         learn = list(parameters)
-        return SGD(
+        descent = SGD(
             learn,
             lr=self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             fused=all(parameter.is_cuda for parameter in learn) or None,  # one kernel; else torch's own choice
         )
+        return [descent], [MultiStepLR(descent, [round(share * self.epochs) for share in self.drops], self.factor)]
 
 
 class ClassifierModule(LightningModule):
@@ -74,38 +75,30 @@ class ClassifierModule(LightningModule):
     Args:
         network: ``(B, 3, H, W)`` in [0, 1] -> logits ``(B, classes)``; or from activations ``(B, ...)``, where the
             network's first layers were applied before.
-        optimizer: made for the parameters that learn.
-        milestones: epochs before which the learning rate is multiplied by ``factor``.
-        factor: see there.
-        seed: of what is random while it trains (dropout), anew for each epoch, so that a run that was interrupted
+        descent: the parameters that learn -> what Lightning's ``configure_optimizers`` may return.
+        seed: of what is random while it trains (dropout), set anew for each epoch, so that a run that was interrupted
             goes on as if it had not been; ``None``: torch's own state.
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        milestones: Sequence[int] = (),
-        factor: float = 0.1,
-        seed: int | None = None,
+        self, network: nn.Module, descent: Callable[[Iterable[nn.Parameter]], Any], *, seed: int | None = None
     ):
         super().__init__()
-        self.network = network
-        self.optimizer = optimizer
-        self.milestones, self.factor, self.seed = list(milestones), factor, seed
+        self.network, self.descent, self.seed = network, descent, seed
         self.epochs: list[dict[str, float]] = []
-        self._train, self._validation = _Tally(), _Tally()
-        self._began = time.perf_counter()
         self._scored = _Graphs(network)
+        self._begin_epoch()
 
     def on_train_epoch_start(self) -> None:
-        self._train, self._validation = _Tally(), _Tally()
-        self._began = time.perf_counter()
+        self._begin_epoch()
         if self.seed is not None:
             torch.manual_seed(self.seed + self.current_epoch)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         return self._tallied(batch, self._train)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._tallied(batch, self._validation)
 
     def on_train_epoch_end(self) -> None:
         found = {"train_loss": self._train.loss, "train_top1": self._train.top1}
@@ -115,8 +108,7 @@ class ClassifierModule(LightningModule):
         self.epochs.append({**found, "seconds": time.perf_counter() - self._began})
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
-        return [optimizer], [MultiStepLR(optimizer, self.milestones, self.factor)]
+        return self.descent(parameter for parameter in self.parameters() if parameter.requires_grad)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["epochs"] = self.epochs
@@ -124,18 +116,14 @@ class ClassifierModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.epochs = checkpoint["epochs"]
 
+    def _begin_epoch(self) -> None:
+        self._train, self._validation = _Tally(), _Tally()
+        self._began = time.perf_counter()
+
     def _tallied(self, batch: tuple[Tensor, Tensor], tally: "_Tally") -> Tensor:
-        inputs, labels = batch
-        loss, right = self._scored(inputs, labels)
-        tally.add(loss.detach(), right, len(labels))
+        loss, right = self._scored(*batch)
+        tally.add(loss.detach(), right, len(batch[1]))
         return loss
-
-
-class ValidatedClassifierModule(ClassifierModule):
-    """The same, tested on other pictures after every epoch; Lightning warns of such a step where there are none."""
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._tallied(batch, self._validation)
 
 
 class _Scored(nn.Module):

@@ -152,18 +152,16 @@ def paired(runs: pd.DataFrame, contrast: PairedContrast) -> pd.DataFrame:
     reference = runs.loc[runs["treatment"] == contrast.reference, [*on, "top1"]]
     pairs = runs[runs["treatment"] == contrast.arm].merge(reference, on=on, suffixes=("", "_reference"))
     harmful = ("unconverged", "saturated") if contrast.arm == "selffer" else ("unconverged",)
-    status = {
-        (base.treatment, base.split, base.split_seed, base.images_per_class, base.target): base.status
-        for base in unfit_bases(runs).itertuples()
-        if base.status in harmful
-    }
+    whole = runs[runs["treatment"].isin(WHOLE) & runs["status"].isin(harmful)]
+    whole = whole.assign(name=whole["treatment"] + " of " + whole["target"])
+    unfit = whole.set_index([*DIVISION, "name"])["status"].to_dict()
 
     def void(pair: Any) -> str:
-        bases = [("base", task) for task in sorted({pair.target, pair.base} - {""})]
+        names = [f"base of {task}" for task in sorted({pair.target, pair.base} - {""})]
         if contrast.reference == "base_long":
-            bases.append(("base_long", pair.target))
-        places = [(name, pair.split, pair.split_seed, pair.images_per_class, task) for name, task in bases]
-        return ", ".join(f"{place[0]} of {place[-1]} is {status[place]}" for place in places if place in status)
+            names.append(f"base_long of {pair.target}")
+        place = (pair.split, pair.split_seed, pair.images_per_class)
+        return ", ".join(f"{name} is {unfit[*place, name]}" for name in names if (*place, name) in unfit)
 
     difference = pairs["top1"] - pairs["top1_reference"]
     return pairs.assign(difference=difference, void=[void(pair) for pair in pairs.itertuples()])
@@ -198,7 +196,7 @@ def differences(
                     "contrast": contrast.name,
                     "difference_of": contrast.formula,
                     "split": split,
-                    "images": images_text(images),
+                    "images": str(images or "all"),
                     "n": n,
                     "scale": scale,
                     **interval.columns,
@@ -235,7 +233,7 @@ def dissimilar(runs: pd.DataFrame, scale: str = "points") -> pd.DataFrame:
                     {
                         "contrast": contrast.name,
                         "difference_of": contrast.formula,
-                        "images": images_text(images),
+                        "images": str(images or "all"),
                         "n": n,
                         "scale": scale,
                         "dissimilar": float(np.mean(far)),
@@ -246,8 +244,3 @@ def dissimilar(runs: pd.DataFrame, scale: str = "points") -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(found)
-
-
-def images_text(images_per_class: int) -> str:
-    """How many images a class were trained with: a number, or ``all``."""
-    return str(images_per_class) if images_per_class else "all"

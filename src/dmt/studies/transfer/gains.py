@@ -11,7 +11,6 @@ from dmt.studies.transfer.differences import (
     PairedContrast,
     TInterval,
     by_division,
-    images_text,
     mean_interval,
     paired,
 )
@@ -54,7 +53,7 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
                         "pairing": pairing,
                         "difference_of": contrast.formula,
                         "split": split,
-                        "images": images_text(images),
+                        "images": str(images or "all"),
                         "layers": "{}-{}".format(*layers),
                     }
                     found.append(place | gain(there, contrast))
@@ -122,7 +121,7 @@ def _row(
 
 
 def _base_of(networks: pd.DataFrame, task: str, runs: pd.DataFrame) -> pd.DataFrame:
-    """For each network the accuracy and the status of the base of its ``target`` or of its ``base``; NaN without one."""
+    """For each network ``top1`` and ``status`` of the base of its ``target`` or of its ``base``; NaN without one."""
     bases = runs.loc[runs["treatment"] == "base", [*DIVISION, "target", "top1", "status"]]
     return networks[[*DIVISION, task]].merge(bases.rename(columns={"target": task}), on=[*DIVISION, task], how="left")
 

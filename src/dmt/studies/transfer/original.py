@@ -25,7 +25,7 @@ LEARNT = 0.99  # a training loss above this share of ln(classes) is that of gues
 
 
 def original_runs() -> pd.DataFrame:
-    """All of them, as ``frame_of`` makes them; one whose training loss stayed at that of guessing is ``unconverged``."""
+    """All of them, as ``frame_of`` makes them; those whose training loss is that of guessing are ``unconverged``."""
     with RUNS.open(newline="", encoding="utf-8") as file:
         return frame_of(checked(_renamed(logged), f"run {logged['run']}") for logged in csv.DictReader(file))
 

@@ -1,7 +1,6 @@
 """A store of trained networks -> the report of the transfer study: figures 2 and 3, table 1, every difference."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,7 +8,7 @@ import pandas as pd
 from dmt.editing.records import Record
 from dmt.reporting.plots import drawn, drawn_pdf
 from dmt.reporting.results import Report
-from dmt.studies.transfer.differences import above_chance, differences, dissimilar, images_text, unfit_bases
+from dmt.studies.transfer.differences import above_chance, differences, dissimilar, unfit_bases
 from dmt.studies.transfer.gains import RANGES, gains
 from dmt.studies.transfer.original import original_runs
 from dmt.studies.transfer.report_plots import figure_2, figure_3
@@ -51,15 +50,11 @@ class TransferReport:
         reports = {str(name): transfer_report(own, reference) for name, own in runs.groupby("study", sort=False)}
         if len(reports) == 1:
             return next(iter(reports.values()))
-        return Report(
-            f"transfer, {len(reports)} studies",
-            [],
-            pictures={f"{study}_{name}": one.pictures[name] for study, one in reports.items() for name in one.pictures},
-            tables={f"{study}_{name}": one.tables[name] for study, one in reports.items() for name in one.tables},
-            documents={
-                f"{study}_{name}": one.documents[name] for study, one in reports.items() for name in one.documents
-            },
-        )
+        parts = {
+            part: {f"{study}_{name}": own for study, one in reports.items() for name, own in getattr(one, part).items()}
+            for part in ("pictures", "tables", "documents")
+        }
+        return Report(f"transfer, {len(reports)} studies", [], **parts)
 
 
 @dataclass(frozen=True)
@@ -100,14 +95,14 @@ def transfer_report(runs: pd.DataFrame, reference: pd.DataFrame | None = None, t
         "differences": pd.concat([differences(scaled, scale=scale) for scale, scaled in scales.items()]),
         "dissimilar": pd.concat([dissimilar(scaled, scale) for scale, scaled in scales.items()]),
         "table_1": table_1,
+        "unfit_bases": unfit_table(runs),
     }
-    records = {name: _rounded(table) for name, table in tables.items()} | {"unfit_bases": unfit_table(runs)}
     figures = {"figure_2": figure_2(runs, reference), "figure_3": figure_3(runs, reference)}
     return Report(
         title,
         [],
         pictures={name: drawn(figure) for name, figure in figures.items()},
-        tables={name: rows for name, rows in records.items() if rows},
+        tables={name: _records(table) for name, table in tables.items() if len(table)},
         documents={f"{name}.pdf": drawn_pdf(figure) for name, figure in figures.items()},
     )
 
@@ -120,7 +115,7 @@ def accuracies(runs: pd.DataFrame) -> pd.DataFrame:
         first = there.iloc[0]
         row = {
             "split": split,
-            "images": images_text(images),
+            "images": str(images or "all"),
             "treatment": first["treatment"],
             "n": n,
             "layer": first["layer"],
@@ -131,26 +126,20 @@ def accuracies(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def unfit_table(runs: pd.DataFrame) -> Sequence[Record]:
+def unfit_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Bases that did not converge or are saturated, and what that voids."""
-    return [
-        {
-            "base": f"{run.treatment} of {run.target}",
-            "split": run.split,
-            "split_seed": run.split_seed,
-            "images": images_text(run.images_per_class),
-            "status": run.status,
-            "train_loss": run.train_loss,
-            "val_loss": run.val_loss,
-            "top1_last": run.top1_last,
-            "consequence": CONSEQUENCES[run.status],
-        }
-        for run in unfit_bases(runs).itertuples()
-    ]
+    unfit = unfit_bases(runs)
+    unfit = unfit.assign(
+        base=unfit["treatment"] + " of " + unfit["target"],
+        images=[str(images or "all") for images in unfit["images_per_class"]],
+        consequence=unfit["status"].map(CONSEQUENCES),
+    )
+    columns = ["base", "split", "split_seed", "images", "status", "train_loss", "val_loss", "top1_last", "consequence"]
+    return unfit[columns]
 
 
-def _rounded(table: pd.DataFrame) -> Sequence[Record]:
-    """To a thousandth of a point, which is finer than any test set tells; without a minus before zero."""
+def _records(table: pd.DataFrame) -> list[Record]:
+    """Rows for a report, to a thousandth of a point, which is finer than any test set tells, and without a -0."""
     return [
         {str(name): round(value, 3) + 0.0 if isinstance(value, float) else value for name, value in row.items()}
         for row in table.to_dict("records")

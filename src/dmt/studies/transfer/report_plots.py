@@ -208,11 +208,17 @@ def _draw_differences(
     colour, marker = style
     found = found[found["pairs"] > 0]
     layers = found["n"] + (step or 0)
-    if step is None:
-        options = {"markersize": 3, "markerfacecolor": "none", "linewidth": 0.9}
-        axes.plot(layers, found["difference"], "--", color=colour, marker=marker, **options)
-    else:
-        axes.plot(layers, found["difference"], "-", color=colour, marker=marker, markersize=5, linewidth=1.5)
+    axes.plot(
+        layers,
+        found["difference"],
+        "--" if step is None else "-",
+        color=colour,
+        marker=marker,
+        markersize=3 if step is None else 5,
+        markerfacecolor="none" if step is None else colour,
+        linewidth=0.9 if step is None else 1.5,
+    )
+    if step is not None:
         axes.vlines(layers, found["low"], found["high"], color=colour, linewidth=1.3)
     return True
 

@@ -81,9 +81,6 @@ READERS: Mapping[str, Callable[[str], str | float | int]] = {
     "key": _text,  # of the cell: a hash of all that determines the network
 }
 COLUMNS = tuple(READERS)
-MAY_BE_ABSENT = {
-    "layer", "images_per_class", "train_loss", "val_loss", "epochs", "seconds", "version_torch", "version_dmt",
-}  # fmt: skip
 
 
 class RunStore:
@@ -151,9 +148,8 @@ def read_runs(store: str | Path) -> pd.DataFrame:
         if row["images_per_class"]:
             cell += f" with {row['images_per_class']} images a class"
         if cell in places:
-            raise UserError(
-                f"{place} and {places[cell]} are both of {cell}; keep one of them, or give each study a store of its own"
-            )
+            both = f"{place} and {places[cell]} are both of {cell}"
+            raise UserError(f"{both}; keep one of them, or give each study a store of its own")
         places[cell] = place
         rows.append(row)
     if not rows:
@@ -180,7 +176,7 @@ def checked(values: Mapping[str, object], place: str) -> Row:
     Raises:
         UserError: a value is missing or cannot be read.
     """
-    if "" in values or any(values.get(name) is None for name in COLUMNS if name not in MAY_BE_ABSENT):
+    if "" in values or values.get(COLUMNS[-1]) is None:
         raise UserError(f"{place} has another number of values than the header; {REMEDY}")
     texts = {name: "" if values.get(name) is None else str(values[name]).strip() for name in COLUMNS}
 

@@ -6,21 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
-from torch import Tensor, nn
+from torch import nn
 
 from dmt.data import LabelledBatches, LabelledImages
 from dmt.errors import UserError
 from dmt.networks.network import network_fingerprint
-from dmt.studies.transfer.classifier import Schedule, ValidatedClassifierModule
+from dmt.storage.files import replacing
+from dmt.studies.transfer.classifier import ClassifierModule, Schedule
 from dmt.studies.transfer.networks import WeightLayers
 
 REPORTED = 10  # validation evaluations whose mean an accuracy is; the paper's figures
-CHECKPOINT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Training:
         last, before = mean(losses[-tenth:]), mean(losses[-2 * tenth : -tenth] or losses)
         if last < saturated_below:
             return "saturated"
-        if before - last > still_falling or last > 0.9 * float(torch.tensor(self.classes).log()):
+        if before - last > still_falling or last > 0.9 * math.log(self.classes):
             return "unconverged"
         return "ok"
 
@@ -76,58 +75,49 @@ class Training:
 class EpochCheckpoint(Checkpoint):
     """Keeps a run's state at the end of an epoch, at most every so often, whole or not at all.
 
+    Lightning's ``ModelCheckpoint`` would write after every epoch, an eighth of the time of small networks, or by the
+    clock in the middle of one, where it could not be gone on with.
+
     Args:
-        path: of the checkpoint.
-        key: of all that determines the run; kept with it.
+        path: of the checkpoint, which the key of the run names.
         seconds: between two.
     """
 
-    def __init__(self, path: Path, key: str, seconds: float = CHECKPOINT_SECONDS):
-        self.path, self.key, self.seconds = path, key, seconds
+    def __init__(self, path: Path, seconds: float = 20):
+        self.path, self.seconds = path, seconds
         self._last = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if time.monotonic() - self._last < self.seconds:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
-        partial.replace(self.path)
-        self._last = time.monotonic()
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["key"] = self.key
+        if time.monotonic() - self._last >= self.seconds:
+            with replacing(self.path) as partial:
+                trainer.save_checkpoint(partial)
+            self._last = time.monotonic()
 
     def remove(self) -> None:
         """Delete it, once what came of the run is kept."""
         self.path.unlink(missing_ok=True)
 
-    def found(self) -> str | None:
+    def found(self) -> Path | None:
         """The path, if an interrupted run left a checkpoint there.
 
         Raises:
-            UserError: it is damaged or of another run.
+            UserError: it is damaged.
         """
         if not self.path.is_file():
             return None
         try:
-            key = torch.load(self.path, map_location="cpu", weights_only=True)["key"]
+            torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # pickle's errors share no base class
             raise UserError(f"{self.path} is damaged; delete it, and its network is trained from the start") from error
-        if key != self.key:
-            raise UserError(
-                f"{self.path} is the checkpoint of another configuration (key {key}); delete it, and the "
-                "network is trained from the start"
-            )
-        return str(self.path)
+        return self.path
 
 
 def train_network(
     network: WeightLayers,
     train: LabelledImages,
+    *,
     validation: LabelledImages,
     schedule: Schedule,
-    times: int,
     seed: int,
     trainer: Callable[..., Trainer],
     checkpoint: EpochCheckpoint | None = None,
@@ -143,17 +133,19 @@ def train_network(
         train: pictures to learn from.
         validation: pictures that it is tested on after every epoch.
         schedule: of the learning.
-        times: how many times as long as the schedule says.
         seed: of the order of the pictures and of dropout.
         trainer: makes the trainer, given options of Lightning's ``Trainer``.
-        checkpoint: keeps the state while it trains, and what an interrupted run left there is gone on with.
+        checkpoint: keeps the state while it trains; a run that was interrupted goes on from what it left there.
         cache_bytes: the most that the activations, or pictures on a GPU, may take; 0: nothing is computed beforehand.
 
     Returns:
         What every epoch came to.
+
+    Raises:
+        UserError: the checkpoint is damaged.
     """
     fit = trainer(
-        max_epochs=times * schedule.epochs,
+        max_epochs=schedule.epochs,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=False,
@@ -163,49 +155,43 @@ def train_network(
     frozen = nn.Sequential(*network.frozen)
     before = network_fingerprint(frozen)
     began = time.perf_counter()
-    depth = _cached_depth(network)
-    size = sum(len(pictures.labels) for pictures in (train, validation)) * 4 * _activation_size(network, depth, train)
-    if not 0 < size <= cache_bytes:
-        depth = 0
-    trunk, rest = network.part(0, depth), network.part(depth, len(network))
     device = fit.strategy.root_device
-    if depth:
+    trunk, rest = _divided(network, (train, validation), cache_bytes)
+    if len(trunk):
         train, validation = (_activations(trunk, pictures, device) for pictures in (train, validation))
     elif train.nbytes + validation.nbytes <= cache_bytes:
         train, validation = train.to(device), validation.to(device)
     prepared = time.perf_counter() - began
-    module = ValidatedClassifierModule(
-        rest.train(), schedule.optimizer, schedule.milestones(times), schedule.factor, seed=seed
-    )
+    module = ClassifierModule(rest.train(), schedule.optimizers, seed=seed)
     batches = LabelledBatches(train, validation, schedule.batch_size, seed)
     fit.fit(module, datamodule=batches, ckpt_path=checkpoint.found() if checkpoint else None)
     assert network_fingerprint(frozen) == before, "a frozen layer has changed"
     epochs = [dict(epoch) for epoch in module.epochs]
     epochs[0]["seconds"] += prepared
-    classes = int(train.labels.max()) + 1
-    return Training(epochs, classes)
+    return Training(epochs, classes=int(train.labels.max()) + 1)
 
 
-def _cached_depth(network: WeightLayers) -> int:
-    """How many layers from the first on are frozen and without dropout."""
+def _divided(
+    network: WeightLayers, sets: Sequence[LabelledImages], cache_bytes: float
+) -> tuple[WeightLayers, WeightLayers]:
+    """The first layers that are frozen and without dropout, none if their activations are too large; and the rest."""
     depth = 0
     for layer in network.frozen:
         if any(isinstance(module, nn.Dropout) for module in layer.modules()):
             break
         depth += 1
-    return depth
-
-
-def _activation_size(network: WeightLayers, depth: int, pictures: LabelledImages) -> int:
-    """Numbers per picture behind the first ``depth`` layers; 0 behind none."""
-    first = LabelledImages(pictures.images[:1], pictures.labels[:1])
-    return _activations(network.part(0, depth), first, torch.device("cpu")).images.numel() if depth else 0
+    if depth:
+        first = LabelledImages(sets[0].images[:1], sets[0].labels[:1])
+        numbers = _activations(network.part(0, depth), first, torch.device("cpu")).images.numel()
+        if sum(len(pictures.labels) for pictures in sets) * 4 * numbers > cache_bytes:
+            depth = 0
+    return network.part(0, depth), network.part(depth, len(network))
 
 
 @torch.no_grad()
 def _activations(trunk: WeightLayers, pictures: LabelledImages, device: torch.device) -> LabelledImages:
     """What the trunk makes of the pictures, on the device; the trunk itself goes back to the processor."""
     trunk.eval().to(device)
-    parts: list[Tensor] = [trunk(part.to(device).float() / 255) for part in pictures.images.split(256)]
+    parts = [trunk(part.to(device).float() / 255) for part in pictures.images.split(256)]
     trunk.cpu()
     return LabelledImages(torch.cat(parts), pictures.labels.to(device))

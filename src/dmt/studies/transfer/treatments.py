@@ -69,7 +69,9 @@ class Cell:
         whose = TREATMENTS[self.treatment].source
         if whose is None:
             return None
-        return Cell("base", 0, split_seed=self.split_seed, target=self.target if whose == "same" else OTHER[self.target])
+        return Cell(
+            "base", 0, split_seed=self.split_seed, target=self.target if whose == "same" else OTHER[self.target]
+        )
 
     @property
     def base(self) -> str:
@@ -109,7 +111,9 @@ def cells_of(
     for treatment in treatments:
         if treatment not in TREATMENTS:
             known = ", ".join(TREATMENTS)
-            raise UserError(f"there is no treatment {treatment!r}{nearest_name(treatment, TREATMENTS)} (there are {known})")
+            raise UserError(
+                f"there is no treatment {treatment!r}{nearest_name(treatment, TREATMENTS)} (there are {known})"
+            )
     for depth in depths:
         what = f"a whole number from 1 to {layers - 1} (the network has {layers} layers)"
         require_whole_number("transfer.depths (or transfer.n)", depth, what, 1, layers - 1)

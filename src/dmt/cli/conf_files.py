@@ -1,21 +1,14 @@
-"""``conf/`` -> its groups, their options, what the comments say, and every setting that a command has."""
+"""``conf/`` -> its groups, their options, and what the comments say, without Hydra."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-HYDRA_VERSION = "1.3"  # as the entry points say
 GLOBAL = "# @package _global_"  # heads a file whose settings are not named after its group
 LINE = re.compile(r"( *)([^\s#:-][^:#]*):(?:\s(.*))?$")
+DEFAULT = re.compile(r"^  - (\w+): ([^#\n]*)", re.MULTILINE)  # in a list of defaults
+BASES = re.compile(r"^  - (\w+)", re.MULTILINE)  # in a list of defaults: options of the same group
 
 
 class Setting(NamedTuple):
@@ -35,6 +28,13 @@ def options(conf: Path, group: str) -> list[str]:
     return sorted(file.stem for file in (conf / group).glob("*.yaml"))
 
 
+def defaults(conf: Path) -> dict[str, str]:
+    """What is chosen of each group unless one chooses: the lists of defaults of the files in ``conf/`` itself."""
+    texts = [file.read_text("utf-8") for file in sorted(conf.glob("*.yaml"))]
+    found = {group: option.strip(" []") for text in texts for group, option in DEFAULT.findall(text)}
+    return {group: "" if option == "null" else option for group, option in found.items()}
+
+
 def first_sentence(file: Path) -> str:
     """Return the first sentence of the comment that heads a file; empty where there is none."""
     lines = []
@@ -43,11 +43,16 @@ def first_sentence(file: Path) -> str:
             break
         if not line.startswith("# @"):
             lines.append(line.removeprefix("#").strip())
-    return re.split(r"(?<=[.?])\s+(?=[A-Z])", " ".join(lines))[0]
+            if line.endswith((".", ":")):
+                break
+    return re.split(r"(?<=[.?])\s+(?=[A-Z])", " ".join(lines))[0].removesuffix(":")
 
 
 def commented_settings(file: Path) -> dict[str, Setting]:
-    """Read the settings of a file by their dotted names, in its order, each with the comment beside or above it."""
+    """Read the settings of a file by their dotted names, in its order, each with the comment beside or above it.
+
+    What is written in one line, ``{a: 1}``, is one setting; ``_target_`` and its like are none.
+    """
     found: dict[str, Setting] = {}
     parents: list[tuple[int, str]] = []
     above: list[str] = []
@@ -63,7 +68,8 @@ def commented_settings(file: Path) -> dict[str, Setting]:
                 parents.pop()
             parents.append((indent, name))
             dotted = ".".join(parent for _, parent in parents)
-            found[dotted] = Setting(value, " ".join([*above, beside.strip()]).strip())
+            if name[0] not in "_<" and dotted != "defaults":
+                found[dotted] = Setting(value, " ".join([*above, beside.strip()]).strip())
         above = []
     return found
 
@@ -71,41 +77,11 @@ def commented_settings(file: Path) -> dict[str, Setting]:
 def own_settings(conf: Path, group: str, option: str) -> set[str]:
     """Every setting that an option brings, by its dotted name; those of options that it builds on are among them."""
     file = conf / group / f"{option}.yaml"
-    content = OmegaConf.to_container(OmegaConf.load(file))
-    if not isinstance(content, dict):
-        return set()
-    bases = [base for base in content.pop("defaults", []) if isinstance(base, str) and base in options(conf, group)]
-    prefix = "" if file.read_text("utf-8").startswith(GLOBAL) else f"{group}."
-    own = {f"{prefix}{name}" for name in names(content)}
-    return own.union(*(own_settings(conf, group, base) for base in bases))
-
-
-def composed(conf: Path, program: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose a command's whole configuration, ``hydra`` included; nothing that Hydra keeps for all is touched.
-
-    Raises:
-        HydraException: where Hydra refuses the overrides.
-    """
-    version.setbase(HYDRA_VERSION)
-    loader = ConfigLoaderImpl(create_config_search_path(str(conf.resolve())))
-    return loader.load_configuration(program, list(overrides), RunMode.RUN, validate_sweep_overrides=False)
-
-
-def composed_as_far_as_possible(conf: Path, program: str, choices: Sequence[str]) -> DictConfig:
-    """Compose with each of the choices of options, ``GROUP=OPTION``, that Hydra takes beside those before it."""
-    try:
-        return composed(conf, program, choices)
-    except (HydraException, OmegaConfBaseException, ValueError):
-        pass
-    taken: list[str] = []
-    cfg = composed(conf, program, [])
-    for choice in choices:
-        try:
-            cfg = composed(conf, program, [*taken, choice])
-        except (HydraException, OmegaConfBaseException, ValueError):
-            continue
-        taken.append(choice)
-    return cfg
+    text = file.read_text("utf-8")
+    prefix = "" if text.startswith(GLOBAL) else f"{group}."
+    own = {f"{prefix}{name}" for name in commented_settings(file)}
+    known = set(options(conf, group)) - {option}
+    return own.union(*(own_settings(conf, group, base) for base in BASES.findall(text) if base in known))
 
 
 def names(content: Any, prefix: str = "") -> Iterator[str]:

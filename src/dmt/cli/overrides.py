@@ -6,127 +6,31 @@ import difflib
 import io
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
-from dmt.cli_conf import (
-    commented_settings,
-    composed_as_far_as_possible,
-    first_sentence,
-    groups,
-    names,
-    options,
-    own_settings,
+from dmt.cli.command import Command, parsed
+from dmt.cli.conf_files import commented_settings, first_sentence, options
+from dmt.cli.names import (
+    GONE,
+    LAUNCHERS,
+    MEANT,
+    NOTHING,
+    OF_PARTS,
+    RENAMED,
+    REPLACED,
+    bare,
+    nearest_settings,
+    spelt_like,
 )
 from dmt.errors import UserError, nearest_name
 
-# Settings by other names, of themselves and of all below them: the first that the command has is the one
-RENAMED: dict[str, tuple[str, ...]] = {
-    "feature_layers": ("layers",),
-    "figure.budgets": ("figure.lambdas", "study.lambdas"),
-    "figure": ("study",),  # of experiment=benchmark
-    "scores": ("study",),  # of experiment=layer_scores
-    "data.batch_size": ("data.serving.batch_size",),
-    "data.edit_batch_size": ("data.serving.edit_batch_size",),
-    "data.num_workers": ("data.serving.num_workers",),
-    "data.spared": ("data.reserved.spared",),
-}
-# Settings that are no more, and why; after GROUP=OPTION: of that option
-GONE: dict[str, str] = {
-    "match_colors": "results with it were no better (docs/quality.md)",
-    "layer_weights": "edits with it were no better (docs/quality.md)",
-    "method.walk.shrink": "edits without it were no better (docs/quality.md)",
-    "figure.unbudgeted": "a method says so itself, as study.methods.adversarial.reads_lambda=false does",
-    "backbone=digits backbone.width": "the digits' network comes with the package, trained",
-    "backbone=digits backbone.weights": "the digits' network comes with the package, trained",
-}
-# Options that are no more -> what to write for them
-REPLACED: dict[str, str] = {
-    "auto=classifier": "auto=witness auto.of=classifier",
-    "judges=none": "judges=[]",
-    "regularizer=digits": "experiment=digits",
-    "regularizer=features": "regularizer=paper ~regularizer.tv",
-    "regularizer=smooth": "regularizer=change ~regularizer.features",
-    "regularizer=tv": "regularizer=paper ~regularizer.features",
-    "task=classes": "task=folder",
-    "trainer=ddp": "trainer.strategy=ddp trainer.devices=auto",
-}
-# What people type -> the setting that they mean (the first of several that the command has), or what to write for it
-MEANT: dict[str, str | tuple[str, ...]] = {
-    "accelerator": "trainer.accelerator",
-    "device": "trainer.accelerator=gpu",
-    "gpu": "trainer.accelerator=gpu",
-    "cuda": "trainer.accelerator=gpu",
-    "cpu": "trainer.accelerator=cpu",
-    "gpus": "trainer.devices",
-    "num_gpus": "trainer.devices",
-    "epochs": "net.schedule.epochs",
-    "lr": "net.schedule.learning_rate",
-    "learning_rate": "net.schedule.learning_rate",
-    "weights": "weights_dir",
-    "cache": "cache_dir",
-    "out": "output_dir",
-    "out_dir": "output_dir",
-    "outdir": "output_dir",
-    "output_folder": "output_dir",
-    "size": "data.image_size",
-    "resolution": "data.image_size",
-    "batch": ("data.serving.batch_size", "data.batch_size"),
-    "batch_size": ("data.serving.batch_size", "data.batch_size"),
-    "workers": ("data.serving.num_workers", "data.num_workers"),
-    "n": "n_images",
-    "count": "n_images",
-    "num_images": "n_images",
-    "image": "images",
-    "picture": "images",
-    "pictures": "images",
-    "input": "images",
-    "inputs": "images",
-    "file": "images",
-    "files": "images",
-    "lam": "lambda",
-    "budget": "lambda",
-    "strength": "lambda",
-    "components": "manifold.n_components",
-    "sigma": "kernel.bandwidth",
-    "network": "backbone",
-    "model": "backbone",
-    "dataset": "data",
-    "judge": "judges",
-    "layer": "layers",
-    "attribute": "task=attribute task.attribute={}",
-    "root": "data=folder data.catalog.root={}",
-    "folder": "data=folder data.catalog.root={}",
-    "photos": "data=folder data.catalog.root={}",
-    "gif": "output.animation=gif",
-    "mp4": "output.animation=mp4",
-    "video": "output.animation=mp4",
-    "film": "output.animation=mp4",
-    "iterations": "solver.inversion.iterations",
-    "random_seed": "seed",
-    "cpus": "threads",
-    "n_jobs": "threads",
-    "dtype": "precision",
-    "quiet": "progress=false",
-    "wandb": "logger=wandb",
-}
-OF_PARTS = {
-    "output": "output_dir",
-    "witness": "witness.weighting",
-}  # settings of several parts -> the one that is meant
-NOTHING = ("null", "false", "off", "no")  # people's words for the option none
-LAUNCHERS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm"}  # -> the extra that brings each
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 PLAIN = re.compile(r"[\w-]+")
 SEE_HELP = "--help lists the settings"
@@ -153,18 +57,19 @@ def check_overrides(arguments: Sequence[str], conf: Path, program: str) -> None:
         unknown = _single_dashes(arguments)
         if not unknown:
             raise
-        raise UserError(_stray(unknown, arguments, _Command(conf, program, ()))) from None
-    command = _Command(conf, flags.config_name or program, tuple(flags.overrides))
+        raise UserError(_stray(unknown, arguments, Command(conf, program, ()))) from None
+    command = Command(conf, flags.config_name or program, tuple(flags.overrides))
     if flags.package and flags.cfg is None:  # -person=x, which Hydra reads as -p erson=x
         unknown += [word for word in _single_dashes(arguments) if word[1:].partition("=")[0] in command.settings]
     if unknown:
         raise UserError(_stray(unknown, arguments, command))
     _require_one_task_of_hydra(flags)
-    if flags.shell_completion or flags.hydra_help or flags.info or flags.experimental_rerun or _is_elsewhere(flags):
+    composes = not (flags.help or flags.hydra_help or flags.info or flags.shell_completion or flags.experimental_rerun)
+    if not composes or _is_elsewhere(flags):
         return
     for argument in flags.overrides:
         try:
-            override = OverridesParser.create().parse_overrides([argument])[0]
+            override = parsed(argument)
         except OverrideParseException:
             raise UserError(_unreadable(argument, command)) from None
         if not override.key_or_group:
@@ -183,112 +88,31 @@ def explain(error: BaseException, arguments: Sequence[str], conf: Path, program:
         program: the name of the primary configuration, such as ``traverse``.
 
     Returns:
-        The line, or None where Hydra's own words are as good.
+        The line, or None where the error's own words are as good.
     """
     try:
         flags, _ = _flags(arguments)
-    except UserError as unreadable:
-        return str(unreadable)
-    if _is_elsewhere(flags):
+        if _is_elsewhere(flags) or any(isinstance(each, UserError) for each in _chain(error)):
+            return None
+        return _explain(error, Command(conf, flags.config_name or program, tuple(flags.overrides)))
+    except (UserError, HydraException, OmegaConfBaseException):  # the configuration itself is at fault
         return None
-    command = _Command(conf, flags.config_name or program, tuple(flags.overrides))
+
+
+def _explain(error: BaseException, command: Command) -> str | None:
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override, command)
     if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").strip("/").rpartition("/")
         group, option = (group, option) if group else (option, "")
-        known = options(conf, group) or list(error.options or [])
+        known = command.options(group) or list(error.options or [])
         return _no_option(group, option, known) if known else None
-    missing = next((each for each in _chain(error) if isinstance(each, MissingMandatoryValue)), None)
-    if missing is not None and missing.full_key:
-        return _not_given(missing.full_key, command)
+    if any(isinstance(each, MissingMandatoryValue | InterpolationToMissingValueError) for each in _chain(error)):
+        found = re.search(r"Missing mandatory value: ([\w.]+)", str(error))
+        return _not_given(found[1], command) if found else None
     if isinstance(error, ConfigCompositionException):
         return _uncomposed(error, command)
     return None
-
-
-@dataclass(frozen=True)
-class _Command:
-    """A command line beside the configuration that Hydra would make of the choices in it."""
-
-    conf: Path
-    program: str
-    arguments: tuple[str, ...]
-
-    @cached_property
-    def overrides(self) -> list[Override]:
-        """The arguments that can be read; of those with several values the first."""
-        read = []
-        for argument in self.arguments:
-            try:
-                override = _parsed(argument)
-                if override.is_sweep_override():
-                    value = next(override.sweep_string_iterator())
-                    override = _parsed(f"{override.get_key_element()}={value}")
-            except (HydraException, StopIteration):
-                continue
-            read.append(override)
-        return read
-
-    @cached_property
-    def groups(self) -> list[str]:
-        return groups(self.conf)
-
-    @cached_property
-    def cfg(self) -> DictConfig:
-        choices = [override.input_line or "" for override in self.overrides if override.key_or_group in self.groups]
-        return composed_as_far_as_possible(self.conf, self.program, choices)
-
-    @cached_property
-    def choices(self) -> dict[str, str | None]:
-        """The option chosen of each group; ``GROUP@PLACE`` where a group serves in several places."""
-        return dict(self.cfg.hydra.runtime.choices)
-
-    @cached_property
-    def content(self) -> Any:
-        """The configuration as plain dicts and lists, its interpolations as they are written."""
-        return OmegaConf.to_container(self.cfg, resolve=False)
-
-    @cached_property
-    def settings(self) -> list[str]:
-        """The dotted names of all settings, and the groups."""
-        return list(dict.fromkeys([*names(self.content), *self.groups]))
-
-    @cached_property
-    def own(self) -> list[str]:
-        """The settings that are not Hydra's."""
-        return [name for name in self.settings if name.split(".")[0] != "hydra"]
-
-    def value_of(self, name: str) -> str:
-        """What an argument sets ``name`` to, as it is written."""
-        given = [argument.partition("=") for argument in self.arguments]
-        return next((value for key, _, value in given if key.lstrip("+~") == name), "")
-
-    def default_of(self, name: str) -> Any:
-        """What ``name`` is unless it is set; None where it is nothing."""
-        node = self.content
-        for key in name.split("."):
-            node = node.get(key) if isinstance(node, dict) else None
-        return node
-
-    def options(self, group: str) -> list[str]:
-        return options(self.conf, group)
-
-    def settings_of_options(self, group: str) -> set[str]:
-        """What the options of a group bring, all together."""
-        return {name for option in self.options(group) for name in own_settings(self.conf, group, option)}
-
-    def options_with(self, name: str) -> list[str]:
-        """The options, as GROUP=OPTION, that would bring a setting which this command lacks."""
-        found: list[str] = []
-        for group in (name.split(".")[0], "experiment"):
-            if group in self.groups and not found:
-                found = [
-                    f"{group}={option}"
-                    for option in self.options(group)
-                    if option != self.choices.get(group) and name in own_settings(self.conf, group, option)
-                ]
-        return sorted(found, key=len)
 
 
 # Arguments that are no settings
@@ -332,13 +156,14 @@ def _require_one_task_of_hydra(flags: argparse.Namespace) -> None:
         raise UserError("--resolve is of use with --cfg only: --cfg job --resolve")
 
 
-def _stray(unknown: Sequence[str], arguments: Sequence[str], command: _Command) -> str:
+def _stray(unknown: Sequence[str], arguments: Sequence[str], command: Command) -> str:
     """Answer what Hydra's command line does not know: flags, or settings after them."""
     flag = next((argument for argument in unknown if argument.startswith("-")), None)
     if flag is None:
-        settings = [argument for argument in arguments if not argument.startswith("-")]
-        others = [argument for argument in arguments if argument.startswith("-")]
-        return f"write flags before the settings: {_shell([*others, *settings])}"
+        if "-m" not in arguments:
+            return "flags must be before the settings or after them, not between them"
+        settings = [argument for argument in arguments if argument != "-m"]
+        return f"-m must be before the settings: {_shell(['-m', *settings])}"
     name, _, value = flag.lstrip("-").partition("=")
     name = name.replace("-", "_")
     after = list(arguments)[list(arguments).index(flag) + 1 :]
@@ -353,7 +178,7 @@ def _stray(unknown: Sequence[str], arguments: Sequence[str], command: _Command) 
     return f"settings are written name=value, without dashes, and {_no_setting(name, command, value)}"
 
 
-def _unreadable(argument: str, command: _Command) -> str:
+def _unreadable(argument: str, command: Command) -> str:
     """Answer an argument that is no NAME=VALUE, or whose value Hydra cannot read."""
     given = command.arguments
     after = list(given[given.index(argument) + 1 :]) if argument in given else []
@@ -372,7 +197,7 @@ def _unreadable(argument: str, command: _Command) -> str:
     return f"cannot read {argument!r}; text with brackets, commas or quotes of its own is written 'NAME=\"TEXT\"'"
 
 
-def _no_equals_sign(argument: str, after: list[str], loose: list[str], command: _Command) -> str:
+def _no_equals_sign(argument: str, after: list[str], loose: list[str], command: Command) -> str:
     given = command.arguments
     at = given.index(argument) if argument in given else 0
     before, _, value = given[at - 1].partition("=") if at else ("", "", "")
@@ -413,7 +238,7 @@ def _require_options(override: Override, conf: Path) -> None:
     if override.is_sweep_override():
         if override.value_type in (ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP):
             for text in override.sweep_string_iterator():
-                _require_options(_parsed(f"{override.get_key_element()}={text}"), conf)
+                _require_options(parsed(f"{override.get_key_element()}={text}"), conf)
         return
     value = override.value()
     for name in value if isinstance(value, list) else [value]:
@@ -428,18 +253,20 @@ def _require_options(override: Override, conf: Path) -> None:
 
 
 def _require_parts(override: Override, conf: Path) -> None:
-    """Raise a ``UserError`` where a setting of several parts is given one value: Hydra takes it, and nothing reads it."""
+    """Raise a ``UserError`` where a setting of several parts is given one value; Hydra takes it, nobody reads it."""
     name, value = override.key_or_group, override.value()
-    if "." in name or isinstance(value, dict) or value is None or (conf / name).is_dir():
-        return
     written = (override.input_line or "").partition("=")[2]
-    settings = [setting for file in sorted(conf.glob("*.yaml")) for setting in commented_settings(file)]
-    parts = [setting for setting in settings if setting.rpartition(".")[0] == name and "._" not in setting]
+    if "." in name or isinstance(value, dict) or value is None or "${" in written or (conf / name).is_dir():
+        return
     if f"{name}={written}" in REPLACED:
         raise UserError(_replaced(f"{name}={written}"))
-    if parts:
-        meant = f"did you mean {_written(name, written)}" if name in OF_PARTS else f"set one, as {parts[0]}=VALUE"
-        raise UserError(f"{name} has parts ({', '.join(parts)}); {meant}")
+    settings = [setting for file in sorted(conf.glob("*.yaml")) for setting in commented_settings(file)]
+    inside = [setting.removeprefix(f"{name}.") for setting in settings if setting.startswith(f"{name}.")]
+    if inside:
+        parts = [part for part in inside if "." not in part]
+        leaf = next(part for part in inside if not any(other.startswith(f"{part}.") for other in inside))
+        meant = f"did you mean {_written(name, written)}?" if name in OF_PARTS else f"write one, as {name}.{leaf}=VALUE"
+        raise UserError(f"{name} has the parts {', '.join(parts)}; {meant}")
 
 
 def _replaced(choice: str) -> str:
@@ -462,7 +289,7 @@ def _no_option(group: str, name: str, known: Sequence[str]) -> str:
 # Settings
 
 
-def _uncomposed(error: ConfigCompositionException, command: _Command) -> str | None:
+def _uncomposed(error: ConfigCompositionException, command: Command) -> str | None:
     """Answer what Hydra says of an override that it has read and cannot apply."""
     text = str(error)
     if found := re.match(r"Could not override '(.*)'\.", text):
@@ -489,14 +316,14 @@ def _uncomposed(error: ConfigCompositionException, command: _Command) -> str | N
     return None
 
 
-def _several_values(argument: str, command: _Command) -> str:
+def _several_values(argument: str, command: Command) -> str:
     name, _, value = argument.partition("=")
     takes_list = name not in command.groups and isinstance(command.default_of(name), list | None)
     brackets = f"; a list has brackets: {_written(name, f'[{value}]')}" if takes_list and "(" not in value else ""
     return f"{argument} has several values; for a run with each write {_shell(['-m', argument])}{brackets}"
 
 
-def _not_given(name: str, command: _Command) -> str:
+def _not_given(name: str, command: Command) -> str:
     group = name.split(".")[0]
     option = command.choices.get(group)
     if not option or group not in command.groups:
@@ -505,7 +332,7 @@ def _not_given(name: str, command: _Command) -> str:
     return f"{group}={option} needs {name}=VALUE" + (f" ({about.rstrip('.')})" if about else "")
 
 
-def _no_setting(name: str, command: _Command, value: str) -> str:
+def _no_setting(name: str, command: Command, value: str) -> str:
     """Say that a command has no setting of this name, and which name it may be."""
     if "@" in name:
         places = [key for key in command.choices if "/" not in key]
@@ -523,19 +350,19 @@ def _no_setting(name: str, command: _Command, value: str) -> str:
         chosen = f" with {group}={command.choices[group]}" if command.choices.get(group) else ""
         return f"{said}{chosen}; there is with {_either(with_it[:4])}"
     pool = command.settings if name.startswith("hydra.") else command.own
-    near = _nearest(name, pool)
+    near = nearest_settings(name, pool)
     if near:
         return f"{said}; did you mean {_either([repr(each) for each in near])}?"
     group, parent = name.split(".")[0], name.rpartition(".")[0]
     wider = set() if group == name or group not in command.groups else command.settings_of_options(group)
-    near = _spelt_like(name.rpartition(".")[2], [each for each in wider if each.rpartition(".")[0] == parent], 0.6)
+    near = spelt_like(name.rpartition(".")[2], [each for each in wider if each.rpartition(".")[0] == parent], 0.6)
     if near:
         return f"{said}; did you mean {near[0]!r}, with {_either(command.options_with(near[0])[:4])}?"
     inside = [each.removeprefix(f"{parent}.") for each in pool if each.rpartition(".")[0] == parent]
     return f"{said}; {parent} has {', '.join(inside)}" if parent and inside else f"{said}; {SEE_HELP}"
 
 
-def _gone(name: str, command: _Command) -> str | None:
+def _gone(name: str, command: Command) -> str | None:
     for entry, reason in GONE.items():
         choice, _, old = entry.rpartition(" ")
         group, _, option = choice.partition("=")
@@ -544,7 +371,7 @@ def _gone(name: str, command: _Command) -> str | None:
     return None
 
 
-def _renamed(name: str, command: _Command) -> str | None:
+def _renamed(name: str, command: Command) -> str | None:
     for old, new in RENAMED.items():
         if not _is_within(name, old):
             continue
@@ -558,8 +385,8 @@ def _renamed(name: str, command: _Command) -> str | None:
     return None
 
 
-def _meant(name: str, command: _Command, value: str) -> str | None:
-    meant = {_plain(typed): meant for typed, meant in MEANT.items()}.get(_plain(name))
+def _meant(name: str, command: Command, value: str) -> str | None:
+    meant = {bare(typed): meant for typed, meant in MEANT.items()}.get(bare(name))
     if meant is None:
         return None
     if isinstance(meant, str) and "=" in meant:
@@ -568,45 +395,12 @@ def _meant(name: str, command: _Command, value: str) -> str | None:
     return f"did you mean {known[0]!r}?" if known else None
 
 
-def _nearest(name: str, known: Sequence[str]) -> list[str]:
-    """Find the settings that a name may mean: at its place, spelt otherwise, or of the same name elsewhere.
-
-    >>> known = ["lambda", "data", "data.image_size", "output", "output.frames"]
-    >>> _nearest("lamda", known), _nearest("data.imagesize", known), _nearest("data.frames", known)
-    (['lambda'], ['data.image_size'], ['output.frames'])
-    """
-    parent, _, leaf = name.rpartition(".")
-    shallow_first = sorted(known, key=lambda each: each.count("."))
-    beside = [each for each in known if each.rpartition(".")[0] == parent]
-    same = [each for each in shallow_first if _plain(each.rpartition(".")[2]) == _plain(leaf)]
-    beside_spelt = _spelt_like(leaf, beside, 0.6)
-    if not parent:
-        return same[:3] or beside_spelt or _spelt_like(leaf, shallow_first, 0.8)
-    return beside_spelt or _alike(name, known, 0.8) or same[:3] or _spelt_like(leaf, shallow_first, 0.8)
-
-
-def _spelt_like(leaf: str, known: Iterable[str], cutoff: float) -> list[str]:
-    """The setting whose last name is most like ``leaf``."""
-    last: dict[str, str] = {}
-    for each in known:
-        last.setdefault(each.rpartition(".")[2].lower(), each)
-    return [last[found] for found in difflib.get_close_matches(leaf.lower(), last, n=1, cutoff=cutoff)]
-
-
-def _alike(name: str, known: Sequence[str], cutoff: float) -> list[str]:
-    return difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-
-
 # Small things
-
-
-def _parsed(argument: str) -> Override:
-    return OverridesParser.create().parse_overrides([argument])[0]
 
 
 def _reads(argument: str) -> bool:
     try:
-        _parsed(argument)
+        parsed(argument)
     except HydraException:
         return False
     return True
@@ -638,17 +432,12 @@ def _written(name: str, value: str) -> str:
     return _shell([f"{OF_PARTS.get(name, name)}={value}"])
 
 
-def _example(name: str, command: _Command) -> str:
+def _example(name: str, command: Command) -> str:
     """A value of a setting, to show how it is written."""
     if name in command.groups:
         return str(command.choices.get(name) or next(iter(command.options(name)), "OPTION"))
     value = command.default_of(name)
     return str(value) if isinstance(value, str | int | float) and "$" not in str(value) else "VALUE"
-
-
-def _plain(name: str) -> str:
-    """A name without what people forget: capitals, dashes, underscores."""
-    return re.sub("[-_]", "", name.lower())
 
 
 def _first_line(error: BaseException) -> str:
@@ -667,4 +456,4 @@ def _either(choices: Sequence[str]) -> str:
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__

@@ -15,15 +15,15 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
-from dmt import cli
+from dmt.cli import build, programs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["experiment=digits", "logger=none", "progress=false", "n_images=2"]
 SMALL = [*QUICK, "manifold.n_components=32"]
 
 PROBE = [
     *SMALL,
-    "judges=[none,probe,attributes]",
+    "judges=[probe,attributes]",
     *(
         option
         for judge in ("probe", "attributes")
@@ -201,7 +201,7 @@ def hydra(monkeypatch):
 
 
 def traverse(folder: Path, *overrides: str):
-    return cli.traverse(compose("traverse", [f"output_dir={folder}/out", *overrides])).images
+    return programs.traverse(compose("traverse", [f"output_dir={folder}/out", *overrides])).images
 
 
 @pytest.fixture
@@ -209,8 +209,8 @@ def error_of(capsys):
     """The error line that a call ends in."""
 
     def error_of(call, *arguments) -> str:
-        with pytest.raises(SystemExit) as caught:
-            cli.guarded(lambda: call(*arguments))
+        with pytest.raises(SystemExit) as caught, programs.errors_in_one_line():
+            call(*arguments)
         assert caught.value.code == 1
         return error_line(capsys.readouterr().err)
 
@@ -249,14 +249,14 @@ BAD_OPTIONS = [
     ([*SMALL, "n_images=-1"], ["n_images", "-1"]),
     ([*SMALL, "data.set_size=1"], ["at least 2"]),
     ([*SMALL, "data.image_size=2"], ["image_size", "2"]),
-    ([*SMALL, "data.batch_size=0"], ["batch_size", "0"]),
+    ([*SMALL, "data.serving.batch_size=0"], ["batch_size", "0"]),
     ([*SMALL, "seed=-1"], ["seed", "-1"]),
     ([*SMALL, "threads=-2"], ["threads", "-2"]),
     ([*SMALL, "precision=half"], ["precision", "bfloat16", "half"]),
     ([*SMALL, "trainer.accelerator=abacus"], ["abacus"]),
     (["experiment=fig8"], ["experiment/fig8", "fig7_tsne"]),
     ([*SMALL, "method=magic"], ["method/magic", "adversarial"]),
-    ([*SMALL, "method=linear", "method.walk.alpha=far"], ["method.alpha", "far"]),
+    ([*SMALL, "method=linear", "method.walk.alpha=far"], ["method.walk.alpha must be a number", "far"]),
     ([*SMALL, "method=adversarial", "method.confidence=2"], ["confidence", "2"]),
     ([*SMALL, "method=pixel_mean", "output.animation=gif"], ["output.animation=gif needs a walk"]),
     ([*SMALL, "output.animation=avi"], ["none, gif or mp4, got avi"]),
@@ -338,7 +338,7 @@ COLUMNS = ["layer", "channels", "height", "width", "numbers", "auc", "auc_error"
 def study_of_layers(folder: Path, *overrides: str):
     """The tables that ``train.py`` leaves of the digits' layers."""
     scored = [*QUICK, "scores.set_size=100", "experiment=[digits,layer_scores]", *overrides, f"output_dir={folder}/out"]
-    cli.train(compose("train", scored))
+    programs.train(compose("train", scored))
     tables = (folder / "out").glob("*.csv")
     return {file.stem: list(csv.DictReader(file.read_text().splitlines())) for file in tables}
 
@@ -356,8 +356,7 @@ def test_the_layers_of_the_digits_network_are_scored(tmp_path):
 
 
 def test_a_second_network_is_compared_and_is_its_own_like(tmp_path):
-    study_of_layers(tmp_path / "first")  # trains the network, where no other test has
-    tables = study_of_layers(tmp_path, "backbone@scores.other=digits")
+    tables = study_of_layers(tmp_path, "backbone@study.other=digits")
     names = ["conv1", "pool1", "conv2", "pool2", "conv3"]
     table = np.array([[float(row[name]) for name in names] for row in tables["cka"]])
     np.testing.assert_allclose(np.diag(table), np.ones(5), rtol=1e-5)
@@ -372,18 +371,18 @@ def test_layers_are_chosen_by_their_scores_in_both_programs(tmp_path, caplog):
     one, *_ = traverse(tmp_path, *options)
     assert one.record["witness_after"] < one.record["witness_before"]
     assert "layers=auto: conv2, conv3" in caplog.text
-    assert OmegaConf.load(tmp_path / "out/config.yaml").feature_layers == ["conv2", "conv3"]
+    assert OmegaConf.load(tmp_path / "out/config.yaml").layers == ["conv2", "conv3"]
     settings = json.loads((tmp_path / "out/results.json").read_text())["settings"]
-    assert settings["feature_layers"] == ["conv2", "conv3"]
+    assert settings["layers"] == ["conv2", "conv3"]
     caplog.clear()
-    cli.train(compose("train", [*options, f"output_dir={tmp_path}/out"]))
+    programs.train(compose("train", [*options, f"output_dir={tmp_path}/out"]))
     assert "layers=auto: conv2, conv3" in caplog.text
     assert "scoring" not in caplog.text, "the scores were there"
     assert "manifold: found" in caplog.text
 
 
 def test_edits_through_each_layer_and_the_picks_are_compared(tmp_path):
-    options = ["scores.traversal=true", "scores.layers=[conv2,conv3]", "data.set_size=40", "feature_layers=[conv1]"]
+    options = ["study.traversal=true", "scores.layers=[conv2,conv3]", "data.set_size=40", "layers=[conv1]"]
     rows = study_of_layers(tmp_path, *options)["traversal"]
     assert [row["layers"] for row in rows] == ["conv2", "conv3", "conv2+conv3", "conv1"]
     psnrs = {row["layers"]: float(row["reconstruction_psnr"]) for row in rows}
@@ -413,17 +412,17 @@ def test_what_cannot_be_scored_is_an_error_that_names_it(tmp_path, error_of, ove
     ("overrides", "message"),
     [
         (["manifold=pca"], "leave manifold=span"),
-        (["scores.beyond=over"], "scores.beyond must be above or below, got 'over'"),
+        (["study.beyond=over"], "study.beyond must be above or below, got 'over'"),
         (["n_images=0"], "n_images must be a whole number, 1 or more, got 0"),
-        (["feature_layers=[conv33]"], "no layer 'conv33'; did you mean 'conv3'"),
-        ([*PROBE[len(SMALL) :], "data.reserved=0.5", "scores.judge=prob"], "no judge 'prob'; did you mean 'probe'"),
+        (["layers=[conv33]"], "no layer 'conv33'; did you mean 'conv3'"),
+        ([*PROBE[len(SMALL) :], "data.reserved=0.5", "study.judge=prob"], "no judge 'prob'; did you mean 'probe'"),
     ],
 )
 def test_edits_through_each_layer_that_cannot_be_are_found_out_before_anything_is_scored(
     tmp_path, error_of, overrides, message, caplog
 ):
     caplog.set_level("INFO")
-    assert message in error_of(study_of_layers, tmp_path, "scores.traversal=true", *overrides)
+    assert message in error_of(study_of_layers, tmp_path, "study.traversal=true", *overrides)
     assert "layers: scoring" not in caplog.text
 
 
@@ -432,15 +431,13 @@ WAYS = [
     ["method=pixel_mean"],
     ["method=adversarial"],
     ["parametrization=spectrum"],
-    ["match_colors=true"],
-    ["layer_weights={conv3: 2}"],
     ["selection=nearest", "selection.set_size=40"],
     ["selection=matched", "selection.same=[]", "selection.set_size=40"],
     ["manifold=exact", "manifold.n_components=100"],
     ["manifold=span"],
     ["manifold=span", "manifold.z_score=true"],
     ["lambda=auto"],
-    ["lambda=auto", "auto=classifier"],
+    ["lambda=auto", "auto.of=classifier"],
 ]
 
 
@@ -449,7 +446,7 @@ def test_every_way_to_edit_goes_towards_the_target(tmp_path, options):
     for image in traverse(tmp_path, *QUICK, *options):
         assert image.record["witness_after"] < image.record["witness_before"]
         assert image.record["inversions"] == 1
-        assert 0 <= image.after.min() <= image.after.max() <= 1
+        assert 0 <= image.result.min() <= image.result.max() <= 1
 
 
 def test_pca_with_all_components_and_the_span_give_the_same_edit(tmp_path):
@@ -466,12 +463,12 @@ def test_an_animation_goes_from_the_input_to_the_result(tmp_path, kind):
     images = traverse(tmp_path, *SMALL, "n_images=1", f"output.animation={kind}", "output.frames=3", "lambda=0.2")
     (image,) = images
     assert len(image.frames) == 3
-    away = [float((frame - image.before).square().mean()) for frame in (*image.frames, image.after)]
+    away = [float((frame - image.input).square().mean()) for frame in (*image.frames, image.result)]
     assert away == sorted(away)
     assert away[0] > 0
     assert (tmp_path / f"out/{image.name}.{kind}").stat().st_size > 0
     (still,) = traverse(tmp_path / "still", *SMALL, "n_images=1", "lambda=0.2")
-    assert still.after.equal(image.after)
+    assert still.result.equal(image.result)
 
 
 def test_lambda_by_a_judge_is_the_least_change_that_convinces_it(tmp_path, monkeypatch):
@@ -484,7 +481,7 @@ def test_lambda_by_a_judge_is_the_least_change_that_convinces_it(tmp_path, monke
                 for when, images in (("before", before), ("after", after))
             }
 
-    monkeypatch.setattr(cli, "instantiate", with_judge(cli.instantiate, {"white": Whiteness()}))
+    monkeypatch.setattr(build, "instantiate", with_judge(build.instantiate, {"white": Whiteness()}))
     options = ["lambda=auto", "auto=judge", "auto.judge=white", "auto.beyond=above", "auto.threshold=0.3"]
     images = traverse(tmp_path, *SMALL, "n_images=2", *options, "auto.trials=6")
     for image in images:
@@ -519,12 +516,12 @@ def pets(tmp_path, save_picture):
         "data=folder",
         f"data.catalog.root={tmp_path}/pets",
         "data.image_size=16",
-        "task=classes",
+        "task=folder",
         "task.source=cat",
         "task.target=dog",
         "backbone=digits",
         "layers=digits",
-        "regularizer=digits",
+        "regularizer=none",
         "manifold.n_components=12",
         "logger=none",
         "progress=false",
@@ -537,8 +534,8 @@ def test_a_folder_of_ones_own_is_edited_and_what_is_broken_is_passed_over(pets, 
     assert [image.name for image in results] == ["cat/03.png", str(elsewhere)]
     for image, file in zip(results, ("cat/03.png", "cat/05.png"), strict=True):
         pixels = np.asarray(Image.open(tmp_path / "pets" / file)) / 255
-        np.testing.assert_allclose(image.before.permute(1, 2, 0), pixels, atol=1e-6)
-        assert not image.after.isnan().any()
+        np.testing.assert_allclose(image.input.permute(1, 2, 0), pixels, atol=1e-6)
+        assert not image.result.isnan().any()
         assert image.record["witness_after"] < image.record["witness_before"]
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"03.png", "mine.png", "grid.png"}
 
@@ -580,17 +577,22 @@ def test_every_seed_chooses_and_zero_is_one_of_them(tmp_path):
 
 def test_both_ways_to_the_target_features_and_both_weightings_run(tmp_path):
     images = [
-        traverse(tmp_path, *SMALL, "images=digit_0003", "lambda=0.5", option)[0].after
+        traverse(tmp_path, *SMALL, "images=digit_0003", "lambda=0.5", option)[0].result
         for option in ("target_features=residual", "target_features=projected", "witness.weighting=sum")
     ]
     assert all((images[0] - other).abs().mean() > 1e-3 for other in images[1:])
 
 
 def test_training_without_kept_features_keeps_none(tmp_path):
-    overrides = [*SMALL, "keep_features=false", "data.batch_size=600", f"cache_dir={tmp_path}/cache", "logger=csv"]
-    weights = Path(os.environ["DMT_CACHE"]) / "backbones/digits.safetensors"
-    overrides += [f"backbone.weights={weights}", f"output_dir={tmp_path}/out"]
-    assert cli.train(compose("train", overrides)) is None
+    overrides = [
+        *SMALL,
+        "keep_features=false",
+        "data.serving.batch_size=600",
+        f"cache_dir={tmp_path}/cache",
+        "logger=csv",
+    ]
+    overrides += [f"output_dir={tmp_path}/out"]
+    assert programs.train(compose("train", overrides)) is None
     assert len(list((tmp_path / "cache/manifolds").iterdir())) == 1
     assert not (tmp_path / "cache/features").exists()
     assert (tmp_path / "out/metrics/metrics.csv").exists()
@@ -600,16 +602,14 @@ def test_training_without_kept_features_keeps_none(tmp_path):
 
 
 def test_success_says_nothing_and_ends_as_usual(capsys):
-    assert cli.guarded(lambda: None) is None
+    with programs.errors_in_one_line():
+        pass
     assert capsys.readouterr().err == ""
 
 
 def test_an_interruption_is_no_error_and_says_that_the_run_can_go_on(capsys):
-    def interrupted():
+    with pytest.raises(SystemExit) as caught, programs.errors_in_one_line():
         raise KeyboardInterrupt
-
-    with pytest.raises(SystemExit) as caught:
-        cli.guarded(interrupted)
     assert caught.value.code == 130
     assert "goes on from there" in capsys.readouterr().err
 
@@ -625,13 +625,13 @@ def test_a_full_disk_is_an_error_of_one_line(error_of):
 
 
 def test_a_mistake_of_ours_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError):
-        cli.guarded(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError), programs.errors_in_one_line():
+        1 // 0  # noqa: B018
 
 
 def test_the_whole_traceback_is_shown_on_demand(monkeypatch, tmp_path):
     from dmt.errors import UserError
 
-    monkeypatch.setattr(cli, "FULL_ERRORS", True)
-    with pytest.raises(UserError):
-        cli.guarded(lambda: traverse(tmp_path, *SMALL, "lambda=0"))
+    monkeypatch.setattr(programs, "FULL_ERRORS", True)
+    with pytest.raises(UserError), programs.errors_in_one_line():
+        traverse(tmp_path, *SMALL, "lambda=0")
