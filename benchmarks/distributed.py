@@ -38,7 +38,14 @@ def main() -> None:
 
 def job(n: int, n_images: int, options: list[str], folder: Path) -> tuple[float, float, float]:
     """Seconds of the fit and of the edits by n processes, and the peak memory of one of them in GB."""
-    common = [*options, "logger=none", "threads=1", "trainer.strategy=ddp", f"trainer.devices={n}", f"cache_dir={folder}/cache"]
+    common = [
+        *options,
+        "logger=none",
+        "threads=1",
+        "trainer.strategy=ddp",
+        f"trainer.devices={n}",
+        f"cache_dir={folder}/cache",
+    ]
     run("train.py", *common, f"hydra.run.dir={folder}/network", "manifold.n_components=2", "data.image_size=24")
     first, peak = run("train.py", *common, f"hydra.run.dir={folder}/fit")
     again, _ = run("train.py", *common, f"hydra.run.dir={folder}/again")

@@ -21,9 +21,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
-from dmt.data import AttributeSplits, ImageBatch
+from dmt.data import EditData, ImageBatch
 from dmt.data.catalogs import Catalog
-from dmt.manifolds.preparation import Preparation
+from dmt.manifolds import CatalogFeatures
 from dmt.networks.extractor import FeatureExtractor
 from dmt.networks.precision import compute_exact_float32
 
@@ -58,30 +58,30 @@ def main() -> None:
     for backbone in args.backbones:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             config = compose("train", [f"backbone={backbone}", "progress=false", *args.options])
-        prepare = partial(
-            Preparation,
+        features_of = partial(
+            CatalogFeatures,
             backbone=instantiate(config.backbone),
-            layers=list(config.feature_layers),
+            layers=list(config.layer_names[config.layers]),
             normalization=config.normalization,
             trainer=instantiate(config.trainer, _partial_=True, accelerator=args.accelerator),
         )
         for workers in args.workers:
-            splits = instantiate(config.data, _partial_=True, num_workers=workers)
-            errors[backbone] = compare(backbone, prepare, splits(task=None), args.pictures)
+            config.data.serving.num_workers = workers
+            errors[backbone] = compare(backbone, features_of, instantiate(config.data), args.pictures)
     print("\n| backbone | float16: largest error / value | root mean square error / root mean square |\n|---|---|---|")
     for backbone, (largest, typical) in errors.items():
         print(f"| {backbone} | {largest:.1e} | {typical:.1e} |")
 
 
-def compare(backbone: str, prepare: Callable[..., Preparation], data: AttributeSplits, n: int) -> tuple[float, float]:
+def compare(backbone: str, features_of: Callable[..., CatalogFeatures], data: EditData, n: int) -> tuple[float, float]:
     """Print a row; the errors of the features that were read back, as ``error`` gives them."""
     data.catalog = Some(data.catalog, n)  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as cache:
-        preparation = prepare(data, cache=cache)
-        extractor = preparation.extractor()
-        device = preparation.trainer().strategy.root_device
+        catalog_features = features_of(data, cache=cache)
+        extractor = catalog_features.extractor()
+        device = catalog_features.trainer().strategy.root_device
         began = time.perf_counter()
-        store = preparation.features(extractor)
+        store = catalog_features.of_catalog(extractor)
         whole = time.perf_counter() - began
         began = time.perf_counter()
         batches = [batch for batch in data.all_dataloader() if len(batch.images)]
@@ -90,7 +90,7 @@ def compare(backbone: str, prepare: Callable[..., Preparation], data: AttributeS
         errors = error(features, store.read(0, len(features))[0])
     count = sum(len(batch.images) for batch in batches)
     rates = f"{count / whole:.1f} | {count / bare:.1f} | {bare / whole:.0%} | {decoding / whole:.0%}"
-    print(f"| {backbone} | {data.num_workers} | {count} | {rates} |", flush=True)
+    print(f"| {backbone} | {data.serving.num_workers} | {count} | {rates} |", flush=True)
     return errors
 
 

@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from dmt.inversion.inverter import Inversion, invert
+from dmt.inversion import Inversion, Inverter
 from dmt.inversion.regularizers import Regularizer
 from dmt.networks.extractor import FeatureExtractor, measure_scales
 from dmt.networks.precision import PRECISIONS, compute_exact_float32
@@ -48,18 +48,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is inverted: see ``dmt.inversion.inverter.invert``."""
+    """What is inverted: see ``dmt.inversion.Inverter``."""
 
     extractor: FeatureExtractor
     targets: dict[str, Tensor]
     images: Tensor
     regularizers: dict[str, Regularizer]
 
-    def inverted(self, solver: "LBFGS | LBFGSB", precision: torch.dtype, callback: Callable | None = None) -> Inversion:
+    def inverted(self, solver: "LBFGS | LBFGSB", precision: str, on_progress: Callable | None = None) -> Inversion:
         """The pictures of the moved features."""
-        return invert(
-            self.extractor, self.targets, self.images, self.regularizers, solver, callback, precision=precision
-        )
+        inverter = Inverter(self.regularizers, solver, precision, on_progress=on_progress)  # type: ignore[arg-type]
+        return inverter(self.extractor, self.targets, self.images)
 
     def part(self, rows: slice) -> "Problem":
         """The same for some of the images."""
@@ -86,7 +85,7 @@ def problem_of(case: Case, faces: Sequence[int], device: torch.device) -> Proble
     backbone.to(device)
     both = pictures([*smiling, *frowning])
     scales = measure_scales(backbone, both.split(8))
-    extractor = FeatureExtractor(backbone, config.feature_layers, scales).to(device)
+    extractor = FeatureExtractor(backbone, config.layer_names[config.layers], scales).to(device)
     images = pictures([people[i] for i in faces])
     with torch.no_grad():
         means = [
@@ -157,7 +156,7 @@ def seconds_until(goal: float, solvers: Sequence[LBFGSB]) -> float:
     return float(seconds[reached.argmax() if reached.any() else -1].mean())
 
 
-def iterations_until(problem: Problem, goal: float, precision: torch.dtype) -> int:
+def iterations_until(problem: Problem, goal: float, precision: str) -> int:
     """Iterations until the sum of the objectives is ``goal``."""
     solver = LBFGS(iterations=ITERATIONS, tolerance=0.0, gradient_tolerance=0.0)
     count = 0
@@ -212,7 +211,7 @@ def compare(case: Case, batch: int, precisions: Sequence[str], references: int, 
     goals, scipy = [], []
     for i in range(min(batch, references)):
         solver = LBFGSB(ITERATIONS)
-        found = problem.part(slice(i, i + 1)).inverted(solver, torch.float32)
+        found = problem.part(slice(i, i + 1)).inverted(solver, "float32")
         scipy.append(solver)
         goals.append(float(found.solution.objective))
         seconds = solver.noted[-1][0]
@@ -221,14 +220,13 @@ def compare(case: Case, batch: int, precisions: Sequence[str], references: int, 
     for n in dict.fromkeys((1, batch)):
         known = min(n, len(goals))  # images whose goal is known; the others get as many iterations
         for name in precisions:
-            precision = PRECISIONS[name]
-            iterations = iterations_until(problem.part(slice(known)), sum(goals[:known]), precision)
+            iterations = iterations_until(problem.part(slice(known)), sum(goals[:known]), name)
             part = problem.part(slice(n))
             began = time.perf_counter()
-            found = part.inverted(LBFGS(iterations=iterations, tolerance=0.0, gradient_tolerance=0.0), precision)
+            found = part.inverted(LBFGS(iterations=iterations, tolerance=0.0, gradient_tolerance=0.0), name)
             reached = found.solution.objective[:known].sum().item()
             seconds = time.perf_counter() - began
-            bare, work = network_seconds(part, precision)
+            bare, work = network_seconds(part, PRECISIONS[name])
             waited = seconds_until(reached, scipy[:known])
             evaluations = float(found.solution.evaluations.double().mean())
             row(

@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("outputs/main_job"), help="where pictures are kept")
     parser.add_argument("--images", type=int, default=24, help="held-out people to judge")
     parser.add_argument("--backbones", nargs="*", default=["vgg19_distilled", "vgg19_hybrid"], help="what fit fits")
-    parser.add_argument("--budgets", nargs="*", type=float, default=[0.3, 0.2, 0.13, 0.09], help="lambda' of edit")
+    parser.add_argument("--lambdas", nargs="*", type=float, default=[0.3, 0.2, 0.13, 0.09], help="lambda' of edit")
     parser.add_argument("--options", nargs="*", default=[], help="for traverse.py in edit, such as task.balance=[]")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
@@ -60,12 +60,12 @@ def edit(args: argparse.Namespace) -> None:
         "| lambda' | P(happy) | flips | identity cosine | age shift | gender flips | PSNR | evaluations | s an image |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    for budget in args.budgets:
-        folder = args.output / f"frowning-{budget}"
-        traverse(folder, "task=frowning", f"lambda={budget}", f"n_images={args.images}", "judges=faces", *args.options)
+    for lam in args.lambdas:
+        folder = args.output / f"frowning-{lam}"
+        traverse(folder, "task=frowning", f"lambda={lam}", f"n_images={args.images}", "judges=faces", *args.options)
         rows = rows_of(folder)
         print(
-            f"| {budget} | {mean(rows, 'happy_after'):.2f} | {flips(rows):.2f} | {mean(rows, 'identity'):.3f} "
+            f"| {lam} | {mean(rows, 'happy_after'):.2f} | {flips(rows):.2f} | {mean(rows, 'identity'):.3f} "
             f"| {age_shift(rows):+.1f} | {gender_flips(rows):.2f} | {mean(rows, 'psnr'):.1f} "
             f"| {mean(rows, 'evaluations'):.0f} | {mean(rows, 'seconds'):.1f} |",
             flush=True,
@@ -76,13 +76,13 @@ def edit(args: argparse.Namespace) -> None:
 def senior(args: argparse.Namespace) -> None:
     """``task=senior`` raises the judged age."""
     print("| lambda' | judged age before | after | raised in | identity cosine |\n|---|---|---|---|---|")
-    for budget in (0.2, 0.12):
-        folder = args.output / f"senior-{budget}"
-        traverse(folder, "task=senior", f"lambda={budget}", "n_images=8", "judges=faces")
+    for lam in (0.2, 0.12):
+        folder = args.output / f"senior-{lam}"
+        traverse(folder, "task=senior", f"lambda={lam}", "n_images=8", "judges=faces")
         rows = rows_of(folder)
         raised = np.mean([float(row["age_after"]) > float(row["age_before"]) for row in rows])
         print(
-            f"| {budget} | {mean(rows, 'age_before'):.1f} | {mean(rows, 'age_after'):.1f} | {raised:.0%} "
+            f"| {lam} | {mean(rows, 'age_before'):.1f} | {mean(rows, 'age_after'):.1f} | {raised:.0%} "
             f"| {mean(rows, 'identity'):.3f} |",
             flush=True,
         )

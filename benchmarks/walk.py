@@ -20,12 +20,13 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from dmt.data.catalogs import read_attributes
+from dmt.manifolds import Points
 from dmt.solvers import LBFGS, Solution
 from dmt.traversal.kernels import RBF
-from dmt.traversal.walks import WitnessDescent, lambda_path
-from dmt.traversal.witness import Witness
+from dmt.traversal.walks import Traversal, WitnessDescent
+from dmt.traversal.witness import Witness, WitnessBatch
 
-WALK = WitnessDescent(LBFGS(iterations=200, history=5, tolerance=1e-6))  # conf/solver/lbfgs.yaml
+WALK = WitnessDescent(LBFGS(iterations=200, history=5, tolerance=1e-6))  # solver.traversal of conf/base.yaml
 BEFORE = LBFGS(iterations=200, tolerance=1e-6)  # what it said while gradients were those of autograd
 REFERENCE = LBFGS(iterations=1000, tolerance=1e-10, gradient_tolerance=1e-10)
 Result = TypeVar("Result")
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--codes", type=Path, help="a .safetensors file with the coordinates as `codes`")
     parser.add_argument("--attributes", type=Path, help="lfw_attributes.txt, which must be given with --codes")
     parser.add_argument("--label", default="Frowning", help="from the pictures that score least to those that do most")
-    parser.add_argument("--budgets", nargs="*", type=float, default=[0.03, 0.15, 0.5], help="lambda'")
+    parser.add_argument("--lambdas", nargs="*", type=float, default=[0.03, 0.15, 0.5], help="lambda'")
     parser.add_argument("--runs", type=int, default=9, help="of which the median is taken")
     args = parser.parse_args()
     source, target, z0 = random_points() if args.codes is None else real_points(args)
@@ -51,7 +52,7 @@ def main() -> None:
         "| images | lambda' | way | ms | ms an image | evaluations | above the minimum |\n|---|---|---|---|---|---|---|"
     )
     for n_images in (1, 64):
-        for value in args.budgets:
+        for value in args.lambdas:
             compare(z0[:n_images], witness, torch.full((n_images,), value).double(), args.runs)
     print("\n| 8 images with witnesses of their own, 100 + 100 points | ms |\n|---|---|")
     of_their_own(source, target, z0[:8], args.runs)
@@ -88,28 +89,28 @@ def timed(run: Callable[[], Result], runs: int) -> tuple[float, Result]:
     return median(seconds), result
 
 
-def compare(z0: Tensor, witness: Witness, budget: Tensor, runs: int) -> None:
+def compare(z0: Tensor, witness: Witness, lams: Tensor, runs: int) -> None:
     """A row for each way to minimise."""
-    best = closed_form(z0, witness, budget, REFERENCE).objective
+    best = closed_form(z0, witness, lams, REFERENCE).objective
     ways: dict[str, tuple[int, Callable[[], Solution]]] = {
-        "now": (runs, lambda: WALK(z0, [witness] * len(z0), budget).solution),
-        "L-BFGS with autograd, as before": (3, lambda: by_autograd(z0, witness, budget)),
+        "now": (runs, lambda: WALK(Points.one_each(z0), WitnessBatch.of_one(witness, len(z0)), lams).solution),
+        "L-BFGS with autograd, as before": (3, lambda: by_autograd(z0, witness, lams)),
     }
     if len(z0) == 1:
-        ways["SciPy's CG"] = 3, lambda: conjugate_gradients(z0, witness, budget)
+        ways["SciPy's CG"] = 3, lambda: conjugate_gradients(z0, witness, lams)
     for name, (times, run) in ways.items():
         seconds, found = timed(run, times)
         excess = ((found.objective - best) / best.abs()).max().item()
         evaluations = found.evaluations.double().mean().item()
-        row = f"{len(z0)} | {budget[0]:g} | {name} | {1e3 * seconds:.1f} | {1e3 * seconds / len(z0):.2f}"
+        row = f"{len(z0)} | {lams[0]:g} | {name} | {1e3 * seconds:.1f} | {1e3 * seconds / len(z0):.2f}"
         print(f"| {row} | {evaluations:.1f} | {excess:.0e} |", flush=True)
 
 
 def closed_form(
-    z0: Tensor, witness: Witness, budget: Tensor, solver: LBFGS, start: Tensor | None = None, unit: float = 1.0
+    z0: Tensor, witness: Witness, lams: Tensor, solver: LBFGS, start: Tensor | None = None, unit: float = 1.0
 ) -> Solution:
     """Minimise from a displacement on, in steps of some length."""
-    weights = witness.kernel.budget_weight(budget)
+    weights = witness.kernel.lambda_weight(lams)
 
     def objective(steps: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         delta = unit * steps
@@ -120,9 +121,9 @@ def closed_form(
     return solver.minimise(objective, torch.zeros_like(z0) if start is None else start / unit)
 
 
-def by_autograd(z0: Tensor, witness: Witness, budget: Tensor) -> Solution:
+def by_autograd(z0: Tensor, witness: Witness, lams: Tensor) -> Solution:
     """The previous way, with the witness at both ends."""
-    weights = witness.kernel.budget_weight(budget)
+    weights = witness.kernel.lambda_weight(lams)
 
     def value(z: Tensor) -> Tensor:
         return witness.kernel(z, witness.source).mean(dim=1) - witness.kernel(z, witness.target).mean(dim=1)
@@ -138,9 +139,9 @@ def by_autograd(z0: Tensor, witness: Witness, budget: Tensor) -> Solution:
     return solution
 
 
-def conjugate_gradients(z0: Tensor, witness: Witness, budget: Tensor) -> Solution:
+def conjugate_gradients(z0: Tensor, witness: Witness, lams: Tensor) -> Solution:
     """One image as the authors did it, by nonlinear conjugate gradients; with our gradient, and to our tolerance."""
-    weight = float(witness.kernel.budget_weight(budget))
+    weight = float(witness.kernel.lambda_weight(lams))
 
     def objective(delta: np.ndarray) -> tuple[float, np.ndarray]:
         values, gradients = witness.with_gradient(z0 + torch.from_numpy(delta))
@@ -161,36 +162,41 @@ def of_their_own(source: Tensor, target: Tensor, z0: Tensor, runs: int) -> None:
     def build() -> list[Witness]:
         return [Witness(RBF(), source[part], target[part]) for part in parts]
 
-    witnesses, budget = build(), torch.full((len(z0),), 0.15).double()
+    witnesses, lams = build(), torch.full((len(z0),), 0.15).double()
     rows = range(len(z0))
+    start, batch = Points.one_each(z0), WitnessBatch(witnesses, torch.arange(len(z0)))
+
+    def alone(i: int) -> Traversal:
+        return WALK(Points.one_each(z0[[i]]), WitnessBatch.of_one(witnesses[i], 1), lams[[i]])
+
     print(f"| building them | {1e3 * timed(build, runs)[0]:.1f} |")
-    print(f"| now, together | {1e3 * timed(lambda: WALK(z0, witnesses, budget), runs)[0]:.1f} |")
-    alone = timed(lambda: [WALK(z0[[i]], [witnesses[i]], budget[[i]]) for i in rows], 3)[0]
-    print(f"| now, one after the other | {1e3 * alone:.1f} |")
-    before = timed(lambda: [by_autograd(z0[[i]], witnesses[i], budget[[i]]) for i in rows], 3)[0]
+    print(f"| now, together | {1e3 * timed(lambda: WALK(start, batch, lams), runs)[0]:.1f} |")
+    print(f"| now, one after the other | {1e3 * timed(lambda: [alone(i) for i in rows], 3)[0]:.1f} |")
+    before = timed(lambda: [by_autograd(z0[[i]], witnesses[i], lams[[i]]) for i in rows], 3)[0]
     print(f"| L-BFGS with autograd, as before | {1e3 * before:.1f} |", flush=True)
 
 
 def along_a_path(z0: Tensor, witness: Witness, runs: int) -> None:
     """Several lambdas: in one batch, or one after the other from 0 or from the end of the one before."""
-    budgets = torch.tensor(PATH).double()[:, None]
+    lams = torch.tensor(PATH).double()[:, None]
+    repeated, witnesses = Points.one_each(z0).repeated(len(PATH)), WitnessBatch.of_one(witness, len(PATH))
     unit = witness.kernel.sigma2**0.5 / 4  # between the lengths that come out
 
     def each(warm: bool) -> list[Solution]:
         found: list[Solution] = []
-        for budget in budgets:
+        for lam in lams:
             start = unit * found[-1].value if warm and found else None
-            found.append(closed_form(z0, witness, budget, WALK.solver, start, unit))
+            found.append(closed_form(z0, witness, lam, WALK.solver, start, unit))
         return found
 
     ways: dict[str, Callable[[], list[Solution]]] = {
-        "in one batch (lambda_path)": lambda: [way.solution for way in lambda_path(z0, [witness], budgets, WALK)],
+        "in one batch (lambda_path)": lambda: [WALK(repeated, witnesses, lams[:, 0]).solution],
         "one after the other, each from 0": lambda: each(warm=False),
         "one after the other, each from the one before": lambda: each(warm=True),
     }
     for name, run in ways.items():
         seconds, found = timed(run, runs)
-        print(f"| {name} | {1e3 * seconds:.1f} | {sum(int(one.evaluations) for one in found)} |", flush=True)
+        print(f"| {name} | {1e3 * seconds:.1f} | {sum(int(one.evaluations.sum()) for one in found)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -130,4 +130,4 @@ def test_nothing_below_the_command_line_prints(file):
 @pytest.mark.parametrize("program", ["train.py", "traverse.py"])
 def test_the_programs_know_the_command_line_module_alone(program):
     ours = {name for name in imports(ast.parse((ROOT / program).read_text())) if name.split(".")[0] == "dmt"}
-    assert ours == {"dmt.cli"}
+    assert ours == {f"dmt.cli.run_{program.removesuffix('.py')}"}

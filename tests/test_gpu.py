@@ -94,9 +94,8 @@ def test_networks_are_trained_as_on_the_processor(n_frozen, quiet_trainer):
         network = narrow_network(4, image_size=16, channels=(6, 8, 8, 8, 8), hidden=12, dropout=0.0)
         network = type(network)(dict(network.named_children()), n_frozen)
         schedule = Schedule(epochs=4, batch_size=10, learning_rate=0.02)  # the last batch has 4 pictures
-        runs.append(
-            train_network(network, train, train, schedule, 1, 3, partial(quiet_trainer, accelerator=accelerator))
-        )
+        trainer = partial(quiet_trainer, accelerator=accelerator)
+        runs.append(train_network(network, train, validation=train, schedule=schedule, seed=3, trainer=trainer))
     for expected, found in zip(runs[0].epochs, runs[1].epochs, strict=True):
         for name in ("train_loss", "val_loss"):
             assert found[name] == pytest.approx(expected[name], rel=2e-3)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,7 @@ def test_a_space_that_was_read_is_edited_in(photos, tmp_path):
     options = {"backbone": "digits", "layers": ["conv1", "conv3"], "image_size": 16, "cache": tmp_path / "cache"}
     space = dmt.fit(dmt.Folder(photos), "progress=false", n_components=5, **options)
     default = dmt.Editor.default("digits", "progress=false")
-    data = lambda task, images=8: dmt.EditData(dmt.Folder(photos), task, images=images, image_size=16)  # noqa: E731
+    data = partial(dmt.EditData, dmt.Folder(photos), image_size=16)
     editor = dmt.Editor(data=data, space=space, method=default.method, trainer=default.trainer)
     edit = editor.edit(dmt.ClassTask("cat", "dog"), images=["cat/01.png"], lam=0.3)
     assert edit.images[0].record["witness_after"] < edit.images[0].record["witness_before"]

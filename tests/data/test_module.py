@@ -98,6 +98,16 @@ def test_no_picture_of_an_edited_person_is_in_a_set_and_no_picture_is_in_both(cr
         assert data.inputs == asked
 
 
+def test_a_pool_knows_what_the_task_is_about_and_what_it_is_balanced_by():
+    catalog = Faces("abcdefghijkl", happy=[1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6])
+    catalog._scores["Tall"] = np.array([1.0, -1] * 6)
+    data = EditData(catalog, AttributeTask("Happy", source="Sad", balance=["Tall"]), images=["a_0"])
+    assert data.pool.own_labels == ["Happy", "Sad"]
+    assert list(data.pool.balance) == ["Tall"]
+    assert [catalog._scores["Tall"][side].sum() for side in (data.source, data.target)] == [-1, -1]
+    assert EditData(catalog, TO_HAPPY, images=["a_0"]).pool.balance == ()
+
+
 def test_the_surest_pictures_make_the_sets():
     data = EditData(MANY, TO_HAPPY, images=["a_0"], set_size=3)
     assert data.target.tolist() == [5, 4, 3]

@@ -84,6 +84,19 @@ def test_several_labels_must_all_agree():
     assert matched(1, same=("Male", "Young")) == ([2], [8])
 
 
+@pytest.mark.parametrize("balance", [(), ("Male",), ("Male", "Young"), ("Young", "Male")])
+def test_unless_said_otherwise_those_labels_must_agree_that_the_task_is_balanced_by(balance):
+    pool = replace(pool_of(Labelled(**PEOPLE), SMILES, GRAVE, ("Smiling",)), balance=balance)
+    points = torch.zeros(9, 1), torch.zeros(9, 1)
+    for set_size in (1, 2, 4):
+        found = [
+            chosen(Matched(set_size, same)(pool, points, ["face_0"], torch.zeros(1, 1))[0])
+            for same in (None, balance, ("Hat",))
+        ]
+        assert found[0] == found[1] == matched(set_size, same=balance)
+        assert found[2] == matched(set_size, same=("Hat",)), "what is said counts, not the balance"
+
+
 def test_where_too_few_agree_in_all_labels_the_last_are_given_up():
     assert matched(2, same=("Male", "Young")) == matched(2, same=("Male",))
     assert matched(4, same=("Male",)) == matched(4, same=())
@@ -261,3 +274,13 @@ def test_the_most_confident_pictures_are_one_and_the_same_object_for_all():
     found = Confident()(pool, (points, points), ["a", "b", "c"], torch.zeros(3, 1))
     assert len(found) == 3
     assert all(sets is pool.confident for sets in found)
+
+
+# What they say of themselves
+
+
+def test_selections_say_how_many_pictures_either_side_has():
+    pool = pool_of(Labelled(Male=[1] * 9), [0, 1], [2, 3, 4])
+    assert Confident().describe(pool) == "2 source and 3 target images"
+    for selection in (Matched(7), Nearest(7)):
+        assert selection.describe(pool) == "7 source and 7 target images for each input"

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dmt.data import AttributeTask, ClassTask, Digits
+from dmt.data import AttributeTask, ClassTask, ColorizeTask, Digits, Matched, PersonTask
 from dmt.data.selection import choose_inputs, in_groups, most_confident, most_confident_sets
 from dmt.errors import UserError
 
@@ -45,6 +45,14 @@ def test_another_attribute_can_make_the_source(direction):
 def test_an_unknown_direction_is_an_error_that_names_both():
     with pytest.raises(UserError, match="more or less, got 'mor'"):
         AttributeTask("Senior", "mor")
+
+
+def test_only_a_task_of_an_attribute_says_how_its_sets_are_chosen_and_what_they_are_balanced_by():
+    for task in (AttributeTask("Senior"), ClassTask("a", "b"), PersonTask("Ann"), ColorizeTask()):
+        assert task.selection is None
+        assert list(task.balance) == []
+    told = AttributeTask("Senior", balance=["Male"], selection=Matched(7))
+    assert (told.selection, list(told.balance)) == (Matched(7), ["Male"])
 
 
 def test_a_class_task_walks_from_one_class_to_the_other():

@@ -39,7 +39,9 @@ FIND = f"import site, sys; sys.path.append({PACKAGES!r}); "
 
 
 def test_where_the_package_is_installed_torchvision_can_be_imported_first():
-    code = FIND + f"site.addsitedir({str(SOURCE)!r}); import torchvision, pytorch_lightning; print('dmt' in sys.modules)"
+    code = (
+        FIND + f"site.addsitedir({str(SOURCE)!r}); import torchvision, pytorch_lightning; print('dmt' in sys.modules)"
+    )
     assert python(code, "", BARE) == "True"
 
 

@@ -18,17 +18,17 @@ from PIL import Image
 from pytorch_lightning import Trainer
 from safetensors.numpy import load_file
 from sklearn.decomposition import PCA
-from tests.manifolds.test_preparation import N_IMAGES, World
 from torch import distributed
 from torch.multiprocessing import spawn
 
-from dmt import cli
-from dmt.storage import processes
+from dmt.cli import programs
 from dmt.errors import UserError
 from dmt.manifolds import IncrementalPCA
+from dmt.storage import processes
+from tests.manifolds.world import N_IMAGES, World
 
 ROOT = Path(__file__).resolve().parents[2]
-TWO = ["trainer=ddp", "trainer.devices=2"]
+TWO = ["trainer.strategy=ddp", "trainer.devices=2"]
 
 
 def traverse(folder: Path, *options: str) -> subprocess.CompletedProcess:
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_said_once(tmp_path):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("hydra.mode=MULTIRUN", r"a sweep \(-m\) cannot start processes"),
+        ("hydra.mode=MULTIRUN", r"a sweep \(-m\) cannot start processes .* or leave trainer\.devices=1"),
         ("trainer.strategy=ddp_spawn", "trainer.strategy must be auto or ddp, .* got ddp_spawn"),
     ],
 )
@@ -104,7 +104,7 @@ def test_what_cannot_be_shared_is_an_error_before_a_process_starts(tmp_path, mon
         cfg = compose("traverse", [*TWO, *options], return_hydra_config=True)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", cfg)
     with pytest.raises(UserError, match=message):
-        cli.traverse(cfg)
+        programs.traverse(cfg)
     assert not (tmp_path / "out").exists()
 
 
@@ -190,9 +190,8 @@ def fit(folder: Path) -> dict:
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = partial(Trainer, accelerator="cpu", devices=1, enable_model_summary=False, **quiet)
     world = World(folder, lambda *_, **__: None, trainer)
-    preparation = world.preparation()
-    prepared = preparation.manifold(IncrementalPCA(5))
-    return {"manifold": prepared.manifold, "codes": preparation.codes(prepared), "looked_at": world.looked_at}
+    space = world.fit(IncrementalPCA(5)).space
+    return {"manifold": space.manifold, "points": space.target, "looked_at": world.looked_at}
 
 
 def test_two_processes_look_at_half_of_the_pictures_each(two_processes):
@@ -206,5 +205,5 @@ def test_two_processes_look_at_half_of_the_pictures_each(two_processes):
         np.testing.assert_allclose(manifold.mean, reference.mean_, atol=1e-3)
         np.testing.assert_allclose(manifold.explained_variance, reference.explained_variance_, rtol=5e-3)
         expected = manifold.encode(torch.from_numpy(features))
-        torch.testing.assert_close(one["codes"], expected, atol=0.05, rtol=1e-3)
+        torch.testing.assert_close(one["points"], expected, atol=0.05, rtol=1e-3)
     assert not list(folder.glob("cache/features/*/part-*"))

@@ -129,11 +129,10 @@ class DataOf:
             del options["catalog"]
         make = built(OmegaConf.create(options), _partial_=True)
         self._make = make if catalog is None else partial(make, catalog=catalog)
-        self._seed = cfg.seed
+        self._serving = replace(make.keywords["serving"], seed=cfg.seed)
 
     def __call__(self, task: Task | None, images: Sequence[PictureLike] | int = 8) -> EditData:
-        serving = replace(self._make.keywords["serving"], seed=self._seed)
-        return self._make(task=task, images=images, serving=serving)
+        return self._make(task=task, images=images, serving=self._serving)
 
 
 def method_of(cfg: DictConfig) -> Callable[..., EditModule]:

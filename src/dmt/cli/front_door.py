@@ -32,18 +32,17 @@ def composed(*overrides: str) -> DictConfig:
     Raises:
         UserError: there is no such option or setting.
     """
-    hydra = GlobalHydra.instance()
-    outside = hydra.hydra
-    hydra.clear()
+    outside = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             return compose("traverse", ["output_dir=outputs", *overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides, conf_folder(), "traverse") or str(error)) from error
     finally:
-        hydra.clear()
+        GlobalHydra.instance().clear()
         if outside is not None:
-            hydra.initialize(outside)
+            GlobalHydra.instance().initialize(outside)
 
 
 def default_editor(data: str = "lfw", *overrides: str) -> Editor:

@@ -198,7 +198,7 @@ def _start_processes(cfg: DictConfig) -> None:
     assert strategy.cluster_environment is not None
     if is_sweep and not strategy.cluster_environment.creates_processes_externally:
         raise UserError(
-            "a sweep (-m) cannot start processes for its jobs; run them one by one, or leave trainer=default"
+            "a sweep (-m) cannot start processes for its jobs; run them one by one, or leave trainer.devices=1"
         )
     logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
     os.environ["HYDRA_FULL_ERROR"] = str(int(FULL_ERRORS))  # what the others shall see

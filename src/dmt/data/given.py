@@ -6,12 +6,12 @@ from typing import Self
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from dmt.data.catalogs import Catalog
-from dmt.data.images import to_tensor
-from dmt.errors import UserError
+from dmt.data.images import ImageError, to_tensor
+from dmt.errors import UserError, require_list
 
 PictureLike = str | Path | Image.Image | Tensor | np.ndarray
 """A name in the catalog or a path; a PIL image; a tensor ``(3, H, W)`` in [0, 1]; an array ``(H, W, 3)`` or ``(H, W)``,
@@ -46,8 +46,10 @@ class Given:
         """A catalog with some pictures, names or paths.
 
         Raises:
-            UserError: something that is no picture.
+            UserError: something that is no picture, or a single picture without a list around it.
         """
+        if isinstance(images, str | Path | Image.Image):
+            require_list("images", images)
         pictures: dict[str, Image.Image | Tensor] = {}
         asked = []
         for number, image in enumerate(images, start=1):
@@ -83,7 +85,7 @@ class Given:
 
 def _picture(image: object) -> Image.Image | Tensor:
     if isinstance(image, Image.Image):
-        return image
+        return _decoded(image)
     if isinstance(image, np.ndarray):
         return _of_array(image)
     if not isinstance(image, Tensor):
@@ -94,26 +96,40 @@ def _picture(image: object) -> Image.Image | Tensor:
     picture = image.detach().cpu().float()
     if picture.ndim == 3 and len(picture) == 1:
         picture = picture.expand(3, -1, -1)
-    if picture.ndim != 3 or len(picture) != 3 or not _is_in_range(picture):
-        raise UserError(
-            f"a picture given as a tensor must be (3, H, W) with values in [0, 1], got {tuple(image.shape)} "
-            f"from {float(image.min()):.3g} to {float(image.max()):.3g}"
-        )
-    return picture
+    if picture.ndim != 3 or len(picture) != 3 or not picture.numel():
+        raise UserError(f"a picture given as a tensor must be (3, H, W) or (1, H, W), got {tuple(image.shape)}")
+    return _in_range(picture)
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    """A copy, turned upright as ``read_image`` turns files: what is wrong with it is said before any work."""
+    if 0 in image.size:
+        raise UserError(f"a picture given as a PIL image has no pixels: {image.width} x {image.height}")
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ImageError(f"a picture given as a PIL image does not decode ({error})") from error
 
 
 def _of_array(image: np.ndarray) -> Image.Image | Tensor:
-    if image.dtype == np.uint8:
-        return Image.fromarray(image)
-    if image.ndim == 2:
-        image = np.repeat(image[:, :, None], 3, axis=2)
-    if image.ndim != 3 or image.shape[2] != 3 or not np.issubdtype(image.dtype, np.floating):
+    is_bytes = image.dtype == np.uint8
+    channels = (3, 4) if is_bytes else (3,)
+    is_picture = image.size > 0 and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in channels))
+    if not is_picture or not (is_bytes or np.issubdtype(image.dtype, np.floating)):
         raise UserError(
             f"a picture given as an array must be (H, W, 3) or (H, W), of uint8 or of floats in [0, 1], got "
             f"{image.shape} of {image.dtype}"
         )
-    return _picture(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1))
+    if is_bytes:
+        return _decoded(Image.fromarray(image))
+    picture = torch.from_numpy(image.astype(np.float32))
+    return _in_range(picture.expand(3, -1, -1) if image.ndim == 2 else picture.permute(2, 0, 1))
 
 
-def _is_in_range(picture: Tensor) -> bool:
-    return picture.numel() > 0 and bool(((picture >= 0) & (picture <= 1)).all())
+def _in_range(picture: Tensor) -> Tensor:
+    if not ((picture >= 0) & (picture <= 1)).all():
+        raise UserError(
+            f"a picture given as a tensor or as an array of floats must have values in [0, 1], got some from "
+            f"{float(picture.min()):.3g} to {float(picture.max()):.3g}"
+        )
+    return picture

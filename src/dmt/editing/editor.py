@@ -148,9 +148,9 @@ class Editor:
             UserError: whatever a user asked for that cannot be.
         """
         way = _named(task) if isinstance(task, str) else task
-        rule = self.rule if lam is None else FixedLambda(float(lam)) if isinstance(lam, int | float) else lam
+        rule = self.rule if lam is None else FixedLambda(lam) if isinstance(lam, int | float | str) else lam
         rule.require(self.judges)
-        data = self.data(way, images)
+        data = self.data(way, images=images)
         space = self._space(data)
         selection = self.comparison.selection_for(data)
         log.info("%s: %s; editing %d", way.title, selection.describe(data.pool), len(data.inputs))

@@ -76,7 +76,7 @@ class StreamingPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         >>> pca.transform(rows).shape, pca.inverse_transform(np.zeros((1, 3))).shape
         ((1000, 3), (1, 50))
         >>> [round(float(deviation)) for deviation in np.sqrt(pca.explained_variance_)]
-        [52, 50, 49]
+        [52, 51, 50]
     """
 
     n_samples_seen_: int
@@ -138,7 +138,10 @@ class StreamingPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def inverse_transform(self, X: Any) -> Any:
         """Points ``(n, D)`` of the subspace, the mean included, that have the coordinates ``X (n, K)``."""
         model = self._model()
-        X = _checked_tensor(X, 1) if isinstance(X, Tensor) else check_array(X, dtype="numeric", ensure_all_finite=False)
+        if isinstance(X, Tensor):
+            _check_tensor(X, 1, 0)
+        else:
+            X = check_array(X, dtype="numeric", ensure_all_finite=False, ensure_min_features=0)
         if X.shape[1] != len(model.components):
             raise ValueError(f"X has {X.shape[1]} columns, but there are {len(model.components)} components")
         codes = _as_rows(X, model.mean.device)
@@ -186,7 +189,7 @@ class StreamingPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return validate_data(
                 self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=fewest
             )
-        X = _checked_tensor(X, fewest)
+        _check_tensor(X, fewest, 1)
         if reset:
             self.n_features_in_ = X.shape[1]
             if hasattr(self, "feature_names_in_"):
@@ -251,19 +254,20 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
-def _checked_tensor(X: Tensor, fewest: int) -> Tensor:
-    """The same, if it is real and ``(n, d)`` with n from ``fewest``; in the words of scikit-learn's errors if not."""
+def _check_tensor(X: Tensor, fewest_samples: int, fewest_features: int) -> None:
+    """Raise a ``ValueError``, in scikit-learn's words, unless it is real, ``(n, d)``, and large enough."""
     if X.ndim != 2:
         raise ValueError(
             f"Expected 2D tensor, got {X.ndim}D tensor instead (shape={tuple(X.shape)}); flatten what a sample "
             "consists of: X.flatten(1)"
         )
-    for size, what, least in zip(X.shape, ("sample", "feature"), (fewest, 1), strict=True):
-        if size < least:
-            raise ValueError(f"Found tensor with {size} {what}(s) (shape={tuple(X.shape)}), at least {least} needed")
+    for what, size, fewest in (("sample", len(X), fewest_samples), ("feature", X.shape[1], fewest_features)):
+        if size < fewest:
+            raise ValueError(
+                f"Found tensor with {size} {what}(s) (shape={tuple(X.shape)}) while a minimum of {fewest} is required"
+            )
     if X.is_complex():
         raise ValueError("Complex data not supported")
-    return X
 
 
 def _as_rows(rows: Any, device: torch.device | str | None) -> Tensor:

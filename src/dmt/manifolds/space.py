@@ -270,9 +270,11 @@ def read_space(path: Path, make: Callable[[str], Backbone], backbone: Backbone |
         backbone: the network it was fitted with, or its name; ``None``: the file names it.
 
     Raises:
-        UserError: the file is missing or damaged, it names no network, or the network is another one.
+        UserError: the file is missing or damaged or no space, it names no network, or the network is another one.
     """
-    metadata = PCA.load_metadata(path)
+    metadata, points = PCA.load_metadata(path), PCA.load_extra(path, POINTS)
+    if not points:
+        raise UserError(f"{path} holds a manifold without the points of pictures; use it as manifold_path={path}")
     backbone = metadata.get("backbone") if backbone is None else backbone
     if backbone is None:
         raise UserError(
@@ -283,9 +285,9 @@ def read_space(path: Path, make: Callable[[str], Backbone], backbone: Backbone |
     extractor = FeatureExtractor(network, metadata["layers"].split(","), scales)
     kinds = {kind.__name__: kind for kind in (IncrementalPCA, ExactPCA)}
     manifold = kinds[metadata["kind"]].load(path, extractor.fingerprint)
-    points = PCA.load_extra(path, POINTS)[""]
+    (place,) = points.values()
     fitted_with = {key: value for key, value in metadata.items() if key not in ("fit", "kind")}
-    return Space(extractor, manifold, points, points, fitted_with)
+    return Space(extractor, manifold, place, place, fitted_with)
 
 
 def _kind(empty: PCA) -> dict[str, str]:

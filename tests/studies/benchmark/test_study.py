@@ -230,7 +230,7 @@ def test_a_probe_is_trained_only_where_it_decides_and_other_judges_for_every_cas
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"lambdas": []}, "lambdas must hold some lambda"),
+        ({"lambdas": []}, "lambdas must be a list of numbers above 0"),
         ({"methods": {}}, "no method 'dmt'"),
         ({"only": ["three_to_eigth"]}, "no case 'three_to_eigth'"),
         ({"lambdas": [-1.0]}, "lambda must be a number above 0"),

@@ -11,13 +11,14 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
-from dmt import cli
-from dmt.data import ClassTask, ColorizeTask, to_pixels
-from dmt.editing.choices import FixedBudget
+from dmt.cli import build, programs
+from dmt.data import AttributeTask, ClassTask, ColorizeTask, Confident, Digits, Matched, Nearest, to_pixels
 from dmt.editing.editor import Editor
+from dmt.editing.lambda_rules import FixedLambda
 from dmt.errors import UserError
 from dmt.inversion.regularizers import TotalVariation
 from dmt.judges.metrics import psnr
+from dmt.manifolds import SetFit
 from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, write_report
 from dmt.studies.figures import Colorization, LambdaRows, NeighboursAlongThePath, RegularizationColumns, Tour
@@ -38,42 +39,47 @@ def editor_of(cache_dir: Path, folder: Path, *options: str) -> Editor:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         paths = [f"cache_dir={cache_dir}", f"output_dir={folder}/out"]
         cfg = compose("traverse", [*SMALL, *paths, *options])
-    cli._begin(cfg)
-    return cli._editor(cfg, FixedBudget(0.3), InversionBar())
+    programs.begin(cfg)
+    return replace(build.editor_of(cfg, InversionBar()), rule=FixedLambda(0.3))
 
 
 def test_lambda_rows_begin_with_the_input_and_change_more_and_more(editor):
-    report = LambdaRows([float("inf"), 1.0, 0.3])(editor, THREE_TO_EIGHT, [], 2)
+    report = LambdaRows([float("inf"), 1.0, 0.3])(editor, THREE_TO_EIGHT, 2)
     means = report.tables["lambdas"]
     assert [row["edit"] for row in means] == ["lambda' inf", "lambda' 1", "lambda' 0.3"]
     assert means[0]["change_center"] == 0
     assert means[1]["change_center"] < means[2]["change_center"]
     assert len(report.images) == 6
     for image in report.images[:2]:
-        torch.testing.assert_close(image.after, image.before)
+        torch.testing.assert_close(image.result, image.input)
 
 
 def test_lambda_rows_show_the_people_of_the_task_unless_others_are_asked_for(editor):
     figure = LambdaRows([1.0], {"3 to 8": ["digit_0003"]})
-    assert [image.name for image in figure(editor, THREE_TO_EIGHT, [], 5).images] == ["digit_0003"]
-    assert [image.name for image in figure(editor, THREE_TO_EIGHT, ["digit_0013"], 5).images] == ["digit_0013"]
+    assert [image.name for image in figure(editor, THREE_TO_EIGHT, 5).images] == ["digit_0003"]
+    assert [image.name for image in figure(editor, THREE_TO_EIGHT, ["digit_0013"]).images] == ["digit_0013"]
 
 
 def test_lambda_rows_refuse_what_is_no_lambda(editor):
     with pytest.raises(UserError, match="lambda must be a number above 0"):
-        LambdaRows([0.0])(editor, THREE_TO_EIGHT, [], 1)
+        LambdaRows([0.0])(editor, THREE_TO_EIGHT, 1)
+
+
+def test_lambda_rows_need_some_lambda(editor):
+    with pytest.raises(UserError, match=r"figure\.lambdas is empty"):
+        LambdaRows([])(editor, THREE_TO_EIGHT, 1)
 
 
 def test_regularization_columns_say_what_each_term_costs(editor):
     choices = {"none": {}, "tv": {"tv": TotalVariation(5.0, of="image")}}
-    report = RegularizationColumns(choices)(editor, THREE_TO_EIGHT, [], 2)
+    report = RegularizationColumns(choices)(editor, THREE_TO_EIGHT, 2)
     terms = report.tables["objective_terms"]
     assert [row["edit"] for row in terms] == ["none", "none", "tv", "tv"]
     for row in terms:
         parts = [value for key, value in row.items() if key.startswith("objective_")]
         assert sum(parts) == pytest.approx(row["objective"], rel=1e-4)
     assert "objective_tv" not in terms[0]
-    without, with_tv = ([image.after for image in report.images if image.record["edit"] == name] for name in choices)
+    without, with_tv = ([image.result for image in report.images if image.record["edit"] == name] for name in choices)
     variation = TotalVariation(1.0, of="image")
     for rough, smooth in zip(without, with_tv, strict=True):
         assert roughness(smooth) < roughness(rough)
@@ -86,29 +92,57 @@ def roughness(image: torch.Tensor) -> float:
 
 def test_a_tour_edits_the_same_people_for_every_task(editor):
     tasks = {"eight": THREE_TO_EIGHT, "five": ClassTask("3", "5")}
-    report = Tour(tasks, dots=50)(editor, THREE_TO_EIGHT, [], 2)
+    report = Tour(tasks, dots=50)(editor, THREE_TO_EIGHT, 2)
     eights, fives = ([image for image in report.images if image.record["edit"] == name] for name in tasks)
     assert [image.name for image in eights] == [image.name for image in fives]
-    assert not np.array_equal(to_pixels(eights[0].after), to_pixels(fives[0].after))
+    assert not np.array_equal(to_pixels(eights[0].result), to_pixels(fives[0].result))
     assert set(report.pictures) == {"figure", "map"}
     assert np.asarray(report.pictures["map"]).std() > 10
 
 
 def test_neighbours_are_counted_as_scikit_learn_counts_them(editor):
     figure = NeighboursAlongThePath([1.0, 0.3], each=10, k=5, crowd=40)
-    report = figure(editor, THREE_TO_EIGHT, [], 3)
+    report = figure(editor, THREE_TO_EIGHT, 3)
     assert [row["point"] for row in report.tables["neighbours"]] == ["input", "lambda' 1", "lambda' 0.3"]
-    edit = replace(editor, budget=FixedBudget(0.3)).edit(THREE_TO_EIGHT, [], 3)
+    edit = editor.edit(THREE_TO_EIGHT, 3, 0.3)
     crowd = figure._crowd(edit, used=False)
     members = set(edit.data.source.tolist()) | set(edit.data.target.tolist())
-    codes = edit.ground.target_points.double()
-    scores = edit.data.catalog.digits
+    codes = edit.space.target.double()
+    scores = Digits().digits
     rows = [int((codes - torch.from_numpy(point)).square().sum(1).argmin()) for point in crowd.points]
     assert not members & set(rows)
     assert [scores[row] == 8 for row in rows] == crowd.of_target.tolist()
     nearest = NearestNeighbors(n_neighbors=5).fit(crowd.points).kneighbors(edit.z.numpy())[1]
     expected = crowd.of_target[nearest].mean()
     assert report.tables["neighbours"][-1]["target_share_others"] == pytest.approx(expected)
+
+
+BY_OTHER_LABELS = AttributeTask("8", source="3", selection=Matched(20, same=[]))
+ONE_MAP = [
+    lambda task: Tour({"other": THREE_TO_EIGHT, "this": task}, dots=50),
+    lambda task: NeighboursAlongThePath([1.0], each=10, k=5, crowd=40),
+]
+
+
+@pytest.mark.parametrize("figure", ONE_MAP)
+@pytest.mark.parametrize(("own", "task"), [(Nearest(20), THREE_TO_EIGHT), (None, BY_OTHER_LABELS)])
+def test_a_map_of_two_sets_refuses_sets_of_each_inputs_own_whoever_chooses_them(editor, figure, own, task):
+    varied = replace(editor, comparison=replace(editor.comparison, selection=own))
+    with pytest.raises(UserError, match="selection=confident"):
+        figure(task)(varied, task, 1)
+
+
+@pytest.mark.parametrize("figure", ONE_MAP)
+def test_a_map_of_two_sets_is_drawn_where_the_comparisons_own_choice_wins_over_the_tasks(editor, figure):
+    varied = replace(editor, comparison=replace(editor.comparison, selection=Confident()))
+    assert len(figure(BY_OTHER_LABELS)(varied, BY_OTHER_LABELS, 1).images) in (1, 2)
+
+
+@pytest.mark.parametrize("figure", ONE_MAP)
+def test_a_map_refuses_a_manifold_that_is_fitted_to_each_edit(editor, figure):
+    spanned = replace(editor, space=SetFit(editor.space.features))
+    with pytest.raises(UserError, match="manifold=pca or exact"):
+        figure(THREE_TO_EIGHT)(spanned, THREE_TO_EIGHT, 1)
 
 
 def test_affinities_have_the_perplexity_asked_for_and_fall_with_distance():
@@ -121,7 +155,7 @@ def test_affinities_have_the_perplexity_asked_for_and_fall_with_distance():
 
 
 def test_the_neighbours_of_a_digit_become_eights(editor):
-    report = NeighboursAlongThePath([1.0, 0.3, 0.15], each=10, k=10, crowd=40)(editor, THREE_TO_EIGHT, [], 6)
+    report = NeighboursAlongThePath([1.0, 0.3, 0.15], each=10, k=10, crowd=40)(editor, THREE_TO_EIGHT, 6)
     first, *_, last = report.tables["neighbours"]
     assert last["target_share_others"] > first["target_share_others"] + 0.3
     assert sum(row["others_rises"] for row in report.tables["per_image"]) >= 5
@@ -130,12 +164,12 @@ def test_the_neighbours_of_a_digit_become_eights(editor):
 @pytest.mark.parametrize("options", [{"k": 0}, {"k": 81}, {"k": 2.5}, {"each": 60}])
 def test_neighbours_refuse_more_than_there_are(editor, options):
     with pytest.raises(UserError):
-        NeighboursAlongThePath(**({"each": 10, "k": 5, "crowd": 40} | options))(editor, THREE_TO_EIGHT, [], 1)
+        NeighboursAlongThePath(**({"each": 10, "k": 5, "crowd": 40} | options))(editor, THREE_TO_EIGHT, 1)
 
 
 def test_colorization_needs_a_task_that_makes_its_inputs(editor):
     with pytest.raises(UserError, match="task=colorize"):
-        Colorization()(editor, THREE_TO_EIGHT, [], 1)
+        Colorization()(editor, THREE_TO_EIGHT, 1)
 
 
 def test_colorization_compares_with_the_true_colours(cache_dir, tmp_path):
@@ -147,16 +181,16 @@ def test_colorization_compares_with_the_true_colours(cache_dir, tmp_path):
     reddish = ["data=folder", f"data.catalog.root={tmp_path}/pictures", "data.image_size=32", "data.set_size=25"]
     editor = editor_of(cache_dir, tmp_path, *reddish, *seeing_colour)
     task = ColorizeTask(source_size=20, target_size=25, spare=5)
-    report = Colorization(samples=20)(replace(editor, budget=FixedBudget(0.05)), task, [], 3)
+    report = Colorization(samples=20)(replace(editor, rule=FixedLambda(0.05)), task, 3)
     rows = {row["answer"]: row for row in report.tables["colours"]}
     assert list(rows) == ["grey input", "result", "true colours", "mean colour", "mean picture"]
     assert rows["true colours"]["chroma_error"] == 0
     assert rows["grey input"]["chroma_share_center"] == pytest.approx(0, abs=1e-3)
     assert rows["result"]["chroma_error"] < 0.8 * rows["grey input"]["chroma_error"]
     for image in report.images:
-        truth = editor.splits(task=None).catalog.read_named(image.name, 32)
-        assert image.record["true_psnr"] == pytest.approx(psnr(image.after, truth))
-        channels = to_pixels(image.before).astype(int)
+        truth = editor.data(None).catalog.read_named(image.name, 32)
+        assert image.record["true_psnr"] == pytest.approx(psnr(image.result, truth))
+        channels = to_pixels(image.input).astype(int)
         assert np.ptp(channels, axis=2).max() == 0
 
 
@@ -166,7 +200,7 @@ def save_array(path: Path, pixels: np.ndarray) -> None:
 
 
 def test_a_report_keeps_every_picture_under_its_own_name(editor, tmp_path):
-    report = LambdaRows([float("inf"), 0.3])(editor, THREE_TO_EIGHT, ["digit_0003"], 1)
+    report = LambdaRows([float("inf"), 0.3])(editor, THREE_TO_EIGHT, ["digit_0003"])
     write_report(tmp_path, report, {})
     names = {path.name for path in tmp_path.iterdir()}
     assert {"digit_0003_lambda_inf.png", "digit_0003_lambda_0.3.png", "figure.png", "lambdas.csv"} <= names

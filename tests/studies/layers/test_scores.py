@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dmt.data import AttributeSplits, AttributeTask, ImageBatch, ImageError
-from dmt.data.selection import reserved_groups
+from dmt.data import AttributeTask, EditData, ImageBatch, ImageError, Reserved, Serving
 from dmt.errors import UserError
 from dmt.networks import LayeredNetwork
 from dmt.networks.extractor import FeatureExtractor
@@ -32,7 +31,9 @@ class Colours:
     """Pictures of one colour, three of each person; the labels are what is bright."""
 
     labels = ("Red", "Green", "Blue", "Everybody")
-    fingerprint = "colours"
+    title = fingerprint = "colours"
+    is_validation = None
+    kinds: dict = {}  # noqa: RUF012
 
     def __init__(self, count=600, broken=()):
         self.colours = np.random.default_rng(0).uniform(0.1, 0.9, (count, 3))
@@ -51,8 +52,8 @@ class Colours:
         return self.colours[:, self.labels.index(label)] - 0.5
 
 
-def splits(catalog=None, **options) -> AttributeSplits:
-    return AttributeSplits(catalog or Colours(), None, image_size=8, **options)
+def splits(catalog=None, **options) -> EditData:
+    return EditData(catalog or Colours(), image_size=8, **options)
 
 
 RED = AttributeTask("Red")
@@ -64,7 +65,7 @@ RED = AttributeTask("Red")
 def test_the_pictures_are_the_most_confident_of_both_sides():
     data = splits()
     sets = task_sets(data, RED, 50, least=5)
-    red = data.catalog.colours[:, 0]
+    red = data.catalog.catalog.colours[:, 0]
     np.testing.assert_array_equal(np.sort(red[sets.target]), np.sort(red)[-50:])
     np.testing.assert_array_equal(np.sort(red[sets.source]), np.sort(red)[:50])
 
@@ -79,16 +80,18 @@ def test_a_task_that_balances_has_as_many_of_each_label_on_both_sides():
 
 
 def test_people_whom_judges_learn_from_are_left_out():
-    data = splits(reserved=0.3, spared=["person_0"])
+    kept = Reserved(0.3, spared=["person_0"])
+    data = splits(reserved=kept)
     sets = task_sets(data, RED, 1000, least=5)
-    reserved = reserved_groups(data.catalog.groups, 0.3, ["person_0"])
+    reserved = kept.among(data.catalog.groups)
+    assert 0.2 < reserved.mean() < 0.4
     assert set(sets.source) | set(sets.target) == set(np.flatnonzero(~reserved))
 
 
 @pytest.mark.parametrize(("task", "side"), [(AttributeTask("Everybody"), "source"), (RED, "source")])
 def test_one_class_or_too_few_people_is_an_error_that_names_the_side(task, side):
     catalog = Colours(12) if task is RED else Colours()
-    with pytest.raises(UserError, match=rf"hold people out, and the {side} of 'more .*feature_layers=\[...\]"):
+    with pytest.raises(UserError, match=rf"hold people out, and the {side} of 'more .*\(layers=\[...\]\)"):
         task_sets(splits(catalog), task, 50, least=5)
 
 
@@ -106,7 +109,7 @@ def test_the_points_of_a_layer_are_means_of_the_cells_and_a_small_layer_has_as_m
 
 def test_all_layers_see_the_same_pictures_and_a_broken_one_is_passed_over(quiet_trainer, caplog):
     catalog = Colours(60, broken=[7])
-    data = splits(catalog, batch_size=8)
+    data = splits(catalog, serving=Serving(batch_size=8))
     sets = task_sets(data, RED, 100, least=5)
     viewed = view_pictures(PooledExtractor(network(), ["picture", "blue"], 1), data, RED, sets, quiet_trainer)
     shown = [i for i in [*sets.source, *sets.target] if i != 7]
@@ -124,7 +127,9 @@ def test_the_source_is_seen_as_the_task_makes_it(quiet_trainer):
     data, task = splits(Colours(60)), Darkened("Red")
     sets = task_sets(data, task, 100, least=5)
     viewed = view_pictures(PooledExtractor(network(), ["picture"], 1), data, task, sets, quiet_trainer)
-    expected = np.concatenate([data.catalog.colours[sets.source] / 2, data.catalog.colours[sets.target]])
+    expected = np.concatenate(
+        [data.catalog.catalog.colours[sets.source] / 2, data.catalog.catalog.colours[sets.target]]
+    )
     np.testing.assert_allclose(viewed.layers["picture"], expected, rtol=1e-6)
 
 

@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from dmt.cli import programs
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
+CATALOG = "study.setting.tasks.catalog"
 SMALL = ["logger=csv", "net.schedule.epochs=1", "transfer.images_per_class=8", "trainer.accelerator=cpu"]
 
 
@@ -71,8 +72,11 @@ def test_a_plan_says_what_the_whole_study_is_and_trains_none_of_it(tmp_path):
         (["transfer.treatment=selfer"], "error: there is no treatment 'selfer'; did you mean 'selffer'?"),
         (["transfer.split=man_made_natural"], "error: the data set has no classes of the kind 'natural'"),
         (["data.image_size=30"], "error: data.image_size must be a multiple of 32 for this network, got 30"),
-        (["data=tiny_imagenet", "data_dir=/nonexistent"], "error: there is no folder /nonexistent/tiny_imagenet_100"),
-        (["data=cifar10", "data_dir=/nonexistent"], "error: CIFAR10 is not in /nonexistent/cifar10; put"),
+        (
+            ["data=tiny_imagenet", "data_dir=/nonexistent"],
+            f"error: {CATALOG}: there is no folder /nonexistent/tiny_imagenet_100",
+        ),
+        (["data=cifar10", "data_dir=/nonexistent"], f"error: {CATALOG}: CIFAR10 is not in /nonexistent/cifar10; put"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(overrides, message, tmp_path, capsys):
@@ -124,3 +128,19 @@ def test_the_runs_of_2014_are_replayed(tmp_path):
     assert printed["unpaired", "AnB+ - base"] == 1.6  # the paper's table 1
     assert printed["unpaired", "AnB+ - BnB+"] == 1.4
     assert printed["paired", "AnB+ - base"] == 1.0
+
+
+def test_the_networks_of_the_documentation_are_found_again(tmp_path, data_dir):
+    if not (data_dir / "tiny_imagenet_100").is_dir():
+        pytest.skip("DMT_DATA has no folder tiny_imagenet_100")
+    store = CONF.parent / "docs/transfer/tiny_imagenet.csv"
+    study = [
+        "experiment=transfer_tiny_imagenet",
+        "transfer.plan=true",
+        f"transfer.store={store}",
+        f"data_dir={data_dir}",
+    ]
+    places = [f"output_dir={tmp_path}/out", f"cache_dir={tmp_path}/cache", "logger=none", "trainer.accelerator=cpu"]
+    programs.train(compose("train", [*study, *places]))
+    *_, whole = rows_of(tmp_path / "out/plan.csv")
+    assert (whole["networks"], whole["finished"]) == ("296", "296")

@@ -1,3 +1,4 @@
+import inspect
 import multiprocessing
 from functools import partial
 
@@ -30,34 +31,31 @@ FROZEN = ["selffer", "transfer", "random"]
 def study(tmp_path):
     """Makes studies of digits with a network so small that it learns nothing in no time."""
 
-    def make(**options):
-        def taken(**defaults):
-            return {name: options.pop(name, default) for name, default in defaults.items()}
+    defaults = {
+        "catalog": Digits(),
+        "image_size": 16,
+        "splits": {"random": RandomHalves(), "listed": ListedHalves([0, 1], [1, 2])},
+        "split": "random",
+        "images_per_class": 8,
+        "network": partial(narrow_network, channels=(2, 2, 2, 2, 2), hidden=4),
+        "schedule": Schedule(epochs=2, batch_size=20, learning_rate=0.01),
+        "treatments": ["base", "transfer"],
+        "depths": [2],
+        "split_seeds": [0],
+        "targets": ["A", "B"],
+        "store": tmp_path / "rows.csv",
+        "folder": tmp_path,
+    }
 
-        tasks = taken(
-            catalog=Digits(),
-            image_size=16,
-            splits={"random": RandomHalves(), "listed": ListedHalves([0, 1], [1, 2])},
-            split="random",
-            classes=None,
-            images_per_class=8,
-            held_out=0.25,
-        )
-        setting = taken(
-            network=partial(narrow_network, channels=(2, 2, 2, 2, 2), hidden=4),
-            schedule=Schedule(epochs=2, batch_size=20, learning_rate=0.01),
-        )
-        study = taken(
-            treatments=["base", "transfer"],
-            depths=[2],
-            split_seeds=[0],
-            targets=["A", "B"],
-            store=tmp_path / "rows.csv",
-            folder=tmp_path,
-            plan=False,
-        )
-        assert not options
-        return TransferStudy(setting=Setting(tasks=Tasks(**tasks), **setting), **study)
+    def make(**options):
+        values = defaults | options
+
+        def own(kind):
+            return {name: values.pop(name) for name in inspect.signature(kind).parameters if name in values}
+
+        study = TransferStudy(setting=Setting(tasks=Tasks(**own(Tasks)), **own(Setting)), **own(TransferStudy))
+        assert not values
+        return study
 
     return make
 

@@ -81,7 +81,7 @@ ALEXNET_CUTS = [
 
 
 def test_torchvisions_alexnet_cut_behind_each_nonlinearity_has_eight_layers():
-    network = torchvision_network(5, 64, "alexnet", ALEXNET_CUTS)
+    network = torchvision_network(5, 64, name="alexnet", cuts=ALEXNET_CUTS)
     assert len(network) == 8
     assert [weights_in(layer) for layer in network] == [1] * 8
 
@@ -97,7 +97,7 @@ def test_torchvisions_alexnet_cut_behind_each_nonlinearity_has_eight_layers():
 )
 def test_a_cut_network_computes_what_the_whole_does(name, cuts):
     torch.manual_seed(0)
-    network = torchvision_network(5, 64, name, cuts).eval()
+    network = torchvision_network(5, 64, name=name, cuts=cuts).eval()
     torch.manual_seed(0)
     whole = torchvision.models.get_model(name, weights=None, num_classes=5).eval()
     images = torch.rand(2, 3, 64, 64)
@@ -135,16 +135,22 @@ def test_a_part_is_made_of_the_same_layers_and_freezes_those_that_were(first, st
         (lambda: narrow_network(5, 60, stride=1), "multiple of 8 .* got 60"),
         (lambda: narrow_network(5, 16, stride=4), "multiple of 32 .* got 16"),
         (lambda: narrow_network(5, 32, channels=[4, 4]), "five numbers, got \\[4, 4\\]"),
-        (lambda: torchvision_network(5, 64, "alexnett", []), "did you mean 'alexnet'"),
-        (lambda: torchvision_network(5, 64, "alexnet", ["features.99"]), "alexnet has no module 'features.99'"),
-        (lambda: torchvision_network(5, 64, "alexnet", ["features.5", "features.2"]), "in the network's order"),
+        (lambda: torchvision_network(5, 64, name="alexnett", cuts=[]), "did you mean 'alexnet'"),
         (
-            lambda: torchvision_network(5, 64, "resnet18", ["layer1.0.bn1"]),
+            lambda: torchvision_network(5, 64, name="alexnet", cuts=["features.99"]),
+            "alexnet has no module 'features.99'",
+        ),
+        (
+            lambda: torchvision_network(5, 64, name="alexnet", cuts=["features.5", "features.2"]),
+            "in the network's order",
+        ),
+        (
+            lambda: torchvision_network(5, 64, name="resnet18", cuts=["layer1.0.bn1"]),
             "after .layer1.0.bn1., for several tensors are in use there",
         ),
-        (lambda: torchvision_network(5, 224, "vit_b_16", ["encoder"]), "vit_b_16 cannot be cut at all"),
-        (lambda: torchvision_network(5, 64, "googlenet", ["conv1"]), "more than the scores of classes"),
-        (lambda: torchvision_network(5, 16, "alexnet", ["features.2"]), "cannot take pictures of 16 pixels"),
+        (lambda: torchvision_network(5, 224, name="vit_b_16", cuts=["encoder"]), "vit_b_16 cannot be cut at all"),
+        (lambda: torchvision_network(5, 64, name="googlenet", cuts=["conv1"]), "more than the scores of classes"),
+        (lambda: torchvision_network(5, 16, name="alexnet", cuts=["features.2"]), "cannot take pictures of 16 pixels"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")

@@ -25,7 +25,7 @@ from dmt.judges import CoutJudge, Judge, OutputJudge, ProbeJudge
 from dmt.judges.verdicts import age_shift, gender_flipped
 from dmt.reporting.results import Report
 from dmt.storage import processes
-from dmt.studies.benchmark.cases import PROBE, Case, Contender
+from dmt.studies.benchmark.cases import PROBE, Case, Contender, Decision
 from dmt.studies.benchmark.curves import curves_of
 from dmt.studies.benchmark.measures import MEASURES
 from dmt.studies.benchmark.page import write_page
@@ -101,7 +101,7 @@ class BenchmarkStudy:
 
     def __post_init__(self) -> None:
         if not self.lambdas:
-            raise UserError("lambdas must hold some lambda, such as [0.3,0.15], got none")
+            raise UserError("lambdas must be a list of numbers above 0, such as [0.3,0.15], got an empty one")
         for lam in self.lambdas:
             check_lambda(lam)
         for name in self.only:
@@ -125,7 +125,7 @@ class BenchmarkStudy:
             UserError: there are several processes, or no case can be judged.
         """
         if processes.count() > 1:
-            raise UserError("a benchmark keeps its edits as it goes, by one process; leave trainer=default")
+            raise UserError("a benchmark keeps its edits as it goes, by one process; leave trainer.devices=1")
         base = editor()
         records: list[Record] = []
         sheets: dict[str, Image.Image] = {}
@@ -159,7 +159,7 @@ class BenchmarkStudy:
         comparison = replace(editor.comparison, selection=case.selection, keep=case.keep)
         editor = replace(editor, comparison=comparison, judges=judges)
         names = list(case.images)[: case.most]
-        inputs, broken = _open_inputs(editor.data(task=None), names, judge, case)
+        inputs, broken = _open_inputs(editor.data(task=None), names, judge, decision)
         log.info(
             "benchmark: %s: %d of %d inputs are not on the target's side yet%s",
             name,
@@ -173,7 +173,7 @@ class BenchmarkStudy:
             "version": version("dmt"),
             "settings": {key: value for key, value in settings.items() if key not in INDEPENDENT} | {"keep": case.keep},
             "inputs": inputs,
-            "judge": decision.judge,
+            "decision": repr(decision),
         }
         return PreparedCase(name, case, editor=editor, inputs=inputs, broken=broken, determined_by=determined_by)
 
@@ -232,7 +232,7 @@ class BenchmarkStudy:
         return Report(self.title, [], {**plots, **sheets}, {**tables, "edits": records})
 
 
-def _open_inputs(data: EditData, names: Sequence[str], judge: Judge, case: Case) -> tuple[list[str], list[str]]:
+def _open_inputs(data: EditData, names: Sequence[str], judge: Judge, decision: Decision) -> tuple[list[str], list[str]]:
     """The inputs that are still to be edited, and those that do not decode."""
     pictures, broken = {}, []
     for name in names:
@@ -241,7 +241,7 @@ def _open_inputs(data: EditData, names: Sequence[str], judge: Judge, case: Case)
         except ImageError:
             broken.append(name)
     before = list(pictures.values())
-    decision, column = case.decision, f"{case.decision.judge}_after"
+    column = f"{decision.judge}_after"
     columns = judge.columns(decision.judge, before, before) if before else {column: np.zeros(0)}
     if column not in columns:
         raise UserError("a benchmark's judge must give a number for each picture, as OutputJudge and ProbeJudge do")

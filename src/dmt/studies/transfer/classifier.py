@@ -101,9 +101,7 @@ class ClassifierModule(LightningModule):
         self._tallied(batch, self._validation)
 
     def on_train_epoch_end(self) -> None:
-        found = {"train_loss": self._train.loss, "train_top1": self._train.top1}
-        if self._validation.count:
-            found |= {"val_loss": self._validation.loss, "top1": self._validation.top1}
+        found = self._train.means("train_loss", "train_top1") | self._validation.means("val_loss", "top1")
         self.log_dict(found, prog_bar=True)
         self.epochs.append({**found, "seconds": time.perf_counter() - self._began})
 
@@ -181,12 +179,6 @@ class _Tally:
         self._right += right
         self.count += count
 
-    @property
-    def loss(self) -> float:
-        """The mean, in nats."""
-        return float(self._loss) / self.count
-
-    @property
-    def top1(self) -> float:
-        """The share that was right, in percent."""
-        return 100 * float(self._right) / self.count
+    def means(self, loss: str, top1: str) -> dict[str, float]:
+        """The mean loss in nats and the share that was right in percent, by these names; none without pictures."""
+        return {loss: float(self._loss) / self.count, top1: 100 * float(self._right) / self.count} if self.count else {}

@@ -10,7 +10,7 @@ Runs are tables as ``rows.frame_of`` makes them, of one study; ``top1`` is the a
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class PairedContrast:
 
     arm: str
     reference: str
+    _: KW_ONLY
     name: str = ""
 
     @property
@@ -45,19 +46,19 @@ class PairedContrast:
 
 
 CONTRASTS = (
-    PairedContrast("selffer", "base", "co-adaptation"),
-    PairedContrast("transfer", "selffer", "specificity"),
-    PairedContrast("transfer", "base", "transfer"),
-    PairedContrast("selffer_finetuned", "base", "fine-tuning gain"),
-    PairedContrast("transfer_finetuned", "base", "fine-tuning gain"),
-    PairedContrast("transfer_finetuned", "selffer_finetuned", "fine-tuning gain"),
-    PairedContrast("random", "base", "random weights"),
-    PairedContrast("base_long", "base", "twice the schedule"),
-    PairedContrast("selffer", "base_long", "co-adaptation"),
-    PairedContrast("transfer", "base_long", "transfer"),
-    PairedContrast("selffer_finetuned", "base_long", "fine-tuning gain"),
-    PairedContrast("transfer_finetuned", "base_long", "fine-tuning gain"),
-    PairedContrast("random", "base_long", "random weights"),
+    PairedContrast("selffer", "base", name="co-adaptation"),
+    PairedContrast("transfer", "selffer", name="specificity"),
+    PairedContrast("transfer", "base", name="transfer"),
+    PairedContrast("selffer_finetuned", "base", name="fine-tuning gain"),
+    PairedContrast("transfer_finetuned", "base", name="fine-tuning gain"),
+    PairedContrast("transfer_finetuned", "selffer_finetuned", name="fine-tuning gain"),
+    PairedContrast("random", "base", name="random weights"),
+    PairedContrast("base_long", "base", name="twice the schedule"),
+    PairedContrast("selffer", "base_long", name="co-adaptation"),
+    PairedContrast("transfer", "base_long", name="transfer"),
+    PairedContrast("selffer_finetuned", "base_long", name="fine-tuning gain"),
+    PairedContrast("transfer_finetuned", "base_long", name="fine-tuning gain"),
+    PairedContrast("random", "base_long", name="random weights"),
 )
 
 
@@ -73,6 +74,7 @@ class TInterval:
     """
 
     value: float = math.nan
+    _: KW_ONLY
     low: float = math.nan
     high: float = math.nan
     n: int = 0
@@ -121,7 +123,7 @@ def difference_of_means(first: Sequence[float], second: Sequence[float]) -> TInt
 
 def _interval(value: float, error: float, freedom: float, n: int) -> TInterval:
     half = error * float(scipy.stats.t.ppf((1 + LEVEL) / 2, freedom))
-    return TInterval(value, value - half, value + half, n)
+    return TInterval(value, low=value - half, high=value + half, n=n)
 
 
 def above_chance(runs: pd.DataFrame) -> pd.DataFrame:
@@ -191,21 +193,10 @@ def differences(
         for (split, images, n), there in paired(runs, contrast).groupby(["split", "images_per_class", "n"]):
             kept = there[there["void"] == ""]
             interval = mean_interval(by_division(kept).to_list())
-            found.append(
-                {
-                    "contrast": contrast.name,
-                    "difference_of": contrast.formula,
-                    "split": split,
-                    "images": str(images or "all"),
-                    "n": n,
-                    "scale": scale,
-                    **interval.columns,
-                    "divisions": interval.n,
-                    "pairs": len(kept),
-                    "void": len(there) - len(kept),
-                    "verdict": interval.verdict if len(kept) else "void",
-                }
-            )
+            row: dict[str, object] = {"contrast": contrast.name, "difference_of": contrast.formula, "split": split}
+            row |= {"images": str(images or "all"), "n": n, "scale": scale, **interval.columns}
+            row |= {"divisions": interval.n, "pairs": len(kept), "void": len(there) - len(kept)}
+            found.append(row | {"verdict": interval.verdict if len(kept) else "void"})
     return pd.DataFrame(found)
 
 
@@ -221,26 +212,15 @@ def dissimilar(runs: pd.DataFrame, scale: str = "points") -> pd.DataFrame:
         its interval, for the contrasts of transfer and equal numbers of images.
     """
     found = []
-    for contrast in CONTRASTS:
-        if not contrast.arm.startswith("transfer"):
-            continue
+    for contrast in (contrast for contrast in CONTRASTS if contrast.arm.startswith("transfer")):
         pairs = paired(runs, contrast)
         for (images, n), there in pairs[pairs["void"] == ""].groupby(["images_per_class", "n"]):
             far, near = (by_division(there[there["split"] == kind]).to_list() for kind in (DISSIMILAR, SIMILAR))
             if far and near:
                 interval = difference_of_means(far, near)
-                found.append(
-                    {
-                        "contrast": contrast.name,
-                        "difference_of": contrast.formula,
-                        "images": str(images or "all"),
-                        "n": n,
-                        "scale": scale,
-                        "dissimilar": float(np.mean(far)),
-                        "similar": float(np.mean(near)),
-                        **interval.columns,
-                        "divisions": f"{len(far)} and {len(near)}",
-                        "verdict": interval.verdict,
-                    }
-                )
+                row: dict[str, object] = {"contrast": contrast.name, "difference_of": contrast.formula}
+                row |= {"images": str(images or "all"), "n": n, "scale": scale}
+                row |= {"dissimilar": np.mean(far), "similar": np.mean(near)}
+                row |= {**interval.columns, "divisions": f"{len(far)} and {len(near)}", "verdict": interval.verdict}
+                found.append(row)
     return pd.DataFrame(found)

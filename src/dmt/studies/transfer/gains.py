@@ -49,13 +49,8 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
                 if pairing == "by base" and contrast.reference in WHOLE:
                     continue
                 if {contrast.arm, contrast.reference} <= set(there["treatment"]):
-                    place = {
-                        "pairing": pairing,
-                        "difference_of": contrast.formula,
-                        "split": split,
-                        "images": str(images or "all"),
-                        "layers": "{}-{}".format(*layers),
-                    }
+                    place = {"pairing": pairing, "difference_of": contrast.formula, "split": split}
+                    place |= {"images": str(images or "all"), "layers": "{}-{}".format(*layers)}
                     found.append(place | gain(there, contrast))
     return pd.DataFrame(found)
 

@@ -92,30 +92,30 @@ def caffenet(classes: int, image_size: int = 227) -> WeightLayers:
     if side < 1:
         raise UserError(f"net=caffenet needs pictures of at least 67 pixels, got data.image_size={image_size}")
 
-    def convolution(inputs: int, outputs: int, kernel: int, bias: float, **options: Any) -> nn.Conv2d:
-        return _gaussian(nn.Conv2d(inputs, outputs, kernel, **options), 0.01, bias)
-
-    def linear(inputs: int, outputs: int, std: float, bias: float) -> nn.Linear:
-        return _gaussian(nn.Linear(inputs, outputs), std, bias)
-
     def pool_and_norm() -> list[nn.Module]:
         return [nn.MaxPool2d(3, 2), nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)]
 
+    conv1 = _gaussian(nn.Conv2d(3, 96, 11, stride=4), 0.01, bias=0)
+    conv2 = _gaussian(nn.Conv2d(96, 256, 5, padding=2, groups=2), 0.01, bias=1)
+    conv3 = _gaussian(nn.Conv2d(256, 384, 3, padding=1), 0.01, bias=0)
+    conv4 = _gaussian(nn.Conv2d(384, 384, 3, padding=1, groups=2), 0.01, bias=1)
+    conv5 = _gaussian(nn.Conv2d(384, 256, 3, padding=1, groups=2), 0.01, bias=1)
     return _layers(
-        conv1=[Scale(CAFFENET_MEAN), convolution(3, 96, 11, 0, stride=4), nn.ReLU(), *pool_and_norm()],
-        conv2=[convolution(96, 256, 5, 1, padding=2, groups=2), nn.ReLU(), *pool_and_norm()],
-        conv3=[convolution(256, 384, 3, 0, padding=1), nn.ReLU()],
-        conv4=[convolution(384, 384, 3, 1, padding=1, groups=2), nn.ReLU()],
-        conv5=[convolution(384, 256, 3, 1, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten()],
-        fc6=[linear(256 * side**2, 4096, 0.005, 1), nn.ReLU(), nn.Dropout(0.5)],
-        fc7=[linear(4096, 4096, 0.005, 1), nn.ReLU(), nn.Dropout(0.5)],
-        fc8=[linear(4096, classes, 0.01, 0)],
+        conv1=[Scale(CAFFENET_MEAN), conv1, nn.ReLU(), *pool_and_norm()],
+        conv2=[conv2, nn.ReLU(), *pool_and_norm()],
+        conv3=[conv3, nn.ReLU()],
+        conv4=[conv4, nn.ReLU()],
+        conv5=[conv5, nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten()],
+        fc6=[_gaussian(nn.Linear(256 * side**2, 4096), 0.005, bias=1), nn.ReLU(), nn.Dropout(0.5)],
+        fc7=[_gaussian(nn.Linear(4096, 4096), 0.005, bias=1), nn.ReLU(), nn.Dropout(0.5)],
+        fc8=[_gaussian(nn.Linear(4096, classes), 0.01, bias=0)],
     )
 
 
 def narrow_network(
     classes: int,
     image_size: int = 32,
+    *,
     channels: Sequence[int] = (24, 48, 64, 64, 48),
     hidden: int = 192,
     kernel: int = 3,
@@ -145,25 +145,21 @@ def narrow_network(
         raise UserError(f"net.network.channels must be five numbers, got {list(channels)}")
     side = image_size // (8 * stride)
 
-    def convolution(index: int) -> nn.Conv2d:
-        inputs, outputs = (3, *channels)[index], channels[index]
-        if index == 0:
-            return _he(nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2))
-        return _he(nn.Conv2d(inputs, outputs, 3, padding=1))
-
+    conv1 = _he(nn.Conv2d(3, channels[0], kernel, stride, padding=kernel // 2))
+    conv2, conv3, conv4, conv5 = (_he(nn.Conv2d(*both, 3, padding=1)) for both in pairwise(channels))
     return _layers(
-        conv1=[Standardize(IMAGENET_MEAN, IMAGENET_STD), convolution(0), nn.ReLU(), nn.MaxPool2d(2)],
-        conv2=[convolution(1), nn.ReLU(), nn.MaxPool2d(2)],
-        conv3=[convolution(2), nn.ReLU()],
-        conv4=[convolution(3), nn.ReLU()],
-        conv5=[convolution(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()],
+        conv1=[Standardize(IMAGENET_MEAN, IMAGENET_STD), conv1, nn.ReLU(), nn.MaxPool2d(2)],
+        conv2=[conv2, nn.ReLU(), nn.MaxPool2d(2)],
+        conv3=[conv3, nn.ReLU()],
+        conv4=[conv4, nn.ReLU()],
+        conv5=[conv5, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()],
         fc6=[_he(nn.Linear(channels[4] * side**2, hidden)), nn.ReLU(), nn.Dropout(dropout)],
         fc7=[_he(nn.Linear(hidden, hidden)), nn.ReLU(), nn.Dropout(dropout)],
         fc8=[_he(nn.Linear(hidden, classes))],
     )
 
 
-def torchvision_network(classes: int, image_size: int, name: str, cuts: Sequence[str]) -> WeightLayers:
+def torchvision_network(classes: int, image_size: int, *, name: str, cuts: Sequence[str]) -> WeightLayers:
     """Any torchvision classification network, untrained, cut into layers.
 
     Args:
@@ -203,9 +199,8 @@ def torchvision_network(classes: int, image_size: int, name: str, cuts: Sequence
     except RuntimeError as error:
         raise UserError(f"{name} cannot take pictures of {image_size} pixels ({error}); set data.image_size") from error
     if not isinstance(result, Tensor):
-        raise UserError(
-            f"{name} gives more than the scores of classes ({type(result).__name__}); choose another network"
-        )
+        found = type(result).__name__
+        raise UserError(f"{name} gives more than the scores of classes ({found}); choose another network")
     return WeightLayers(layers)
 
 

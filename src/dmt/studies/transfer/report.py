@@ -113,14 +113,8 @@ def accuracies(runs: pd.DataFrame) -> pd.DataFrame:
     order = runs["treatment"].map(list(TREATMENTS).index)
     for (split, images, _, n), there in runs.groupby(["split", "images_per_class", order, "n"]):
         first = there.iloc[0]
-        row = {
-            "split": split,
-            "images": str(images or "all"),
-            "treatment": first["treatment"],
-            "n": n,
-            "layer": first["layer"],
-            "networks": len(there),
-        }
+        row = {"split": split, "images": str(images or "all"), "treatment": first["treatment"]}
+        row |= {"n": n, "layer": first["layer"], "networks": len(there)}
         means = there[["top1_last", "top1_best10", "train_loss", "val_loss"]].mean(skipna=False)
         found.append(row | means.to_dict() | {"top1_sd": there["top1_last"].std()})
     return pd.DataFrame(found)

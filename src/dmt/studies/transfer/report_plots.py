@@ -89,13 +89,13 @@ def figure_3(runs: pd.DataFrame, reference: pd.DataFrame | None = None) -> Figur
     left, right, below = (panels[name] for name in ("left", "right", "below"))
     _draw_from_base(left, shown, ("transfer", DISSIMILAR), DISSIMILAR_STYLE, by_target=True)
     _furnish(left, "dissimilar tasks: AnB", "layer n", TOP1)
-    kind = _kind_of_random(shown)
+    kind = _similar_or_first(shown[shown["treatment"] == "random"])
     _draw_from_base(right, shown, ("random", kind), STYLES["random"])
     _furnish(right, f"random filters, frozen{_of(kind)}", "layer n", TOP1)
     curves = {
         "AnB, similar tasks": (("transfer", SIMILAR), STYLES["transfer"]),
         "AnB, dissimilar tasks": (("transfer", DISSIMILAR), DISSIMILAR_STYLE),
-        "random filters": (("random", ""), STYLES["random"]),
+        "random filters": (("random", None), STYLES["random"]),
     }
     drawn = {}
     for (label, ((treatment, split), style)), step in zip(curves.items(), (-0.07, 0, 0.07), strict=True):
@@ -122,10 +122,6 @@ def _similar_or_first(runs: pd.DataFrame) -> str:
     """The kind of split that is shown: the similar one if the runs have any."""
     kinds = sorted(set(runs["split"]))
     return SIMILAR if SIMILAR in kinds or not kinds else kinds[0]
-
-
-def _kind_of_random(runs: pd.DataFrame) -> str:
-    return _similar_or_first(runs[runs["treatment"] == "random"])
 
 
 def _of(kind: str) -> str:
@@ -159,14 +155,9 @@ def _draw_means(
 def _draw_from_base(
     axes: Axes, runs: pd.DataFrame, place: tuple[str, str], style: Style, *, by_target: bool = False
 ) -> None:
-    """The networks of a treatment and a kind of split, with a line through the means from the bases on.
+    """The networks of a place (treatment and kind of split), with a line through the means from the bases on.
 
-    Args:
-        axes: to draw on.
-        runs: to choose from.
-        place: treatment and kind of split.
-        style: colour and marker.
-        by_target: a line for each target, where A and B are not exchangeable.
+    Where A and B are not exchangeable there is a line for each, ``by_target``.
     """
     treatment, split = place
     there = runs[runs["split"] == split]
@@ -186,23 +177,19 @@ def _draw_from_base(
 
 
 def _draw_differences(
-    axes: Axes, runs: pd.DataFrame | None, place: tuple[str, str], style: Style, step: float | None = None
+    axes: Axes, runs: pd.DataFrame | None, place: tuple[str, str | None], style: Style, step: float | None = None
 ) -> bool:
-    """The differences of a treatment to its own bases over n, and whether there are any.
+    """The differences of a place (treatment and kind of split) to its own bases over n, and whether there are any.
 
-    Args:
-        axes: to draw on.
-        runs: to choose from.
-        place: treatment and kind of split; an empty one: the usual one of random filters.
-        style: colour and marker.
-        step: how far to the side of n; ``None``: these are the runs of 2014, thin, dashed and without intervals.
+    Without a kind of split, the one that there is. They lie ``step`` to the side of n; without a step these are the
+    runs of 2014, thin, dashed and without intervals.
     """
     if runs is None:
         return False
     treatment, split = place
     runs = of_one_size(runs)
-    there = runs[runs["split"] == (split or _kind_of_random(runs))]
-    found = differences(there, [PairedContrast(treatment, "base")])
+    split = split or _similar_or_first(runs[runs["treatment"] == treatment])
+    found = differences(runs[runs["split"] == split], [PairedContrast(treatment, "base")])
     if found.empty:
         return False
     colour, marker = style

@@ -2,10 +2,10 @@
 
 import csv
 import io
-import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -18,44 +18,38 @@ STATUSES = ("ok", "unconverged", "saturated")
 REMEDY = "remove or mend this line; a cell whose line is removed is trained again"
 
 
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("given")
-    return text
+def _must_be(
+    what: str, read: Callable[[str], str | float | int], holds: Callable[[Any], bool] = lambda value: True
+) -> Callable[[str], str | float | int]:
+    """A reader that raises a ``ValueError`` with ``what`` the text must be where it does not read or hold."""
+
+    def reader(text: str) -> str | float | int:
+        try:
+            if holds(value := read(text)):
+                return value
+        except ValueError:
+            pass
+        raise ValueError(what)
+
+    return reader
 
 
 def _one_of(known: Collection[str]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in known:
-            raise ValueError(f"one of {', '.join(known)}{nearest_name(text, known).replace(';', ',')}")
-        return text
+    def reader(text: str) -> str:
+        if text in known:
+            return text
+        raise ValueError(f"one of {', '.join(known)}{nearest_name(text, known).replace(';', ',')}")
 
-    return read
-
-
-def _number(what: str, holds: Callable[[float], bool]) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(what) from None
-        if not holds(value):
-            raise ValueError(what)
-        return value
-
-    return read
+    return reader
 
 
-def _count(least: int) -> Callable[[str], int]:
-    read = _number(f"a whole number, {least} or more", lambda value: value >= least and value.is_integer())
-    return lambda text: int(read(text))
+def _count(least: int) -> Callable[[str], str | float | int]:
+    return _must_be(f"a whole number, {least} or more", int, lambda value: value >= least)
 
 
-def _measured(text: str) -> float:
-    return _number("a number, nan or empty", lambda value: True)(text) if text else math.nan
-
-
-_percentage = _number("a percentage from 0 to 100", lambda value: 0 <= value <= 100)
+_text = _must_be("given", str, bool)
+_percentage = _must_be("a percentage from 0 to 100", float, lambda value: 0 <= value <= 100)
+_measured = _must_be("a number, nan or empty", lambda text: float(text or "nan"))
 
 # Column -> what reads its text; a ValueError says what the text must be
 READERS: Mapping[str, Callable[[str], str | float | int]] = {
