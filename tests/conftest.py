@@ -2,7 +2,6 @@
 
 import dmt  # noqa: F401, I001 - before anything that imports torchvision or Lightning
 
-import csv
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,12 +13,10 @@ import torch
 from PIL import Image
 from pytorch_lightning import Trainer
 
-from dmt.studies.transfer.rows import COLUMNS
-
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for the whole session, so that the digits' network is trained once."""
+    """One cache for the whole session."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -82,18 +79,3 @@ def _folder(variable: str, file: str) -> Path:
     if not (folder / file).is_file():
         pytest.skip(f"{variable} names no folder with {file}")
     return folder
-
-
-@pytest.fixture
-def store(tmp_path):
-    """Write rows of the transfer study, each a dict, and return the file."""
-
-    def write(rows, header=COLUMNS):
-        path = tmp_path / "runs.csv"
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, header)
-            writer.writeheader()
-            writer.writerows(rows)
-        return path
-
-    return write

@@ -95,7 +95,8 @@ def arguments(node: ast.ClassDef) -> int:
     if not any("dataclass" in ast.dump(decorator) for decorator in node.decorator_list):
         return 0
     fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
-    return sum("ClassVar" not in ast.dump(part.annotation) for part in fields)
+    markers = ("ClassVar", "KW_ONLY")
+    return sum(not any(marker in ast.dump(part.annotation) for marker in markers) for part in fields)
 
 
 def test_nothing_lies_loose():

@@ -172,11 +172,14 @@ def quieten() -> None:
 
 
 def _do_study(cfg: DictConfig, folder: Path) -> Report:
+    settings = build.settings_of(cfg)
+
     def editor() -> Editor:
-        return build.editor_of(cfg, InversionBar())
+        made = build.editor_of(cfg, InversionBar())
+        settings.update(build.settings_of(cfg))  # with the layers that layers=auto has chosen
+        return made
 
     study: Callable[..., Report] = build.built(cfg.study)
-    settings = build.settings_of(cfg)
     report = processes.from_first(lambda: study(build.trainer_of(cfg), editor, settings))
     if processes.is_first():
         _record(cfg, folder, report)

@@ -37,10 +37,12 @@ class TransferReport:
     def __call__(self, trainer: object = None, editor: object = None, settings: object = None) -> Report:
         """Read the store and report it.
 
+        Every study is called with these three; a report uses none of them.
+
         Args:
-            trainer: not used, as the next two: every study is called with a maker of Lightning trainers,
-            editor: a maker of an ``Editor``,
-            settings: and the resolved configuration.
+            trainer: makes Lightning's trainer.
+            editor: makes an ``Editor``.
+            settings: the resolved configuration as plain values.
 
         Raises:
             UserError: there is no store, or a row cannot be read.
@@ -62,7 +64,7 @@ class OriginalReport:
     """The same report of the runs that Yosinski et al. logged in 2014, by the accuracy that they report."""
 
     def __call__(self, trainer: object = None, editor: object = None, settings: object = None) -> Report:
-        """Report the runs that come with the package; for the arguments see ``TransferReport``."""
+        """Report the runs that come with the package; the arguments are those of ``TransferReport``."""
         runs = original_runs()
         return transfer_report(runs.assign(top1=runs["top1_best10"]), title="the runs of 2014")
 

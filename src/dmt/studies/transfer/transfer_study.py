@@ -62,10 +62,10 @@ class TransferStudy:
         """
         store = RunStore(self.store)
         grid = Grid(self.setting, store, folder=Path(self.folder).expanduser(), trainer=trainer)
-        if self.plan:
-            plan = planned(grid, self.cells)
-            return Report(f"plan of {plan[-1]['networks']} networks", [], pictures={}, tables={"plan": plan})
         cells = self.cells
+        if self.plan:
+            plan = planned(grid, cells)
+            return Report(f"plan of {plan[-1]['networks']} networks", [], pictures={}, tables={"plan": plan})
         store.require_writable()
         rows = finished(grid, cells)
         return Report(f"transfer, {self.setting.tasks.split} splits", [], pictures={}, tables={"transfer": rows})
@@ -135,7 +135,5 @@ def planned(grid: Grid, cells: Sequence[Cell]) -> list[Record]:
         }
         for cell in cells
     )
-    table = pd.concat(
-        [plan.groupby("treatment", sort=False).sum(), plan.assign(treatment="all").groupby("treatment").sum()]
-    )
+    table = pd.concat([plan, plan.assign(treatment="all")]).groupby("treatment", sort=False).sum()
     return table.reset_index().to_dict("records")  # type: ignore[return-value]

@@ -86,12 +86,7 @@ class Cell:
 
 
 def cells_of(
-    treatments: Sequence[str],
-    depths: Sequence[int],
-    *,
-    split_seeds: Sequence[int],
-    targets: Sequence[str],
-    layers: int,
+    treatments: Sequence[str], depths: Sequence[int], *, split_seeds: Sequence[int], targets: Sequence[str], layers: int
 ) -> list[Cell]:
     """All combinations, split by split, bases first.
 
