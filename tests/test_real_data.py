@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import open_dict
 
-from dmt import cli
+from dmt.cli import programs
 from dmt.data import LFW, AttributeTask
 from dmt.data.selection import most_confident_sets
 from dmt.judges import OnnxJudge
@@ -43,15 +43,15 @@ def report(folder, options):
         cfg = compose("traverse", overrides=["logger=none", "progress=false", *options])
     with open_dict(cfg):
         cfg.output_dir = str(folder)
-    return cli.traverse(cfg)
+    return programs.traverse(cfg)
 
 
-@pytest.mark.parametrize(("backbone", "budget"), [("vgg19_distilled", 0.12), ("vgg19_hybrid", 0.1)])
-def test_smiling_people_frown_and_stay_themselves(backbone, budget, faces, weights_dir, tmp_path):
-    images = edit(tmp_path, [f"backbone={backbone}", "task=frowning", f"lambda={budget}", "n_images=4", *faces])
+@pytest.mark.parametrize(("backbone", "lam"), [("vgg19_distilled", 0.12), ("vgg19_hybrid", 0.1)])
+def test_smiling_people_frown_and_stay_themselves(backbone, lam, faces, weights_dir, tmp_path):
+    images = edit(tmp_path, [f"backbone={backbone}", "task=frowning", f"lambda={lam}", "n_images=4", *faces])
     expression = OnnxJudge(weights_dir / "judge_expression.onnx", crop=0.52)
     identity = OnnxJudge(weights_dir / "judge_identity.onnx", crop=0.48)
-    before, after = [image.before for image in images], [image.after for image in images]
+    before, after = [image.input for image in images], [image.result for image in images]
     happy_before = expression(before)["probabilities"][:, 1].mean()
     happy_after = expression(after)["probabilities"][:, 1].mean()
     cosine = (identity(before)["embedding"] * identity(after)["embedding"]).sum(axis=1).mean()
@@ -119,7 +119,7 @@ def test_a_result_table_can_be_read_back(faces, tmp_path):
     assert {"witness_before", "witness_after", "delta", "shrinkage", "psnr", "ssim", "seconds"} <= set(rows[0])
 
 
-FEW = ["manifold.n_components=100", "n_images=2", "figure.budgets=[inf,0.15]"]
+FEW = ["manifold.n_components=100", "n_images=2", "figure.lambdas=[inf,0.15]"]
 FIGURES = {
     "fig1_tour": (["manifold.n_components=100", "images=[Harrison_Ford_0001]", "lambda=0.1"], {"figure", "map"}),
     "fig3_regularization": (["manifold.n_components=100", "n_images=1"], {"figure"}),

@@ -174,7 +174,7 @@ def test_two_values_make_two_runs(first_run, tmp_path):
     ("arguments", "message"),
     [
         (["experiment=digits", "lambda=0"], "lambda must be a number above 0 or auto, got 0"),
-        (["experiment=digit"], "experiment/digit"),
+        (["experiment=digit"], "experiment has no option 'digit'; did you mean 'digits'?"),
         (["data.catalog.root=nowhere/lfw"], "put LFW's folders of people into nowhere/lfw"),
         (["experiment=digits", "hydra.run.dir={file}/x"], "{file}/x: Not a directory"),
         (["experiment=digits", "hydra.run.dir=/proc/x"], "/proc/x: No such file"),
@@ -267,7 +267,7 @@ BAD_OPTIONS = [
     ([*SMALL, "task=person"], ['person="George W Bush"']),
     ([*SMALL, "task=person", "person=digit_0003"], ["1 pictures of digit_0003", "fewer than the 10"]),
     ([*SMALL, "lambda=auto", "auto.of=luck"], ["witness or classifier, got 'luck'"]),
-    ([*SMALL, "lambda=auto", "auto.lowest=5"], ["auto.lowest and auto.highest", "got 5 and 3"]),
+    ([*SMALL, "lambda=auto", "auto.lowest=5"], ["auto: lowest and highest must be numbers", "got 5 and 3"]),
     ([*SMALL, "lambda=auto", "auto=judge"], ["needs a judge 'happy'", "judges=faces"]),
     ([*SMALL, "lambda=auto", "auto=judge", "auto.beyond=at"], ["above or below, got 'at'"]),
     ([*SMALL, "judges=faces", "weights_dir=nowhere"], ["no judge nowhere/judge_"]),

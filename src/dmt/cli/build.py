@@ -37,8 +37,13 @@ AUTO = "auto"  # in place of lambda, or of a list of layers
 CONFIG = "config.yaml"  # in the folder of a run
 
 
-def built(node: Any, **options: Any) -> Any:
+def built(node: Any, place: str = "", **options: Any) -> Any:
     """The object that a part of the configuration describes.
+
+    Args:
+        node: the part.
+        place: of a part that has lost its own: where it stands in the configuration.
+        options: what is handed over beside it.
 
     Raises:
         UserError: a value that the object does not take; its place in the configuration is named.
@@ -47,13 +52,14 @@ def built(node: Any, **options: Any) -> Any:
         return instantiate(node, _convert_="all", **options)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
-            raise UserError(_located(str(error.__cause__), str(error))) from error
+            raise UserError(_located(str(error.__cause__), str(error), place)) from error
         raise
 
 
-def _located(message: str, report: str) -> str:
+def _located(message: str, report: str, place: str) -> str:
     """A message with the place in the configuration that Hydra reports: ``method.walk.alpha must be ...``."""
-    return _at(report.rpartition("full_key:")[2].strip() if "full_key:" in report else "", message)
+    below = report.rpartition("full_key:")[2].strip() if "full_key:" in report else ""
+    return _at(".".join(part for part in (place, below) if part), message)
 
 
 def _at(place: str, message: str) -> str:
@@ -87,7 +93,6 @@ def editor_of(cfg: DictConfig, on_progress: OnProgress | None = None, data: "Dat
         on_progress: told about the inversion after every iteration.
         data: makes the data; ``None``: as the configuration says.
     """
-    data = data or DataOf(cfg)
     method = method_of(cfg)
     comparison = Comparison(
         built(cfg.kernel),
@@ -102,6 +107,7 @@ def editor_of(cfg: DictConfig, on_progress: OnProgress | None = None, data: "Dat
         built(cfg.parametrization),
         on_progress if cfg.progress and processes.is_first() else None,
     )
+    data = data or DataOf(cfg)  # after all that is said without a look at pictures
     return Editor(
         data=data,
         space=space_of(cfg, features_of(cfg, data(None))),
@@ -123,11 +129,13 @@ class DataOf:
     """
 
     def __init__(self, cfg: DictConfig, catalog: Any = None):
+        for key in sorted(OmegaConf.missing_keys(cfg.data)):
+            raise UserError(f"{key} must be given: {key}=VALUE")
         options = OmegaConf.to_container(cfg.data, resolve=True)
         assert isinstance(options, dict)
         if catalog is not None:
             del options["catalog"]
-        make = built(OmegaConf.create(options), _partial_=True)
+        make = built(OmegaConf.create(options), "data", _partial_=True)
         self._make = make if catalog is None else partial(make, catalog=catalog)
         self._serving = replace(make.keywords["serving"], seed=cfg.seed)
 
