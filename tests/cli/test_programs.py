@@ -499,7 +499,7 @@ def test_probes_of_reserved_digits_judge_the_edit(tmp_path):
 
 def with_judge(instantiate, judges):
     def patched(node, *arguments, **options):
-        return judges if node == {} else instantiate(node, *arguments, **options)
+        return judges if node == {} and node._key() == "judges" else instantiate(node, *arguments, **options)
 
     return patched
 
