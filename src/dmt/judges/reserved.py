@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import interpolate
 
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError
 from dmt.data.selection import Reserved
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.networks import Backbone
-from dmt.networks.extractor import FeatureExtractor
+from dmt.networks.extractor import PooledExtractor
 from dmt.storage.tensors import cache_key, read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class PooledFeatures:
     Args:
         backbone: the network.
         layers: which of its layers.
-        grid: cells along each side.
+        grid: cells along each side; a smaller layer has as many as it has places.
         crop: side of a centred square that is enlarged to the picture's size first, as a share of it, above 0 and at
             most 1.
 
@@ -41,7 +41,7 @@ class PooledFeatures:
         require_whole_number("a probe's grid", grid, "a whole number above 0", least=1)
         if not (is_number(crop) and 0 < crop <= 1):
             raise UserError(f"a probe's crop must be a number above 0 and at most 1, got {crop!r}")
-        self.extractor = FeatureExtractor(backbone, layers)
+        self.extractor = PooledExtractor(backbone, layers, grid)
         self.grid = grid
         self.crop = crop
 
@@ -53,9 +53,7 @@ class PooledFeatures:
     def __call__(self, images: Tensor) -> Tensor:
         """Map ``(B, 3, H, W)`` in [0, 1] to ``(B, D)``, D the layers' channels times the cells."""
         with torch.no_grad():
-            activations = self.extractor(center(images, self.crop))
-            pooled = [adaptive_avg_pool2d(value, self.grid).flatten(1) for value in activations.values()]
-        return torch.cat(pooled, dim=1)
+            return self.extractor.vectors(center(images, self.crop))
 
 
 def center(images: Tensor, share: float) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from dmt.errors import UserError
 from dmt.networks.network import Backbone, network_fingerprint, require_layers
@@ -141,6 +142,34 @@ class FeatureExtractor(nn.Module):
         """Feature vectors: ``(B, 3, H, W)`` in [0, 1] -> ``(B, D)``; ``precision`` as in ``activations``."""
         activations = self.activations(images, self.layers, precision)
         return FeatureLayout.of(activations).pack(activations)
+
+
+class PooledExtractor(FeatureExtractor):
+    """A backbone whose activations are averaged in the cells of a grid.
+
+    A layer has up to a million numbers for a picture and no probe could be fitted to them, nor those of all layers be
+    held. The means of 4 x 4 cells keep roughly where things are, which the mouth of a face needs, and are as many per
+    channel for every layer (ours).
+
+    Args:
+        backbone: the network.
+        layers: which of its layers.
+        grid: cells along each side; a smaller layer has as many as it has places.
+    """
+
+    def __init__(self, backbone: Backbone, layers: Sequence[str], grid: int = 4):
+        super().__init__(backbone, layers)
+        self.grid = grid
+
+    def activations(
+        self, images: Tensor, layers: Collection[str], precision: torch.dtype = torch.float32
+    ) -> dict[str, Tensor]:
+        """As ``FeatureExtractor``'s, averaged: ``{layer: (B, C, grid, grid)}``."""
+        return {layer: self._averaged(value) for layer, value in super().activations(images, layers, precision).items()}
+
+    def _averaged(self, activation: Tensor) -> Tensor:
+        height, width = activation.shape[-2:]
+        return adaptive_avg_pool2d(activation, (min(self.grid, height), min(self.grid, width)))
 
 
 def measure_scales(

@@ -11,11 +11,11 @@ from torch import nn
 from dmt.data import AttributeTask, EditData, ImageBatch, ImageError, Reserved, Serving
 from dmt.errors import UserError
 from dmt.networks import LayeredNetwork
-from dmt.networks.extractor import FeatureExtractor
+from dmt.networks.extractor import FeatureExtractor, PooledExtractor
 from dmt.solvers import LBFGS
 from dmt.studies.layers import LayerScore, LayerScores, choose_layers, score_table
 from dmt.studies.layers.edits import blurred, reconstruction_psnrs
-from dmt.studies.layers.pictures import PooledExtractor, task_sets, view_pictures
+from dmt.studies.layers.pictures import task_sets, view_pictures
 
 
 def network() -> LayeredNetwork:

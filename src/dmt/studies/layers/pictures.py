@@ -1,52 +1,22 @@
 """A network and a task -> the activations of all its layers on pictures of both sides, pooled as they come."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from dmt.data import EditData, Sets, Task
 from dmt.data.selection import most_confident_sets
 from dmt.errors import UserError
 from dmt.manifolds import IncrementalPCA
 from dmt.manifolds.module import FeatureHandler, ManifoldModule, warn_of_broken
-from dmt.networks import Backbone
 from dmt.networks.extractor import FeatureExtractor
 
 log = logging.getLogger(__name__)
-
-
-class PooledExtractor(FeatureExtractor):
-    """A backbone whose activations are averaged in the cells of a grid.
-
-    A layer has up to a million numbers for a picture and no probe could be fitted to them, nor those of all layers be
-    held. The means of 4 x 4 cells keep roughly where things are, which the mouth of a face needs, and are as many per
-    channel for every layer (ours).
-
-    Args:
-        backbone: the network.
-        layers: which of its layers.
-        grid: cells along each side; a smaller layer has as many as it has places.
-    """
-
-    def __init__(self, backbone: Backbone, layers: Sequence[str], grid: int = 4):
-        super().__init__(backbone, layers)
-        self.grid = grid
-
-    def activations(
-        self, images: Tensor, layers: Collection[str], precision: torch.dtype = torch.float32
-    ) -> dict[str, Tensor]:
-        """As ``FeatureExtractor``'s, averaged: ``{layer: (B, C, grid, grid)}``."""
-        return {layer: self._averaged(value) for layer, value in super().activations(images, layers, precision).items()}
-
-    def _averaged(self, activation: Tensor) -> Tensor:
-        height, width = activation.shape[-2:]
-        return adaptive_avg_pool2d(activation, (min(self.grid, height), min(self.grid, width)))
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from pytorch_lightning import Trainer
 from dmt.data import EditData, Sets, Task
 from dmt.errors import UserError, is_number, require_list, require_whole_number
 from dmt.networks import Backbone, network_fingerprint
-from dmt.networks.extractor import FeatureExtractor
+from dmt.networks.extractor import FeatureExtractor, PooledExtractor
 from dmt.networks.network import require_layers
 from dmt.storage.tensors import cache_key, read_tensors, write_tensors
 from dmt.studies.layers.measures import folds_by_group, log_evidence, neighbour_accuracies, probe_aucs
-from dmt.studies.layers.pictures import PooledExtractor, ViewedPictures, require_people, task_sets, view_pictures
+from dmt.studies.layers.pictures import ViewedPictures, require_people, task_sets, view_pictures
 
 log = logging.getLogger(__name__)
 

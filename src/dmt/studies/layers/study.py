@@ -18,6 +18,7 @@ from dmt.errors import UserError, nearest_name, require_side, require_whole_numb
 from dmt.judges.verdicts import crossing_rate
 from dmt.manifolds import CatalogFeatures, Space
 from dmt.networks import Backbone
+from dmt.networks.extractor import PooledExtractor
 from dmt.networks.network import require_layers
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.names import short_names
@@ -26,7 +27,6 @@ from dmt.reporting.results import Report
 from dmt.studies.figures.figure import labelled, mean_table
 from dmt.studies.layers.edits import edits_by_layers, require_span
 from dmt.studies.layers.measures import alignment, centred_gram
-from dmt.studies.layers.pictures import PooledExtractor
 from dmt.studies.layers.scores import LayerScore, LayerScores
 
 
