@@ -196,7 +196,7 @@ def test_the_search_says_nothing_and_leaves_optunas_logging_and_torchs_generator
 def test_without_optuna_the_error_says_what_to_install(monkeypatch):
     for name in ("optuna", "optuna.distributions"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"pip install -e '\.\[auto\]'"):
+    with pytest.raises(UserError, match=r"pip install 'dmt\[auto\]'"):
         bayesian_lambdas(graded([0.4]), 1, LOW, HIGH)
 
 

@@ -158,7 +158,7 @@ def test_an_mp4_starts_before_it_is_loaded(tmp_path):
 
 def test_without_imageio_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(UserError, match=r"pip install -e '\.\[animation\]'"):
+    with pytest.raises(UserError, match=r"pip install 'dmt\[animation\]'"):
         write_animation([flat(COLOURS[0])], tmp_path / "edit.mp4")
     assert not list(tmp_path.iterdir())
 

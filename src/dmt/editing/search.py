@@ -139,7 +139,7 @@ def bayesian_lambdas(
     try:
         from optuna.distributions import BaseDistribution, FloatDistribution
     except ImportError as error:
-        raise UserError("a Bayesian search for lambda needs Optuna: pip install -e '.[auto]'") from error
+        raise UserError("a Bayesian search for lambda needs Optuna: pip install 'dmt[auto]'") from error
     space: dict[str, BaseDistribution] = {"lam": FloatDistribution(low, high, log=True)}
     starts = [float(low), math.sqrt(low) * math.sqrt(high), float(high)]
     history: list[list[Trial]] = [[] for _ in range(n_images)]

@@ -99,7 +99,7 @@ class OnnxJudge:
         try:
             import onnxruntime
         except ImportError as error:
-            raise UserError("judges need onnxruntime: pip install -e '.[judges]'") from error
+            raise UserError("judges need onnxruntime: pip install 'dmt[judges]'") from error
         path = Path(self.path).expanduser()
         if not path.is_file():
             raise UserError(f"there is no judge {path}; put one there, or choose another folder: weights_dir=FOLDER")

@@ -55,7 +55,7 @@ def write_animation(frames: Sequence[np.ndarray], path: Path, frames_per_second:
 def require_writer(kind: str) -> None:
     """Make sure, before any work, that a film of this kind can be written; raises ``UserError``."""
     if kind == "mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise UserError("an MP4 needs imageio-ffmpeg: pip install -e '.[animation]', or take output.animation=gif")
+        raise UserError("an MP4 needs imageio-ffmpeg: pip install 'dmt[animation]', or take output.animation=gif")
 
 
 def there_and_back(frames: Sequence[Frame], hold: int) -> list[Frame]:
@@ -96,7 +96,7 @@ def _write_mp4(frames: list[np.ndarray], path: Path, frames_per_second: float, h
         import imageio.v2 as imageio
         import imageio_ffmpeg  # noqa: F401
     except ImportError as error:
-        raise UserError("an MP4 needs imageio-ffmpeg: pip install -e '.[animation]', or write a .gif") from error
+        raise UserError("an MP4 needs imageio-ffmpeg: pip install 'dmt[animation]', or write a .gif") from error
     imageio.mimwrite(
         path,
         there_and_back([_even(frame) for frame in frames], hold),
