@@ -43,7 +43,10 @@ def test_wandb_shows_pairs_under_short_names_and_results_under_full_ones(tmp_pat
     log_report(logger, Report.of_edit("title", [edited("oranges/img_0042.jpg"), edited("oranges/img_0043.jpg")]), {})
     finish(logger)
     (run,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    assert b'["img_0042","img_0043"]' in run.read_bytes().replace(b", ", b",")
+    wanted, until = b'["img_0042","img_0043"]', time.monotonic() + 30
+    while wanted not in run.read_bytes().replace(b", ", b",") and time.monotonic() < until:
+        time.sleep(0.1)  # wandb's own process may write its file a moment after the run has ended
+    assert wanted in run.read_bytes().replace(b", ", b",")
     (table,) = tmp_path.glob("wandb/offline-run-*/files/media/table/results_*.table.json")
     assert [row[0] for row in json.loads(table.read_text())["data"]] == ["oranges/img_0042.jpg", "oranges/img_0043.jpg"]
 
