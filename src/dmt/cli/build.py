@@ -106,6 +106,7 @@ def editor_of(cfg: DictConfig, on_progress: OnProgress | None = None, data: "Dat
         cfg.precision,
         built(cfg.parametrization),
         on_progress if cfg.progress and processes.is_first() else None,
+        built(cfg.realise),
     )
     data = data or DataOf(cfg)  # after all that is said without a look at pictures
     return Editor(
@@ -184,7 +185,7 @@ def space_of(cfg: DictConfig, features: CatalogFeatures) -> SpaceFit:
     if isinstance(empty, Span):
         if cfg.manifold_path is not None:
             raise UserError("manifold=span is fitted anew for every edit; leave manifold_path=null")
-        return SetFit(features, empty.z_score)
+        return SetFit(features, empty)
     return CatalogFit(features, empty, cfg.manifold_path)
 
 

@@ -1,21 +1,23 @@
 """Pictures, their labels, and the LightningDataModules that serve them."""
 
-from dmt.data.alignment import Aligned, Alignment
 from dmt.data.catalogs import LFW, Catalog, Digits, Folder
 from dmt.data.class_catalogs import ClassFolders, TorchvisionClasses
+from dmt.data.faces import Face, FaceDetector
+from dmt.data.framed import Framed, Patch, finished
+from dmt.data.framing import CentreFraming, FaceFraming, Frame, Framing
 from dmt.data.given import Given, PictureLike
 from dmt.data.images import ImageError, read_image, to_pixels
 from dmt.data.labelled import ClassificationTask, ClassTable, LabelledBatches, LabelledImages, read_labelled
 from dmt.data.module import EditData, ImageBatch, LFWAttributeSplits, Serving
+from dmt.data.photographs import Photograph
 from dmt.data.selection import Confident, Matched, Nearest, Pool, Reserved, Selection, Sets, label_signs
 from dmt.data.tasks import AttributeTask, ClassTask, ColorizeTask, PersonTask, PictureView, Task
 
 __all__ = [
     "LFW",
-    "Aligned",
-    "Alignment",
     "AttributeTask",
     "Catalog",
+    "CentreFraming",
     "ClassFolders",
     "ClassTable",
     "ClassTask",
@@ -24,7 +26,13 @@ __all__ = [
     "Confident",
     "Digits",
     "EditData",
+    "Face",
+    "FaceDetector",
+    "FaceFraming",
     "Folder",
+    "Frame",
+    "Framed",
+    "Framing",
     "Given",
     "ImageBatch",
     "ImageError",
@@ -33,7 +41,9 @@ __all__ = [
     "LabelledImages",
     "Matched",
     "Nearest",
+    "Patch",
     "PersonTask",
+    "Photograph",
     "PictureLike",
     "PictureView",
     "Pool",
@@ -43,6 +53,7 @@ __all__ = [
     "Sets",
     "Task",
     "TorchvisionClasses",
+    "finished",
     "label_signs",
     "read_image",
     "read_labelled",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dmt.data.images import read_image
+from dmt.data.photographs import Photograph
 from dmt.errors import UserError, nearest_name
 from dmt.storage.downloads import download
 
@@ -44,6 +45,9 @@ class Catalog(Protocol):
 
     def read_named(self, name: str, size: int) -> Tensor:
         """A picture that was asked for by name or path, whether it is labelled or not."""
+
+    def photograph(self, name: str) -> Photograph:
+        """The same picture at its own resolution, with what its file says beside the pixels."""
 
     def index(self, name: str) -> int | None:
         """Where a picture with this name or path stands, ``None`` if nowhere."""
@@ -83,12 +87,19 @@ class FileCatalog:
         return read_image(self.root / self.files[index], size)
 
     def read_named(self, name: str, size: int) -> Tensor:
+        return read_image(self._path(name), size)
+
+    def photograph(self, name: str) -> Photograph:
+        return Photograph.read(self._path(name))
+
+    def _path(self, name: str) -> Path:
+        """The file of a picture that was asked for by name or path."""
         index = self.index(name)
         if index is not None:
-            return self.read(index, size)
+            return self.root / self.files[index]
         for path in (Path(name).expanduser(), self.root / name):
             if path.is_file():
-                return read_image(path, size)
+                return path
         raise UserError(
             f"there is no image {name!r}{nearest_name(name, self.names)}; give a path, or a name below {self.root}"
         )
@@ -193,11 +204,11 @@ class LFW(FileCatalog):
             return Path(self._below_root(name)).parts[0] if self._below_root(name) else None
         return Path(name).stem.rpartition("_")[0]
 
-    def read_named(self, name: str, size: int) -> Tensor:
+    def _path(self, name: str) -> Path:
         unlisted = self.root / Path(name).stem.rpartition("_")[0] / f"{Path(name).stem}.jpg"
         if self.index(name) is None and not _is_own_file(name) and unlisted.is_file():
-            return read_image(unlisted, size)
-        return super().read_named(name, size)
+            return unlisted
+        return super()._path(name)
 
     def scores(self, label: str) -> np.ndarray:
         return _scores_of(self._scores, label, "the attribute file")
@@ -233,6 +244,12 @@ class Digits:
         if Path(name).expanduser().is_file():
             return read_image(Path(name).expanduser(), size)
         raise UserError(f"there is no digit {name!r}; give digit_0000 ... digit_{len(self.names) - 1:04d}, or a path")
+
+    def photograph(self, name: str) -> Photograph:
+        index = self.index(name)
+        if index is None:
+            return Photograph.read(name)
+        return Photograph.of_pixels(np.repeat(self.pixels[index][:, :, None], 3, axis=2))
 
     def index(self, name: str) -> int | None:
         return self.names.index(name) if name in self.names else None

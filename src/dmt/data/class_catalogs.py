@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from dmt.data.catalogs import FileCatalog, Folder
 from dmt.data.images import ImageError, read_image, to_tensor
+from dmt.data.photographs import Photograph
 from dmt.errors import UserError, nearest_name
 
 COLUMNS = ("class_id", "group")
@@ -86,9 +88,16 @@ class TorchvisionClasses:
         self.fingerprint = hashlib.sha256(self.title.encode() + self._class.tobytes()).hexdigest()[:16]
 
     def read(self, index: int, size: int) -> Tensor:
+        return to_tensor(self._picture(index), size)
+
+    def photograph(self, name: str) -> Photograph:
+        index = self.index(name)
+        return Photograph.read(name) if index is None else Photograph.of(self._picture(index))
+
+    def _picture(self, index: int) -> Image.Image:
         train, validation = self._parts
         picture, _ = train[index] if index < len(train) else validation[index - len(train)]
-        return to_tensor(picture, size)
+        return picture
 
     def read_named(self, name: str, size: int) -> Tensor:
         index = self.index(name)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError, to_tensor
+from dmt.data.photographs import Photograph
 from dmt.errors import UserError, require_list
 
 PictureLike = str | Path | Image.Image | Tensor | np.ndarray
@@ -72,6 +73,14 @@ class Given:
                 return picture
             picture = Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).numpy())
         return to_tensor(picture, size)
+
+    def photograph(self, name: str) -> Photograph:
+        picture = self.pictures.get(name)
+        if picture is None:
+            return self.catalog.photograph(name)
+        if isinstance(picture, Tensor):
+            return Photograph.of_pixels(picture.permute(1, 2, 0).numpy())
+        return Photograph.of(picture)
 
     def index(self, name: str) -> int | None:
         return None if name in self.pictures else self.catalog.index(name)

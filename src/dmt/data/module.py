@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -11,8 +12,9 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from dmt.data.alignment import Aligned, Alignment
 from dmt.data.catalogs import Catalog
+from dmt.data.framed import Framed, Patch
+from dmt.data.framing import Framing
 from dmt.data.given import Given, PictureLike
 from dmt.data.images import ImageError
 from dmt.data.selection import Pool, Reserved, Sets, choose_inputs, in_groups, most_confident_sets
@@ -77,7 +79,8 @@ class EditData(LightningDataModule):
             to draw from the source, no two of one group.
         image_size: pictures are served at this height and width.
         set_size: the most pictures per side, the most confidently labelled ones (paper: 2,000).
-        alignment: where faces lie; ``None``: pictures are served as they are.
+        framing: where in a picture the things to edit lie; ``None``: pictures are served as they are, and their files
+            are not looked for again.
         reserved: the groups that are kept for judges to learn from: they are in neither set and are not edited. A
             number is their share.
         serving: batches, processes, and the seed of what is drawn.
@@ -94,7 +97,7 @@ class EditData(LightningDataModule):
         images: Sequence[PictureLike] | int = 8,
         image_size: int = 125,
         set_size: int = 2000,
-        alignment: Alignment | None = None,
+        framing: Framing | None = None,
         reserved: Reserved | float = 0.0,
         serving: Serving = Serving(),
     ):
@@ -104,7 +107,7 @@ class EditData(LightningDataModule):
         for name, value in {"set_size": set_size, "image_size": image_size}.items():
             require_whole_number(name, value, "a whole number above 0", least=1)
         named = Given.of(catalog, [] if isinstance(images, int) else images)
-        self.catalog = named if alignment is None else Aligned(named, alignment)
+        self.catalog = named if framing is None else Framed(named, framing)
         self.task = task
         self.image_size = image_size
         self.serving = serving
@@ -123,10 +126,12 @@ class EditData(LightningDataModule):
             chosen = choose_inputs(only_source, groups, set_size, len(groups), self.serving.seed)
             self.inputs = list(islice((self.catalog.names[i] for i in chosen if self._decodes(i)), images))
         else:
+            self.inputs = []
             for name in images:  # what is missing or broken is said before anything is computed
-                self.catalog.read_named(name, self.image_size)
                 self._require_unreserved(name)
-            self.inputs = list(images)
+                subjects = self.catalog.ask(name) if isinstance(self.catalog, Framed) else [name]
+                self.catalog.read_named(subjects[0], self.image_size)
+                self.inputs += subjects
         excluded = in_groups(groups, {group for name in self.inputs if (group := self.catalog.group(name))})
         excluded |= is_reserved | ((source_scores > 0) & (target_scores > 0))
         strata = task.strata(self.catalog)
@@ -143,6 +148,19 @@ class EditData(LightningDataModule):
                     f"{and_reserved}; at least 2 are needed"
                 )
 
+    def part(self, inputs: Sequence[str], sets: Sets) -> "EditData":
+        """The same for some of the inputs, whose sets are chosen from these pictures."""
+        part = copy(self)
+        part.inputs = list(inputs)
+        part.source, part.target = sets.source, sets.target
+        sides = []
+        for scores, members in zip(self.pool.sides, (sets.source, sets.target), strict=True):
+            own = np.full(len(scores), -1.0)
+            own[members] = scores[members]
+            sides.append(own)
+        part.pool = replace(self.pool, sides=(sides[0], sides[1]), confident=sets)
+        return part
+
     def mean_pictures(self, sets: Sets) -> tuple[Tensor, Tensor]:
         """The mean picture of either side, ``(3, H, W)`` in [0, 1], over those that decode."""
         view = self.task.source_view if self.task is not None else None
@@ -150,12 +168,13 @@ class EditData(LightningDataModule):
         return source, _mean_picture(self.some_dataloader(sets.target.tolist()))
 
     def original(self, name: str) -> Tensor:
-        """A picture asked for by name or path as it is, neither aligned nor viewed, ``(3, H, W)`` in [0, 1]."""
-        read = self.catalog.as_it_is if isinstance(self.catalog, Aligned) else self.catalog.read_named
-        return read(name, self.image_size)
+        """How a picture asked for by name or path looks before any edit, not viewed, ``(3, H, W)`` in [0, 1]."""
+        if isinstance(self.catalog, Framed):
+            return self.catalog.original(name, self.image_size)
+        return self.catalog.read_named(name, self.image_size)
 
-    def in_place(self, name: str, before: Tensor, after: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """An input as it was before it was aligned, and the same with each of the changes to the aligned one.
+    def shown(self, name: str, before: Tensor, after: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """An input as it looks in its photograph, before and after each of several edits.
 
         Args:
             name: of the input.
@@ -163,11 +182,18 @@ class EditData(LightningDataModule):
             after: what became of that.
         """
         catalog = self.catalog
-        if not isinstance(catalog, Aligned):
+        if not isinstance(catalog, Framed):
             return before, list(after)
+        views = catalog.shown(name, before, after)
         view = self.task.source_view if self.task is not None else None
-        original = (view or _unchanged)(self.original(name))
-        return original, [catalog.put_back(name, original, before, picture) for picture in after]
+        return views if view is None else (view(views[0]), views[1])
+
+    def patch(self, name: str, before: Tensor, after: Tensor) -> Patch | None:
+        """What became of an input, as a change to its photograph; ``None`` where there is none, or it was not edited."""
+        is_viewed = self.task is not None and self.task.source_view is not None
+        if is_viewed or not isinstance(self.catalog, Framed):
+            return None
+        return self.catalog.patch(name, after - before)
 
     def _require_unreserved(self, name: str) -> None:
         group = self.catalog.group(name)

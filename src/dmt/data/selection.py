@@ -1,7 +1,7 @@
 """Scores for source and target -> the sets of pictures that an edit compares: one pair for all inputs, or one each."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,6 +42,10 @@ class Pool:
     balance: Sequence[str] = ()
 
 
+OwnLabels = Callable[[str, Sequence[str]], np.ndarray]
+"""The name of an input and labels of the catalog ``(L,)`` -> which of them it has, ``(L,)`` of bool."""
+
+
 class Selection(Protocol):
     """A way to choose the sets for each input."""
 
@@ -59,6 +63,18 @@ class Selection(Protocol):
             UserError: a side has fewer pictures than asked for.
         """
 
+    def by_labels(self, pool: Pool, names: Sequence[str], own_labels: OwnLabels) -> list[Sets]:
+        """Choose the sets of each input, or pictures to choose them from, before any picture is read.
+
+        Args:
+            pool: what may be chosen.
+            names: of the B inputs.
+            own_labels: the labels of an input.
+
+        Raises:
+            UserError: a side has fewer pictures than asked for.
+        """
+
     def describe(self, pool: Pool) -> str:
         """How many pictures each side has, in words."""
 
@@ -70,6 +86,9 @@ class Confident:
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         return [pool.confident] * len(names)
 
+    def by_labels(self, pool: Pool, names: Sequence[str], own_labels: OwnLabels) -> list[Sets]:
+        return [pool.confident] * len(names)
+
     def describe(self, pool: Pool) -> str:
         return f"{len(pool.confident.source)} source and {len(pool.confident.target)} target images"
 
@@ -79,7 +98,8 @@ class Matched:
     """For each input the pictures most like it by their other labels (Upchurch et al., CVPR 2017, section 3).
 
     Pictures must agree with the input in some labels; among those the ones that differ in the fewest of the others
-    (Hamming distance) are taken, and among equals the nearest in z. Where too few agree in all of these labels, the
+    (Hamming distance) are taken, and among equals the nearest in z, or the most confidently labelled where no picture has
+    been read yet. Where too few agree in all of these labels, the
     last of them are given up (ours). An input without labels gets those that most of its nearest pictures have.
 
     Args:
@@ -94,6 +114,27 @@ class Matched:
         require_whole_number("selection.set_size", self.set_size, "a whole number above 0", least=1)
 
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
+        labels, must_agree = self._labels(pool)
+        has = np.stack([pool.catalog.scores(label) > 0 for label in labels], axis=1)
+        chosen = []
+        for name, z in zip(names, z0, strict=True):
+            distances = [_distances(side, z) for side in points]
+            index = pool.catalog.index(name)
+            own = has[index] if index is not None else has[_nearest(distances[1], VOTERS)].mean(axis=0) > 0.5
+            chosen.append(self._sets(pool, has, own, must_agree, distances))
+        return chosen
+
+    def by_labels(self, pool: Pool, names: Sequence[str], own_labels: OwnLabels) -> list[Sets]:
+        labels, must_agree = self._labels(pool)
+        has = np.stack([pool.catalog.scores(label) > 0 for label in labels], axis=1)
+        sure = [-scores for scores in pool.sides]
+        return [self._sets(pool, has, own_labels(name, labels), must_agree, sure) for name in names]
+
+    def describe(self, pool: Pool) -> str:
+        return _for_each_input(self.set_size)
+
+    def _labels(self, pool: Pool) -> tuple[list[str], list[int]]:
+        """The labels that pictures are matched by, and which of these must agree."""
         own_labels = {label.lower() for label in pool.own_labels}
         labels = [label for label in pool.catalog.labels if label.lower() not in own_labels]
         columns = {label.lower(): column for column, label in enumerate(labels)}
@@ -103,31 +144,18 @@ class Matched:
             raise UserError(
                 f"selection.same names {sorted(unknown)}: there are no such labels, or the task changes them"
             )
-        has = np.stack([pool.catalog.scores(label) > 0 for label in labels], axis=1)
-        must_agree = [columns[label.lower()] for label in same]
-        return [self._sets(pool, points, name, z, has, must_agree) for name, z in zip(names, z0, strict=True)]
-
-    def describe(self, pool: Pool) -> str:
-        return _for_each_input(self.set_size)
+        return labels, [columns[label.lower()] for label in same]
 
     def _sets(
-        self,
-        pool: Pool,
-        points: tuple[Tensor, Tensor],
-        name: str,
-        z: Tensor,
-        has: np.ndarray,
-        must_agree: list[int],
+        self, pool: Pool, has: np.ndarray, own: np.ndarray, must_agree: list[int], ranks: Sequence[np.ndarray]
     ) -> Sets:
-        distances = [_distances(side, z) for side in points]
-        index = pool.catalog.index(name)
-        own = has[index] if index is not None else has[_nearest(distances[1], VOTERS)].mean(axis=0) > 0.5
+        """Of pictures that differ in as many labels, those of the lowest ``ranks``, ``(n,)`` for either side."""
         differing = (has != own).sum(axis=1)
-        usable = [(scores > 0) & np.isfinite(distance) for scores, distance in zip(pool.sides, distances, strict=True)]
+        usable = [(scores > 0) & np.isfinite(rank) for scores, rank in zip(pool.sides, ranks, strict=True)]
         alike = self._alike(usable, has[:, must_agree] == own[must_agree])
         chosen = []
-        for candidates, distance in zip(alike, distances, strict=True):
-            order = np.lexsort((distance[candidates], differing[candidates]))
+        for candidates, rank in zip(alike, ranks, strict=True):
+            order = np.lexsort((rank[candidates], differing[candidates]))
             chosen.append(candidates[order[: self.set_size]])
         return Sets(*chosen)
 
@@ -158,6 +186,9 @@ class Nearest:
 
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         return [self._sets(pool, points, z) for z in z0]
+
+    def by_labels(self, pool: Pool, names: Sequence[str], own_labels: OwnLabels) -> list[Sets]:
+        return [pool.confident] * len(names)
 
     def describe(self, pool: Pool) -> str:
         return _for_each_input(self.set_size)

@@ -21,7 +21,7 @@ from dmt.errors import UserError
 from dmt.inversion import Inverter
 from dmt.inversion.memory import inversion_bytes, require_memory
 from dmt.judges import Judge
-from dmt.manifolds import Points, Space, SpaceFit
+from dmt.manifolds import Points, SetFit, Space, SpaceFit
 from dmt.storage import processes
 from dmt.storage.files import replacing
 
@@ -151,9 +151,14 @@ class Editor:
         rule = self.rule if lam is None else FixedLambda(lam) if isinstance(lam, int | float | str) else lam
         rule.require(self.judges)
         data = self.data(way, images=images)
-        space = self._space(data)
         selection = self.comparison.selection_for(data)
         log.info("%s: %s; editing %d", way.title, selection.describe(data.pool), len(data.inputs))
+        parts = self.space.parts(data, selection) if isinstance(self.space, SetFit) else [data]
+        edits = [self._edited(part, rule) for part in parts]
+        return edits[0] if len(edits) == 1 else _joined(edits, data)
+
+    def _edited(self, data: EditData, rule: LambdaRule) -> Edit:
+        space = self._space(data)
         self._require_memory(data, space)
 
         shares = processes.divided(range(len(data.inputs)), processes.count())
@@ -174,7 +179,7 @@ class Editor:
             return self.method(space, contrasts, lams, self.inverter)
 
         def finished(batches: list[EditedBatch]) -> list[EditedImage]:
-            return processes.from_first(lambda: judged(edited_images(batches, data.in_place), self.judges))
+            return processes.from_first(lambda: judged(edited_images(batches, data), self.judges))
 
         def arrived(lams: Tensor) -> Tensor:
             pictures = [batch.inversion.images for batch in run(module_with(lams))]
@@ -193,7 +198,8 @@ class Editor:
         module = module_with(lams)
         batches = run(module)
         edited = [image.with_columns(inversions=n_tried + 1) for image in finished(batches)]
-        return Edit(f"{way.title}\n{module.describe(rule.title)}", edited, data, space, batches)
+        assert data.task is not None
+        return Edit(f"{data.task.title}\n{module.describe(rule.title)}", edited, data, space, batches)
 
     def _space(self, data: EditData) -> Space:
         if not isinstance(self.space, Space):
@@ -214,6 +220,13 @@ class Editor:
         if device.type == "cpu":
             needed *= processes.count()  # as if all were on this machine
         processes.from_first(lambda: require_memory(needed, device, remedy))
+
+
+def _joined(edits: Sequence[Edit], data: EditData) -> Edit:
+    """One edit of all inputs, in the order they were asked for."""
+    images = {image.name: image for edit in edits for image in edit.images}
+    batches = [batch for edit in edits for batch in edit.batches]
+    return Edit(edits[0].title, [images[name] for name in data.inputs], data, edits[0].space, batches)
 
 
 def _named(task: str) -> Task:

@@ -42,6 +42,7 @@ class EditedBatch:
             self.inversion,
             images=self.inversion.images.to(device),
             terms={name: value.to(device) for name, value in self.inversion.terms.items()},
+            realised=self.inversion.realised.to(device),
         )
         return replace(self, batch=self.batch.to(device), inversion=moved, frames=self.frames.to(device))
 

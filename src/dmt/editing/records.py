@@ -2,13 +2,14 @@
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 
 from torch import Tensor
 
+from dmt.data import EditData, Patch
 from dmt.editing.module import EditedBatch
 from dmt.judges import Judge
 from dmt.judges.metrics import largest_change, mean_absolute_change, psnr, root_mean_square_change, split_change, ssim
@@ -22,10 +23,11 @@ class EditedImage:
 
     Args:
         name: of the input.
-        input: ``(3, H, W)`` in [0, 1].
-        result: what became of it.
+        input: ``(3, H, W)`` in [0, 1], as it is shown and judged: for a photograph the part around what was edited.
+        result: the same part of what became of it.
         record: what is known about the edit, one number or word per column.
         frames: pictures between the two.
+        patch: the change to the photograph that the input is a part of, if it is of one.
     """
 
     name: str
@@ -33,6 +35,7 @@ class EditedImage:
     result: Tensor
     record: Record
     frames: Sequence[Tensor] = ()
+    patch: Patch | None = None
 
     @property
     def edit(self) -> str:
@@ -44,30 +47,30 @@ class EditedImage:
         return replace(self, record={**self.record, **columns})
 
 
-Placed = Callable[[str, Tensor, Sequence[Tensor]], tuple[Tensor, list[Tensor]]]
-"""Name, picture that was served and what became of it -> the same for the picture that was asked for."""
+def edited_images(batches: Sequence[EditedBatch], data: EditData | None = None) -> list[EditedImage]:
+    """One ``EditedImage`` per input, in order; ``seconds`` is the image's share of its batch's time.
+
+    Args:
+        batches: what was edited.
+        data: knows the photographs that the inputs are of; ``None``: the inputs are all there is.
+    """
+    return [_edited_image(edited, row, data) for edited in batches for row in range(len(edited.batch.names))]
 
 
-def _as_they_are(name: str, before: Tensor, after: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    return before, list(after)
-
-
-def edited_images(batches: Sequence[EditedBatch], placed: Placed = _as_they_are) -> list[EditedImage]:
-    """One ``EditedImage`` per input, in order; ``seconds`` is the image's share of its batch's time."""
-    return [_edited_image(edited, row, placed) for edited in batches for row in range(len(edited.batch.names))]
-
-
-def _edited_image(edited: EditedBatch, row: int, placed: Placed) -> EditedImage:
+def _edited_image(edited: EditedBatch, row: int, data: EditData | None) -> EditedImage:
     walk, picture = edited.traversal, edited.inversion
+    name, served = edited.batch.names[row], edited.batch.images[row].cpu()
     made = [picture.images[row].cpu(), *(frame[row].cpu() for frame in edited.frames)]
-    before, (after, *frames) = placed(edited.batch.names[row], edited.batch.images[row].cpu(), made)
+    patch = None if data is None else data.patch(name, served, made[0])
+    before, (after, *frames) = (served, made) if data is None else data.shown(name, served, made)
     center, outside = split_change(after, before)
     record: Record = {
-        "image": edited.batch.names[row],
+        "image": name,
         "lambda": float(walk.lam[row]),
         "witness_before": float(walk.witness_before[row]),
         "witness_after": float(walk.witness_after[row]),
         "delta": float(walk.length[row]),
+        "realised": float(picture.realised[row]),
         "shrinkage": float(walk.shrinkage[row]),
         "psnr": psnr(after, before),
         "ssim": ssim(after, before),
@@ -86,7 +89,7 @@ def _edited_image(edited: EditedBatch, row: int, placed: Placed) -> EditedImage:
         "stopped": picture.solution.reasons[row],
         "seconds": edited.seconds / len(edited.batch.names),
     }
-    return EditedImage(edited.batch.names[row], before, after, record, frames)
+    return EditedImage(name, before, after, record, frames, patch)
 
 
 def judged(images: Sequence[EditedImage], judges: Mapping[str, Judge]) -> list[EditedImage]:

@@ -50,7 +50,7 @@ class PixelMeanModule(EditModule):
         shifts = torch.stack([self._shift(position) for position in witnesses.index.tolist()])
         images = (batch.images + alpha[:, None, None, None] * shifts.to(batch.images)).clamp(0, 1)
         solution = Solution.at_rest(images, torch.zeros(len(images)))
-        return self._observed(start, images, lam, witnesses), Inversion(images, {}, solution)
+        return self._observed(start, images, lam, witnesses), Inversion.at_rest(images, {}, solution)
 
     def _shift(self, position: int) -> Tensor:
         """From the mean picture of the source to that of the target, for one of the distinct pairs of sets."""
@@ -122,7 +122,7 @@ class AdversarialModule(EditModule):
         solution = Solution(images.flatten(1), least, counts, counts, reasons)
         unused = torch.full((len(images),), torch.nan).double()
         traversal = self._observed(start, images, unused, witnesses)
-        return traversal, Inversion(images, {"squared_change": least}, solution)
+        return traversal, Inversion.at_rest(images, {"squared_change": least}, solution)
 
     def _classifiers(self, witnesses: WitnessBatch, images: Tensor) -> tuple[Tensor, Tensor]:
         """Each image's classifier as a direction ``(B, D)`` in feature space and an offset ``(B,)``."""

@@ -58,7 +58,8 @@ class TraversalModule(EditModule):
         encoded = self.space.encode(batch.images)
         traversal = self.walk(encoded.points, *self._own(batch))
         targets = self.space.targets(encoded, traversal.delta, self.target_features)
-        return traversal, self.inverter(self.extractor, targets, batch.images)
+        along = self.space.along(encoded, traversal.delta)
+        return traversal, self.inverter(self.extractor, targets, batch.images, along=along)
 
     def frames_between(self, batch: ImageBatch, traversal: Traversal, inversion: Inversion) -> Tensor:
         if self.n_frames == 0:
@@ -70,6 +71,7 @@ class TraversalModule(EditModule):
         frames: list[Tensor] = []
         for delta in lambda_path(encoded.points, witnesses, lams, self.walk):
             targets = self.space.targets(encoded, delta, self.target_features)
-            images = inverter(self.extractor, targets, batch.images, start=images).images
+            along = self.space.along(encoded, delta)
+            images = inverter(self.extractor, targets, batch.images, start=images, along=along).images
             frames.insert(0, images)
         return torch.stack(frames)

@@ -1,5 +1,5 @@
 """From displaced activations back to pixels: the inverter, what it moves, and what holds it to the input."""
 
-from dmt.inversion.inverter import Inversion, Inverter
+from dmt.inversion.inverter import Inversion, Inverter, Realise
 
-__all__ = ["Inversion", "Inverter"]
+__all__ = ["Inversion", "Inverter", "Realise"]

@@ -1,20 +1,22 @@
 """Target activations -> pixels: bounded minimisation over images, batched, without I/O."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
-from dmt.errors import UserError
+from dmt.errors import UserError, is_number, require_whole_number
 from dmt.inversion.parametrizations import PIXELS, Parametrization, Pixels
-from dmt.inversion.regularizers import HasCurvature, Regularizer, View, half_squared_distance
+from dmt.inversion.regularizers import HasCurvature, Regularizer, View, half_squared_distance, inner_product
 from dmt.networks.extractor import FeatureExtractor
 from dmt.networks.precision import NOISE, working_precision
 from dmt.solvers import LBFGS, Diagonal, Progress, Solution
 
 MAIN_TERM = "reconstruction"
+DEED = "displacement"
 IN_CACHE = (
     8  # images whose low layers a processor passes over at a good rate (ours, measured: 16 take 7 to 15 % longer)
 )
@@ -27,12 +29,54 @@ class Inversion:
     Args:
         images: ``(B, 3, H, W)`` in [0, 1].
         terms: name -> ``(B,)``: the parts of the objective at the end; ``reconstruction`` is the main one.
-        solution: what the solver says.
+        solution: what the solver says, all rounds together.
+        realised: ``(B,)``, the share of the wished displacement that the pictures' own features have moved; NaN where
+            nothing was wished, or nobody said along what.
+        multiplier: ``(B,)``, how many times as far the wish would have had to go for that; 1 without ``Realise``.
     """
 
     images: Tensor
     terms: Mapping[str, Tensor]
     solution: Solution
+    realised: Tensor
+    multiplier: Tensor
+
+    @classmethod
+    def at_rest(cls, images: Tensor, terms: Mapping[str, Tensor], solution: Solution) -> Self:
+        """Pictures that no displacement was inverted for."""
+        unknown = torch.full((len(images),), torch.nan)
+        return cls(images, terms, solution, unknown, torch.ones(len(images)))
+
+
+@dataclass(frozen=True)
+class Realise:
+    """Have the finished picture itself move as far as was wished: lambda is a deed, not a wish (ours).
+
+    Regularizers let a part of the wished displacement through, each another part. With ``p(x)`` the share of it that
+    the picture's own features have moved, the inversion is subject to ``p(x) = 1``, by an augmented Lagrangian
+    (Nocedal and Wright, section 17.3) whose scale is the main term's: ``s (stiffness / 2 (p - 1)^2 - m (p - 1))``,
+    where s is the squared length of the wish and m the multiplier. It begins at 0 and grows by what is missing, each
+    time from the last picture. m + 1 is how many times as far the wish would have had to go without this.
+
+    Args:
+        tolerance: how far from 1 the share may be.
+        stiffness: of the penalty.
+        rounds: the most inversions, the first one included; what has not arrived then is said to have not.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    tolerance: float = 0.05
+    stiffness: float = 30.0
+    rounds: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("tolerance", "stiffness"):
+            value = getattr(self, name)
+            if not (is_number(value) and 0 < value < math.inf):
+                raise UserError(f"realise.{name} must be a number above 0, got {value!r}")
+        require_whole_number("realise.rounds", self.rounds, "a whole number above 0", least=1)
 
 
 class OnProgress(Protocol):
@@ -58,6 +102,8 @@ class Inverter:
             float32.
         parametrization: what the solver moves.
         on_progress: told the progress after every iteration.
+        realise: how the whole of a wished displacement is reached; ``None``: what the regularizers let through (the
+            paper).
 
     Raises:
         UserError: a regularizer has the name of the main term, or an unknown precision.
@@ -68,10 +114,11 @@ class Inverter:
     precision: str = "auto"
     parametrization: Parametrization = PIXELS
     on_progress: OnProgress | None = None
+    realise: Realise | None = None
 
     def __post_init__(self) -> None:
-        if MAIN_TERM in self.regularizers:
-            raise UserError(f"a regularizer must not be called {MAIN_TERM!r}: that is the main term")
+        for name in {MAIN_TERM, DEED} & set(self.regularizers):
+            raise UserError(f"a regularizer must not be called {name!r}: that is a term of the inversion itself")
         working_precision(self.precision, torch.device("cpu"))
 
     @property
@@ -80,7 +127,12 @@ class Inverter:
         return list(dict.fromkeys(layer for penalty in self.regularizers.values() for layer in penalty.layers))
 
     def __call__(
-        self, extractor: FeatureExtractor, targets: Mapping[str, Tensor], images: Tensor, start: Tensor | None = None
+        self,
+        extractor: FeatureExtractor,
+        targets: Mapping[str, Tensor],
+        images: Tensor,
+        start: Tensor | None = None,
+        along: Mapping[str, Tensor] | None = None,
     ) -> Inversion:
         """The pictures whose activations come close to the targets.
 
@@ -89,13 +141,51 @@ class Inverter:
             targets: ``{layer: (B, C, h, w)}`` for the extractor's layers.
             images: ``(B, 3, H, W)`` in [0, 1]: the inputs, which are the regularizers' reference.
             start: ``(B, 3, H, W)`` in [0, 1]; the inputs by default.
+            along: ``{layer: (B, C, h, w)}``: the share of the wish that a picture has realised is the scalar product of
+                this and the change of its activations; zeros for a picture that shall stay as it is.
         """
         precision = working_precision(self.precision, images.device)
         layers = list(dict.fromkeys([*extractor.layers, *self.layers]))
         with torch.no_grad():
             inputs = View(images, extractor.activations(images, layers))
-            exact = _Problem(extractor, targets, inputs, self.regularizers)
+            wish = None if along is None else _Wish.of(along, targets, inputs.activations, self.realise)
+            exact = _Problem(extractor, targets, inputs, self.regularizers, wish)
             problem = exact if precision == torch.float32 else exact.in_precision(precision)
+        first = self.parametrization.values(images if start is None else start, images)
+        rows = torch.arange(len(images), device=images.device)
+        return self._rounds(exact, problem, first, rows)
+
+    def _rounds(self, exact: "_Problem", problem: "_Problem", first: Tensor, rows: Tensor) -> Inversion:
+        """Invert from ``first (B, 3, H, W)``; what falls short of its wish goes on from there with more weight on it."""
+        images = exact.inputs.images
+        solution = self._solved(problem, first)
+        values = solution.value.reshape(images.shape)
+        realise = self.realise if exact.wish is not None else None
+        multiplier = torch.zeros(len(images), device=images.device)
+        for _ in range(realise.rounds - 1 if realise is not None else 0):
+            assert realise is not None
+            assert exact.wish is not None
+            share = exact.realised(self.parametrization.pictures(values, images))
+            short = ((share - 1).abs() > realise.tolerance) & exact.wish.is_wished
+            if not short.any():
+                break
+            multiplier[short] += realise.stiffness * (1 - share[short])
+            part = short.nonzero()[:, 0]
+            again = self._solved(problem.of(part).with_multiplier(multiplier[part]), values[part])
+            values[part] = again.value.reshape(-1, *images.shape[1:])
+            solution = solution.gone_on(part, again)
+        results = self.parametrization.pictures(values, images)
+        with torch.no_grad():
+            terms = exact.terms(results, rows, with_deed=False)
+            share = exact.realised(results)
+        found = torch.stack(list(terms.values())).sum(dim=0)
+        if realise is not None:
+            multiplier += realise.stiffness * (1 - share).nan_to_num()
+        solution = replace(solution, value=results.flatten(1), objective=found)
+        return Inversion(results, terms, solution, share, multiplier + 1)
+
+    def _solved(self, problem: "_Problem", first: Tensor) -> Solution:
+        images = problem.inputs.images
 
         def part_of_objective(flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():
@@ -111,21 +201,15 @@ class Inverter:
             values, gradients = zip(*parts, strict=True)
             return torch.cat(values), torch.cat(gradients)
 
-        first = self.parametrization.values(images if start is None else start, images)
         moves_pixels = isinstance(self.parametrization, Pixels)
-        solution = self.solver.minimise(
+        return self.solver.minimise(
             objective,
             first.flatten(1),
             *self.parametrization.bounds,
             callback=self.on_progress,
-            noise=NOISE[precision],
+            noise=NOISE[problem.precision],
             known_curvature=_pixel_curvature(self.regularizers, images) if moves_pixels else None,
         )
-        results = self.parametrization.pictures(solution.value.reshape(images.shape), images)
-        with torch.no_grad():
-            terms = exact.terms(results, torch.arange(len(images), device=images.device))
-        found = torch.stack(list(terms.values())).sum(dim=0)
-        return Inversion(results, terms, replace(solution, value=results.flatten(1), objective=found))
 
 
 def images_at_once(n: int, device: torch.device) -> int:
@@ -147,6 +231,49 @@ def _pixel_curvature(regularizers: Mapping[str, Regularizer], images: Tensor) ->
 
 
 @dataclass(frozen=True)
+class _Wish:
+    """What share of the wish a picture has realised, and what a lack of it costs.
+
+    Args:
+        along: see ``Inverter``.
+        lengths: ``(B,)``, the squared lengths of the wishes.
+        stiffness: of the penalty; 0: there is none.
+        aim: ``(B,)``, the share at which the penalty is 0: 1 and what the multiplier adds to it.
+    """
+
+    along: Mapping[str, Tensor]
+    lengths: Tensor
+    stiffness: float
+    aim: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        along: Mapping[str, Tensor],
+        targets: Mapping[str, Tensor],
+        before: Mapping[str, Tensor],
+        realise: Realise | None,
+    ) -> Self:
+        distances = [2 * half_squared_distance(targets[layer], before[layer]) for layer in along]
+        lengths = sum(distances[1:], distances[0])
+        is_wished = torch.stack([value.flatten(1).any(dim=1) for value in along.values()]).any(dim=0)
+        lengths = lengths * is_wished
+        return cls(along, lengths, 0.0 if realise is None else realise.stiffness, torch.ones_like(lengths))
+
+    @property
+    def is_wished(self) -> Tensor:
+        """Which pictures shall change at all, ``(B,)`` of bool."""
+        return self.lengths > 0
+
+    def penalty(self, share: Tensor) -> Tensor:
+        return self.stiffness / 2 * self.lengths * (share - self.aim).square()
+
+    def of_rows(self, place: slice | Tensor) -> "_Wish":
+        along = {layer: value[place] for layer, value in self.along.items()}
+        return replace(self, along=along, lengths=self.lengths[place], aim=self.aim[place])
+
+
+@dataclass(frozen=True)
 class _Problem:
     """What is minimised, with the network in one precision; ``inputs`` are the regularizers' reference."""
 
@@ -154,6 +281,7 @@ class _Problem:
     targets: Mapping[str, Tensor]
     inputs: View
     regularizers: Mapping[str, Regularizer]
+    wish: _Wish | None = None
     precision: torch.dtype = torch.float32
 
     def in_precision(self, precision: torch.dtype) -> "_Problem":
@@ -164,19 +292,47 @@ class _Problem:
         }
         return replace(self, targets=targets, inputs=View(self.inputs.images, found), precision=precision)
 
-    def terms(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+    def with_multiplier(self, multiplier: Tensor) -> "_Problem":
+        assert self.wish is not None
+        return replace(self, wish=replace(self.wish, aim=1 + multiplier / self.wish.stiffness))
+
+    def terms(self, x: Tensor, rows: Tensor, with_deed: bool = True) -> dict[str, Tensor]:
         """The parts of the objective ``(b,)`` at pictures ``x (b, 3, H, W)`` of the inputs ``rows (b,)``."""
-        chosen = self if len(rows) == len(self.inputs.images) else self._of(rows)
+        chosen = self if len(rows) == len(self.inputs.images) else self.of(rows)
         view = View(x, self.extractor.activations(x, list(self.inputs.activations), self.precision))
         distances = [half_squared_distance(view.activations[layer], target) for layer, target in chosen.targets.items()]
         penalties = {name: penalty(view, chosen.inputs) for name, penalty in self.regularizers.items()}
+        if with_deed and chosen.wish is not None and chosen.wish.stiffness:
+            penalties[DEED] = chosen.wish.penalty(chosen._share(view.activations))
         return {MAIN_TERM: sum(distances[1:], distances[0]), **penalties}
 
-    def _of(self, rows: Tensor) -> "_Problem":
+    @torch.no_grad()
+    def realised(self, x: Tensor) -> Tensor:
+        """The share of the wish ``(B,)`` that pictures ``x (B, 3, H, W)`` have realised; NaN where there is none."""
+        if self.wish is None:
+            return torch.full((len(x),), torch.nan, device=x.device)
+        size = images_at_once(len(x), x.device)
+        parts = []
+        for rows in torch.arange(len(x), device=x.device).split(size):
+            part = self.of(rows)
+            parts.append(part._share(self.extractor.activations(x[rows], list(self.wish.along), self.precision)))
+        return torch.cat(parts).where(self.wish.is_wished, torch.nan)
+
+    def _share(self, activations: Mapping[str, Tensor]) -> Tensor:
+        assert self.wish is not None
+        moved = [
+            inner_product(activations[layer], self.inputs.activations[layer], along)
+            for layer, along in self.wish.along.items()
+        ]
+        return sum(moved[1:], moved[0])
+
+    def of(self, rows: Tensor) -> "_Problem":
         """The problem of some ascending rows; where they are consecutive nothing is copied."""
         first, last = int(rows[0]), int(rows[-1])
         place = slice(first, last + 1) if last - first + 1 == len(rows) else rows
         inputs = View(
             self.inputs.images[place], {name: value[place] for name, value in self.inputs.activations.items()}
         )
-        return replace(self, targets={layer: target[place] for layer, target in self.targets.items()}, inputs=inputs)
+        targets = {layer: target[place] for layer, target in self.targets.items()}
+        wish = None if self.wish is None else self.wish.of_rows(place)
+        return replace(self, targets=targets, inputs=inputs, wish=wish)

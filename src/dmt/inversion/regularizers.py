@@ -153,6 +153,31 @@ class _HalfSquaredDistance(torch.autograd.Function):
         return (difference * gradients[0].reshape(shape).to(difference.dtype)).to(ctx.kind), None
 
 
+def inner_product(first: Tensor, second: Tensor, along: Tensor) -> Tensor:
+    """``<first - second, along>`` per image, ``(B, C, h, w) -> (B,)``, summed in float32 at least.
+
+    Only ``first`` gets a gradient.
+    """
+    return _InnerProduct.apply(first, second, along)
+
+
+class _InnerProduct(torch.autograd.Function):
+    """Nothing but ``along`` is kept for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, second: Tensor, along: Tensor) -> Tensor:
+        ctx.save_for_backward(along)
+        ctx.kind = first.dtype
+        products = ((first - second) * along).sum(dim=1)
+        return products.to(torch.promote_types(products.dtype, torch.float32)).flatten(1).sum(dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (along,) = ctx.saved_tensors
+        shape = [-1] + [1] * (along.ndim - 1)
+        return (along * gradients[0].reshape(shape)).to(ctx.kind), None, None
+
+
 def total_variation(images: Tensor, exponent: float = 2.0, epsilon: float = 0.0) -> Tensor:
     """``sum (dx^2 + dy^2)^(exponent / 2)`` per image, ``(B, C, H, W) -> (B,)``; differences past the border are 0.
 

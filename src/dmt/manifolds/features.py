@@ -7,6 +7,7 @@ from copy import copy
 from pathlib import Path
 
 import numpy as np
+import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -15,15 +16,17 @@ from dmt.data import EditData, PictureView
 from dmt.manifolds.module import FeatureHandler, ManifoldModule, StoreWriter, warn_of_broken
 from dmt.manifolds.streaming import IncrementalPCA
 from dmt.networks import Backbone, network_fingerprint
-from dmt.networks.extractor import FeatureExtractor, FeatureLayout, measure_scales
+from dmt.networks.extractor import FeatureExtractor, FeatureLayout, PooledExtractor, measure_scales
 from dmt.storage import processes
 from dmt.storage.feature_store import FeatureStore
 from dmt.storage.files import write_text
+from dmt.storage.row_store import RowStore
 from dmt.storage.tensors import cache_key, read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
 SCALE_SAMPLE = 512  # images on which the layers' mean activation is measured
+GRID = 4  # cells along each side that features are averaged in where labels are guessed (ours)
 DESCRIPTION = "description.json"  # beside the features: what they are of
 
 
@@ -118,11 +121,61 @@ class CatalogFeatures:
             consume: takes features ``(B, D)`` and the positions of their pictures, batch after batch.
             view: what the pictures are made into first.
         """
-        if view is None and self.keep and (store := self.open_store(extractor)).complete:
-            for batch in np.array_split(positions, -(-len(positions) // self.batch_size)):
-                consume(*store.read_some(batch.tolist()))
-        else:
+        if view is not None or not self.keep:
             self.of_loader(extractor, self.data.some_dataloader(positions.tolist(), view), consume)
+            return
+        store = self.open_store(extractor)
+        read = store.read_some if store.complete else self._read_rows(extractor, store, positions.tolist())
+        for start in range(0, len(positions), self.batch_size):
+            features, found = read(positions[start : start + self.batch_size].tolist())
+            if found:
+                consume(features.float(), found)
+
+    def _read_rows(
+        self, extractor: FeatureExtractor, store: FeatureStore, positions: Sequence[int]
+    ) -> Callable[[Sequence[int]], tuple[Tensor, list[int]]]:
+        """Reads rows, of which those that are missing have been computed first."""
+        rows = RowStore(store.folder, store.n_images, extractor.layout(*2 * [self.data.image_size]).size)
+        missing = rows.missing(positions)
+        if missing:
+            log.info("features: reading %d pictures", len(missing))
+            there: set[int] = set()
+
+            def keep(features: Tensor, found: list[int]) -> None:
+                rows.write(found, features)
+                there.update(found)
+
+            self.of_loader(extractor, self.data.some_dataloader(sorted(set(missing))), keep)
+            rows.mark_broken(sorted(set(missing) - there))
+        return rows.read
+
+    def pooled(self, picture: Tensor, count: int) -> tuple[Tensor, list[int], Tensor]:
+        """Pooled features of a sample of the catalog, computed once, and of another picture.
+
+        Args:
+            picture: ``(3, H, W)`` in [0, 1].
+            count: pictures in the sample.
+
+        Returns:
+            ``(n, D')``, where these stand in the catalog, and ``(1, D')``.
+        """
+        extractor = PooledExtractor(self.backbone, self.layers, GRID)
+        file = self.cache / "samples" / f"{cache_key(self.metadata(extractor) | {'pooled': f'{GRID} {count}'})}.safetensors"
+        if not file.exists():
+            log.info("labels of your own picture: looking at %d others", count)
+            parts: list[Tensor] = []
+            positions: list[int] = []
+
+            def take(features: Tensor, found: list[int]) -> None:
+                parts.append(features)
+                positions.extend(found)
+
+            self.of_loader(extractor, self.data.sample_dataloader(count, seed=1), take)
+            write_tensors(file, {"points": torch.cat(parts), "positions": torch.tensor(positions)})
+        kept = read_tensors(file)
+        with torch.no_grad():
+            own = extractor.vectors(picture[None])
+        return kept["points"], kept["positions"].tolist(), own
 
     def of_loader(
         self, extractor: FeatureExtractor, loader: DataLoader, consume: Callable[[Tensor, list[int]], None]

@@ -37,3 +37,9 @@ class Manifold(Protocol):
 
     def decode(self, coordinates: Tensor) -> Tensor:
         """Coordinates or displacements ``(B, K)`` -> ``(B, D)``, *without* the mean."""
+
+    def adjoint(self, coordinates: Tensor) -> Tensor:
+        """``(B, K)`` -> ``(B, D)``: the feature vectors whose scalar products with others are those of the coordinates.
+
+        ``<adjoint(c), f> = <c, encode(mean + f)>``; the same as ``decode`` where no dimension is scaled.
+        """

@@ -80,6 +80,10 @@ class PCA(nn.Module):
         """Coordinates or displacements ``(B, K)`` -> ``(B, D)``, *without* the mean."""
         return coordinates.to(self.components.dtype) @ self.components
 
+    def adjoint(self, coordinates: Tensor) -> Tensor:
+        """``decode``, whose rows are orthonormal."""
+        return self.decode(coordinates)
+
     def save(self, path: Path, metadata: Mapping[str, str], extra: Mapping[str, Tensor] | None = None) -> None:
         """Write plain tensors to a ``.safetensors`` file that appears only when complete.
 

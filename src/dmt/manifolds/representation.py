@@ -91,3 +91,15 @@ class Representation(Protocol):
             form: ``residual``: Omega(x_s) + U delta, which keeps what the manifold cannot represent of the input; or
                 ``projected``: U z_t + mean (the paper, section 4).
         """
+
+    def along(self, encoded: Encoded, delta: Tensor) -> dict[str, Tensor]:
+        """What to multiply a change of activations by to get the share of a displacement that it makes.
+
+        Args:
+            encoded: the things.
+            delta: ``(P, K)``, the displacements.
+
+        Returns:
+            ``{layer: (B, C, h, w)}``: ``<along, change> = <dz, delta> / <delta, delta>``, where dz is how far the thing's
+            own points move with the change; zeros for a thing whose points are not displaced.
+        """

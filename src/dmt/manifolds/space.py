@@ -2,16 +2,18 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from dmt.data import EditData
+from dmt.data import EditData, Selection, Sets
 from dmt.errors import UserError
 from dmt.manifolds.exact import ExactPCA
 from dmt.manifolds.features import CatalogFeatures
@@ -23,6 +25,7 @@ from dmt.manifolds.span import Span
 from dmt.manifolds.streaming import IncrementalPCA
 from dmt.networks import Backbone
 from dmt.networks.extractor import FeatureExtractor, FeatureLayout
+from dmt.networks.probe import fit_label_probes
 from dmt.storage import processes
 from dmt.storage.tensors import cache_key, read_tensors, write_tensors
 
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 
 SCALE_PREFIX = "scale."
 POINTS = "points"
+MOST_KEPT = 8  # spans of sets that a SetFit holds: each has some 300 feature vectors in memory
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ class Space:
         else:
             moved = features + self.manifold.decode(delta.float().to(features.device))
         return encoded.layout.unpack(moved)
+
+    @torch.no_grad()
+    def along(self, encoded: Encoded, delta: Tensor) -> dict[str, Tensor]:
+        squares = delta.square().sum(dim=1, keepdim=True)
+        shares = (delta / squares).where(squares > 0, 0)
+        return encoded.layout.unpack(self.manifold.adjoint(shares.float().to(encoded.features.device)))
 
     def coordinates(self, images: Tensor) -> Tensor:
         """Coordinates ``(B, K)`` of pictures ``(B, 3, H, W)`` in [0, 1], in double precision, on the processor."""
@@ -217,28 +227,41 @@ class CatalogFit:
 class SetFit:
     """For each edit the span of its own two sets and inputs (the paper's third version, March 2016).
 
-    Only the pictures of the most confident sets have coordinates, so that other selections choose among these. The last
-    space is kept, for edits that differ in nothing that it depends on.
+    Sets are chosen by labels, before any picture is read, so that an edit needs a few hundred pictures and not all. The
+    last spaces are kept, for edits that differ in nothing that they depend on.
 
     Args:
         features: of the catalog.
-        z_score: see ``Span``.
+        span: not fitted yet.
+        guess: the labels of an input that has none are guessed from so many pictures of the catalog.
     """
 
-    def __init__(self, features: CatalogFeatures, z_score: bool = False):
+    def __init__(self, features: CatalogFeatures, span: Span, guess: int = 400):
         self.features = features
-        self.z_score = z_score
-        self._last: tuple[str, Space] | None = None
+        self.span = span
+        self.guess = guess
+        self._last: dict[str, Space] = {}
+
+    def parts(self, data: EditData, selection: Selection) -> list[EditData]:
+        """The inputs with the pictures that their sets are chosen from, those with the same together."""
+        chosen = selection.by_labels(data.pool, data.inputs, partial(self._own_labels, data))
+        together: dict[tuple[bytes, bytes], tuple[Sets, list[str]]] = {}
+        for name, sets in zip(data.inputs, chosen, strict=True):
+            key = (sets.source.tobytes(), sets.target.tobytes())
+            together.setdefault(key, (sets, []))[1].append(name)
+        return [data.part(names, sets) for sets, names in together.values()]
 
     def __call__(self, data: EditData) -> Space:
         key = repr((data.source.tolist(), data.target.tolist(), data.inputs, data.task))
-        if self._last is None or self._last[0] != key:
-            self._last = key, self._fitted(data)
-        return self._last[1]
+        if key not in self._last:
+            if len(self._last) >= MOST_KEPT:
+                self._last.pop(next(iter(self._last)))
+            self._last[key] = self._fitted(data)
+        return self._last[key]
 
     def _fitted(self, data: EditData) -> Space:
         extractor = self.features.extractor()
-        span = Span(self.z_score)
+        span = deepcopy(self.span)
         rows: list[int] = []
 
         def take(features: Tensor, positions: list[int]) -> None:
@@ -254,11 +277,25 @@ class SetFit:
         span.finish()
         codes = span.codes.float()
         sides = []
-        for part in (slice(n_source), slice(n_source, n_sets)):
+        parts = (slice(n_source), slice(n_source, n_sets)) if view is not None else [slice(n_sets)] * 2
+        for part in parts:
             points = torch.full((len(data.catalog.names), codes.shape[1]), torch.nan)
             points[rows[part]] = codes[part]
             sides.append(points)
         return Space(extractor, span, sides[0], sides[1], self.features.metadata(extractor))
+
+    def _own_labels(self, data: EditData, name: str, labels: Sequence[str]) -> np.ndarray:
+        """The labels of an input, or what linear probes say of its features where nobody labelled it."""
+        index = data.catalog.index(name)
+        if index is not None:
+            return np.array([data.catalog.scores(label)[index] > 0 for label in labels])
+        points, positions, own = self.features.pooled(data.catalog.read_named(name, data.image_size), self.guess)
+        has = np.stack([data.catalog.scores(label)[positions] > 0 for label in labels], axis=1)
+        known = has.any(axis=0) & ~has.all(axis=0)
+        found = has.mean(axis=0) > 0.5
+        probes = fit_label_probes(points, torch.from_numpy(has[:, known]))
+        found[known] = [bool(probe(own)[0] > 0) for probe in probes]
+        return found
 
 
 def read_space(path: Path, make: Callable[[str], Backbone], backbone: Backbone | str | None = None) -> Space:

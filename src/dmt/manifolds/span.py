@@ -82,6 +82,10 @@ class Span(CollectsRows, nn.Module):
         beta = delta.cpu().double() @ self._mixing
         return self._rows.combined(beta).to(self.mean)
 
+    def adjoint(self, coordinates: Tensor) -> Tensor:
+        """What ``<adjoint(c), f> = <c, encode(mean + f)>`` holds for: ``decode`` over the squared deviations."""
+        return self.decode(coordinates) / self._deviation.square().to(self.mean)
+
     def _scale(self) -> Tensor:
         deviation = self._rows.deviation(self._center)
         noise = 1e-6 * (self._center.abs() + deviation.max())  # ours: what is no more than rounding is not blown up

@@ -47,6 +47,17 @@ class Solution:
         zeros = torch.zeros(len(value), dtype=torch.long)
         return cls(value, objective, zeros, zeros, [CONVERGED] * len(value))
 
+    def gone_on(self, rows: Tensor, further: "Solution") -> Self:
+        """These, some of which ``rows (b,)`` were gone on with: counts add up."""
+        value, objective, reasons = self.value.clone(), self.objective.clone(), list(self.reasons)
+        iterations, evaluations = self.iterations.clone(), self.evaluations.clone()
+        value[rows], objective[rows] = further.value, further.objective
+        iterations[rows.cpu()] += further.iterations
+        evaluations[rows.cpu()] += further.evaluations
+        for row, reason in zip(rows.tolist(), further.reasons, strict=True):
+            reasons[row] = reason
+        return type(self)(value, objective, iterations, evaluations, reasons)
+
     def part(self, rows: slice) -> Self:
         """Those of some of the problems."""
         return type(self)(

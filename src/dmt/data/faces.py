@@ -1,0 +1,315 @@
+"""A picture -> the faces in it: where each lies, its eyes, nose and corners of the mouth, and how sure that is."""
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dmt.errors import UserError, is_number
+from dmt.storage.downloads import download
+
+POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")  # the person's own right and left
+URL = "https://github.com/ShiqiYu/libfacedetection.train/raw/0047ac24/onnx/yunet_n_640_640.onnx"
+SHA256 = "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31"
+
+# All of these are ours; measured on LFW, Tiny-ImageNet and scikit-image's photographs, see FaceDetector
+# Copies by their longer side in pixels and their quarter turns, and for pictures of more than how many pixels; each
+# line is gone through only where the ones before it showed no face
+LOOKS = (
+    (0, ((192, 0), (640, 0))),
+    (0, ((640, 1), (640, 3))),
+    (640, ((1280, 0),)),
+    (1280, ((2560, 0),)),
+)
+CANDIDATE = 0.3  # score from which on a place is looked at closely
+MOST = 50  # places looked at closely
+CROP, FACE = 192, 96  # sides in pixels of the copy for the close look, and of the face in it
+FINER = 1.5  # times as fine as that copy is what it is sampled from
+OVERLAP = 0.3  # of two finds, intersection over union, from which on they are one face
+SURE = 0.9  # score below which a face is looked at from all sides
+TURNS = (45, -45, 90, -90, 135, -135, 180)  # degrees
+EXACT = 2  # last looks, each with the face where and as the one before saw it
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a picture.
+
+    Args:
+        points: ``(5, 2)`` of float64 in the order of ``POINTS``: pixels of the picture, x to the right and y down,
+            (0, 0) is the top left corner of the top left pixel.
+        box: ``(left, top, width, height)`` in the same pixels; it may reach beyond the picture.
+        score: how sure it is, in [0, 1].
+    """
+
+    points: np.ndarray
+    box: tuple[float, float, float, float]
+    score: float
+
+    @property
+    def size(self) -> float:
+        """Geometric mean of the box's sides, in pixels."""
+        return float(np.sqrt(self.box[2] * self.box[3]))
+
+    @property
+    def center(self) -> np.ndarray:
+        """Middle of the box, ``(2,)``."""
+        left, top, width, height = self.box
+        return np.array([left + width / 2, top + height / 2])
+
+    @property
+    def turn(self) -> float:
+        """Degrees by which the line from the person's right eye to the left one is turned clockwise."""
+        x, y = self.points[1] - self.points[0]
+        return float(np.degrees(np.arctan2(y, x)))
+
+    def moved(self, matrix: np.ndarray) -> "Face":
+        """Where it lies after ``p -> matrix (p, 1)``, a similarity ``(2, 3)``; its box keeps its sides upright."""
+        sides = np.array(self.box[2:]) * np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+        left, top = matrix @ [*self.center, 1] - sides / 2
+        box = (float(left), float(top), float(sides[0]), float(sides[1]))
+        return Face(self.points @ matrix[:, :2].T + matrix[:, 2], box, self.score)
+
+
+@dataclass(frozen=True)
+class FaceDetector:
+    """Finds faces from 40 to 3000 pixels, in photographs of any size, however they are turned in the plane.
+
+    The network is YuNet (Wu et al., Machine Intelligence Research 2023), by OpenCV. Ours is what surrounds it: copies
+    of several sizes are looked at, since it knows faces of 10 to 300 pixels; then every place is looked at closely in
+    a copy where the face is of one size and upright, since its points are exact only there.
+
+    A detector can be pickled and shared between threads and processes.
+
+    Args:
+        weights: the network's file, or its name in ``weights_dir``.
+        weights_dir: where it is looked for, and downloaded to.
+        url: where it can be downloaded from; ``None`` if nowhere.
+        sha256: the start of the file's SHA-256.
+        least_score: faces of a lower one are left out, in [0, 1].
+
+    Raises:
+        UserError: the least score is no number from 0 to 1.
+    """
+
+    weights: str | Path = "face_detection_yunet_n_640.onnx"
+    weights_dir: str | Path = "~/.cache/dmt/weights"
+    url: str | None = URL
+    sha256: str = SHA256
+    least_score: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.least_score) and 0 <= self.least_score <= 1):
+            raise UserError(f"least_score must be a number from 0 to 1, got {self.least_score!r}")
+
+    def __call__(self, rgb: np.ndarray) -> list[Face]:
+        """Faces of a picture ``(H, W, 3)`` of uint8, the largest first.
+
+        Raises:
+            UserError: OpenCV is not installed, or the network's file cannot be had or read.
+        """
+        if not (rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.dtype == np.uint8):
+            raise UserError(f"faces are looked for in pictures (H, W, 3) of uint8, got {rgb.shape} of {rgb.dtype}")
+        bgr = np.ascontiguousarray(rgb[:, :, ::-1])
+        for least, looks in LOOKS:
+            faces = self._faces(bgr, looks) if max(bgr.shape[:2]) > least else []
+            if faces:
+                return faces
+        return []
+
+    def _faces(self, bgr: np.ndarray, looks: Sequence[tuple[int, int]]) -> list[Face]:
+        path = str(self.path)
+        candidates = [face for side, quarters in looks for face in _seen(path, bgr, side, quarters)]
+        close = (_close_look(path, bgr, face) for face in _distinct(candidates)[:MOST])
+        faces = _distinct([face for face in close if face is not None and face.score >= self.least_score])
+        return sorted(faces, key=lambda face: face.size, reverse=True)
+
+    @cached_property
+    def path(self) -> Path:
+        """Where the network's file lies; it is downloaded if it lies nowhere."""
+        folder = Path(self.weights_dir).expanduser()
+        for candidate in (Path(self.weights).expanduser(), folder / self.weights):
+            if candidate.is_file():
+                return candidate
+        remedy = f"put {self.weights} into {folder}, or name another folder: weights_dir=PATH"
+        if self.url is None:
+            raise UserError(f"the network that finds faces is missing: {remedy}")
+        return download(self.url, folder / self.weights, self.sha256, remedy)
+
+
+class _Networks(threading.local):
+    """YuNet once per thread and use, since one must not be shared, and making one takes longer than a look."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[str, str, int], Any] = {}
+
+    def get(self, path: str, use: str) -> Any:
+        """The network for one ``use``; made anew after a fork."""
+        key = (path, use, os.getpid())
+        if key not in self.made:
+            self.made[key] = _network(path)
+        return self.made[key]
+
+
+_NETWORKS = _Networks()
+
+
+def _network(path: str) -> Any:
+    cv2 = _opencv()
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # 5.0 warns of what we did not ask for
+    try:
+        return cv2.FaceDetectorYN.create(path, "", (CROP, CROP), CANDIDATE, OVERLAP)
+    except cv2.error as error:
+        raise UserError(f"{path} could not be read as the network that finds faces; fetch it again") from error
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _found(network: Any, bgr: np.ndarray) -> list[Face]:
+    """What the network finds in a picture, in the picture's pixels."""
+    size = (bgr.shape[1], bgr.shape[0])
+    if tuple(network.getInputSize()) != size:
+        network.setInputSize(size)
+    rows = network.detect(np.ascontiguousarray(bgr))[1]
+    return [] if rows is None else [_face(row) for row in rows.astype(float)]
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise UserError("finding faces needs OpenCV: pip install opencv-python-headless") from error
+    return cv2
+
+
+def _face(row: np.ndarray) -> Face:
+    """One of YuNet's rows, ``(15,)``: box, five points, score."""
+    left, top, width, height = row[:4].tolist()
+    return Face(row[4:14].reshape(5, 2), (left, top, width, height), float(row[14]))
+
+
+def _seen(path: str, bgr: np.ndarray, side: int, quarters: int) -> list[Face]:
+    """Faces in a picture as a copy shows them.
+
+    Args:
+        path: of the network.
+        bgr: the picture.
+        side: the copy's longer side in pixels; the picture's, if that is less.
+        quarters: turns of 90 degrees, anticlockwise, of the copy.
+    """
+    copy = _shrunk(bgr, side / max(bgr.shape[:2]))
+    height, width = copy.shape[:2]
+    found = _found(_NETWORKS.get(path, "wide"), np.rot90(copy, quarters))
+    back = np.array(
+        {0: [[1, 0, 0], [0, 1, 0]], 1: [[0, -1, width], [1, 0, 0]], 3: [[0, 1, 0], [-1, 0, height]]}[quarters]
+    )
+    zoom = np.array(bgr.shape[1::-1]) / (width, height)
+    return [face.moved(back * zoom[:, None]) for face in found]
+
+
+def _shrunk(bgr: np.ndarray, scale: float) -> np.ndarray:
+    """A copy ``scale`` times as large; the picture itself from 1 on."""
+    if scale >= 1:
+        return bgr
+    height, width = (max(1, round(scale * side)) for side in bgr.shape[:2])
+    return _opencv().resize(bgr, (width, height), interpolation=_opencv().INTER_AREA)
+
+
+def _close_look(path: str, bgr: np.ndarray, found: Face) -> Face | None:
+    """The face at a place, as seen where it is upright and of one size; ``None`` if there is none."""
+    face = _turned_look(path, bgr, found, 0, [False])
+    if face is None or face.score < SURE:
+        looks = [face, *(_turned_look(path, bgr, found, turn, [False]) for turn in TURNS)]
+        face = max((look for look in looks if look is not None), key=lambda look: look.score, default=None)
+    for _ in range(EXACT):
+        face = None if face is None else _turned_look(path, bgr, face, face.turn, [False, True])
+    return face
+
+
+def _turned_look(path: str, bgr: np.ndarray, found: Face, turn: float, mirrored: Sequence[bool]) -> Face | None:
+    """The face at a place as a copy shows it that is turned so that a face turned by ``turn`` degrees is upright.
+
+    Args:
+        path: of the network.
+        bgr: the picture.
+        found: where to look.
+        turn: degrees, clockwise.
+        mirrored: whether the mirror image is looked at; with both, their mean is taken, which errs less.
+    """
+    scale = FACE / found.size
+    cosine, sine = np.cos(np.radians(turn)) / scale, np.sin(np.radians(turn)) / scale
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    place = np.column_stack([linear, found.center - linear.sum(axis=1) * CROP / 2])
+    copy = _sampled(bgr, place, scale)
+    looks = [_mirrored(_middle(path, copy[:, ::-1])) if mirror else _middle(path, copy) for mirror in mirrored]
+    faces = [face for face in looks if face is not None]
+    return _mean(faces).moved(place) if faces else None
+
+
+def _middle(path: str, copy: np.ndarray) -> Face | None:
+    """The face that a close look was to see: neither beside the middle nor much larger or smaller."""
+    near = [face for face in _found(_NETWORKS.get(path, "close"), copy) if _is_the_middle_one(face)]
+    return max(near, key=lambda face: face.score, default=None)
+
+
+def _mirrored(face: Face | None) -> Face | None:
+    """The face in the mirror image of the close look."""
+    if face is None:
+        return None
+    left, top, width, height = face.box
+    points = face.points[[1, 0, 2, 4, 3]] * [-1, 1] + [CROP, 0]
+    return Face(points, (CROP - left - width, top, width, height), face.score)
+
+
+def _mean(faces: Sequence[Face]) -> Face:
+    left, top, width, height = np.mean([face.box for face in faces], axis=0).tolist()
+    points = np.mean([face.points for face in faces], axis=0)
+    return Face(points, (left, top, width, height), float(np.mean([face.score for face in faces])))
+
+
+def _is_the_middle_one(face: Face) -> bool:
+    return bool(np.abs(face.center - CROP / 2).max() < FACE / 2 and FACE / 2 < face.size < FACE * 2)
+
+
+def _sampled(bgr: np.ndarray, place: np.ndarray, scale: float) -> np.ndarray:
+    """The square that shows at q what the picture shows at ``place (q, 1)``, without aliasing.
+
+    Args:
+        bgr: the picture.
+        place: ``(2, 3)``, pixels of the square to those of the picture, both from the top left corner.
+        scale: pixels of the square per pixel of the picture.
+    """
+    cv2 = _opencv()
+    corners = place @ [[0, CROP, CROP, 0], [0, 0, CROP, CROP], [1, 1, 1, 1]]
+    size = np.array(bgr.shape[1::-1])
+    low = np.clip(np.floor(corners.min(axis=1)).astype(int), 0, size - 1)
+    high = np.clip(np.ceil(corners.max(axis=1)).astype(int), low + 1, size)
+    part = bgr[low[1] : high[1], low[0] : high[0]]
+    copy = _shrunk(part, FINER * scale)
+    zoom = np.array(copy.shape[1::-1]) / (high - low)
+    matrix = (place - np.column_stack([np.zeros((2, 2)), low])) * zoom[:, None]
+    matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5  # OpenCV counts from the middle of the first pixel
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(copy, matrix, (CROP, CROP), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _distinct(faces: Sequence[Face]) -> list[Face]:
+    """Without those that overlap another of a higher score; the surest first."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: face.score, reverse=True):
+        if all(_overlap(face, other) < OVERLAP for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _overlap(face: Face, other: Face) -> float:
+    """Intersection over union of their boxes."""
+    first, second = np.array(face.box), np.array(other.box)
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[:2] + first[2:], second[:2] + second[2:])
+    shared = np.prod(np.maximum(high - low, 0))
+    return float(shared / (first[2:].prod() + second[2:].prod() - shared))
