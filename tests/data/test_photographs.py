@@ -106,7 +106,8 @@ def test_it_comes_back_as_it_came(tmp_path, format, suffix, mode, options, orien
         assert new.info.get("compression") == old.info.get("compression")
         assert new.getexif()[0x0112] == orientation
         assert new.getexif()[0x010F] == "Maker"
-        assert new.getexif().get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
+        # Pillow does not write this group into a TIFF
+        assert format == "TIFF" or new.getexif().get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
     assert len(notes_in(after)) == 1
     assert not notes_in(photograph.save(tmp_path / "c", altered=False))
     if (format, suffix, mode, options) in LOSSLESS:
@@ -218,6 +219,27 @@ def test_sixteen_bit_grey_with_alpha_keeps_both(tmp_path):
     np.testing.assert_array_equal(Photograph.read(photograph.save(tmp_path / "b")).stored, pixels)
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_tiff_keeps_the_groups_of_exif_and_its_own_tags(tmp_path, deep):
+    exif = exif_of(1)
+    exif.get_ifd(0x8769)[0x829A] = 0.01
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 13.0, 7.5)})
+    exif[65000] = "mine"
+    before, after = tmp_path / "a.tif", tmp_path / "b.tif"
+    picture("RGB").save(before, exif=exif.tobytes(), dpi=(240, 240))
+    photograph = Photograph.read(before)
+    if deep:
+        photograph = photographs.replace(photograph, stored=photograph.stored.astype(np.uint16) * 257, white=65535.0)
+    photograph.save(after)
+    with tifffile.TiffFile(before) as old, tifffile.TiffFile(after) as new:
+        old_tags, new_tags = old.pages[0].tags, new.pages[0].tags
+        for name in ("Make", "Orientation", "XResolution", "ResolutionUnit", 65000):
+            assert new_tags[name].value == old_tags[name].value
+        assert new_tags["ExifTag"].value["DateTimeOriginal"] == "2020:01:02 03:04:05"
+        for group in ("ExifTag", "GPSTag"):
+            assert new_tags[group].value == old_tags[group].value
+
+
 def test_a_jpeg_keeps_its_tables_sampling_scan_resolution_comment_and_iptc(tmp_path):
     iptc = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\0"
     image = picture("RGB", 64, 48).resize((96, 128))
@@ -326,11 +348,10 @@ def test_a_gif_stays_one_while_its_colours_fit_and_becomes_a_png_when_not(tmp_pa
     photograph = Photograph.read(tmp_path / "a.gif")
     few = np.zeros((2, 2, 3))
     few[0, 0] = 0.1
-    with Image.open(photograph.changed(few, 0, 0).save(tmp_path / "b")) as back:
-        assert back.format == "GIF"
-        np.testing.assert_array_equal(
-            np.asarray(back.convert("RGBA"))[2:], np.asarray(Image.open(tmp_path / "a.gif").convert("RGBA"))[2:]
-        )
+    after = photograph.changed(few, 0, 0).save(tmp_path / "b")
+    with Image.open(tmp_path / "a.gif") as old, Image.open(after) as new:
+        assert new.format == "GIF"
+        np.testing.assert_array_equal(np.asarray(new.convert("RGBA"))[2:], np.asarray(old.convert("RGBA"))[2:])
     many = np.random.default_rng(0).uniform(-1, 1, (H, W, 3))
     after = photograph.changed(many, 0, 0).save(tmp_path / "c.gif")
     assert after == tmp_path / "c.png"
@@ -353,7 +374,7 @@ def test_heic_and_avif_come_back(tmp_path, mode):
     for suffix in (".heic", ".avif"):
         before = tmp_path / f"a{suffix}"
         try:
-            smooth.save(before, exif=exif_of(6), icc_profile=ICC)
+            smooth.save(before, exif=exif_of(6).tobytes(), icc_profile=ICC)
         except (KeyError, ValueError, OSError):
             continue  # a Pillow without AVIF
         photograph = Photograph.read(before)
@@ -512,22 +533,26 @@ def test_the_suffixes_have_a_leading_dot_and_are_lower_case():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resource counts in other units, or not at all")
-@pytest.mark.parametrize(("name", "bytes_a_pixel"), [("a.jpg", 4 + 3), ("a.png", 4 + 3)])
-def test_a_large_photograph_is_in_memory_once_beside_the_decoders_copy(tmp_path, name, bytes_a_pixel):
+def test_a_large_photograph_is_in_memory_once_beside_the_decoders_copy(tmp_path):
     # Pillow decodes RGB to 4 bytes a pixel, we keep 3; 64 MB are for bands and for what the allocator holds back
-    Image.new("RGB", (10_000, 6_000), (90, 120, 200)).save(tmp_path / name)
+    paths = [tmp_path / "a.jpg", tmp_path / "a.png"]
+    for path in paths:
+        Image.new("RGB", (10_000, 6_000), (90, 120, 200)).save(
+            path, **({"compress_level": 1} if path == paths[1] else {})
+        )
     script = (
         "import resource, sys\n"
         "from dmt.data.photographs import Photograph\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
         "before = peak()\n"
-        "photograph = Photograph.read(sys.argv[1])\n"
-        "photograph.reduced(1024)\n"
-        "print(peak() - before, photograph.stored.nbytes)\n"
+        "for path in sys.argv[1:]:\n"
+        "    photograph = Photograph.read(path)\n"
+        "    stored = photograph.stored.nbytes\n"
+        "    photograph.reduced(256)\n"
+        "    del photograph\n"
+        "print(peak() - before, stored)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / name)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=True)
     used, stored = map(int, done.stdout.split())
-    assert stored == 10_000 * 6_000 * 3
-    assert used < 10_000 * 6_000 * bytes_a_pixel + 64 * 2**20
+    assert stored == 60_000_000 * 3
+    assert used < 60_000_000 * (4 + 3) + 64 * 2**20

@@ -98,7 +98,7 @@ def fit(
         UserError: whatever cannot be done, in one line.
     """
     named = DEFAULTS.get(data, [f"data={data}"]) if isinstance(data, str) else ["data=folder", "data.catalog.root=."]
-    cfg = composed(*named, f"backbone={backbone}", *overrides)
+    cfg = composed(*named, "manifold=pca", f"backbone={backbone}", *overrides)
     if layers is not None:
         cfg.layers = layers
     if image_size is not None:

@@ -33,7 +33,7 @@ from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, write_report
 from dmt.reporting.sweep import summarize_sweep
 from dmt.reporting.tables import text_table
-from dmt.reporting.verdict_table import verdict_table
+from dmt.reporting.verdict_table import notes, verdict_table
 from dmt.storage import processes
 
 log = logging.getLogger("dmt")
@@ -104,7 +104,7 @@ def train(cfg: DictConfig) -> None:
         logger.log_hyperparams(build.settings_of(cfg))
         logger.log_metrics(_manifold_metrics(space))
     finish(logger)
-    log.info("done in %.0f s; edit with: python traverse.py (same options)", time.perf_counter() - began)
+    log.info("done in %.0f s; edit on it with: python traverse.py manifold=pca (same options)", time.perf_counter() - began)
 
 
 def traverse(cfg: DictConfig) -> Report:
@@ -215,7 +215,7 @@ def _start_processes(cfg: DictConfig) -> None:
 def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
     """Write a report and log it."""
     settings = build.settings_of(cfg)
-    write_report(folder, report, settings, cfg.output.animation)
+    write_report(folder, report, settings, cfg.output.animation, cfg.output.mark)
     logger = build.logger_of(cfg, folder)
     log_report(logger, report, settings)
     finish(logger)
@@ -229,6 +229,8 @@ def _manifold_metrics(space: Space) -> dict[str, float]:
 def _say(report: Report, folder: Path) -> None:
     if report.images:
         log.info("\n%s", verdict_table(report.images))
+        for line in notes(report.images):
+            log.info("%s", line)
     _say_tables(report)
     shown = ", ".join(f"{name}.png" for name in report.pictures)
     log.info("pictures, %s, results.csv, results.json and config.yaml are in %s", shown, folder)

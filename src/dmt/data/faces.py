@@ -33,7 +33,8 @@ FINER = 1.5  # times as fine as that copy is what it is sampled from
 OVERLAP = 0.3  # of two finds, intersection over union, from which on they are one face
 SURE = 0.9  # score below which a face is looked at from all sides
 TURNS = (45, -45, 90, -90, 135, -135, 180)  # degrees
-EXACT = 2  # last looks, each with the face where and as the one before saw it
+LOOKS_AT_LEAST, LOOKS_AT_MOST = 3, 6  # last looks, each with the face where and as the one before saw it
+STILL = 2  # degrees by which the last one may turn the face
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class FaceDetector:
     weights_dir: str | Path = "~/.cache/dmt/weights"
     url: str | None = URL
     sha256: str = SHA256
-    least_score: float = 0.8
+    least_score: float = 0.85
 
     def __post_init__(self) -> None:
         if not (is_number(self.least_score) and 0 <= self.least_score <= 1):
@@ -226,9 +227,18 @@ def _close_look(path: str, bgr: np.ndarray, found: Face) -> Face | None:
     if face is None or face.score < SURE:
         looks = [face, *(_turned_look(path, bgr, found, turn, [False]) for turn in TURNS)]
         face = max((look for look in looks if look is not None), key=lambda look: look.score, default=None)
-    for _ in range(EXACT):
-        face = None if face is None else _turned_look(path, bgr, face, face.turn, [False, True])
+    for number in range(1, LOOKS_AT_MOST + 1):
+        if face is None:
+            return None
+        before, face = face, _turned_look(path, bgr, face, face.turn, [False, True])
+        if face is not None and number >= LOOKS_AT_LEAST and abs(_degrees(face.turn - before.turn)) < STILL:
+            break
     return face
+
+
+def _degrees(angle: float) -> float:
+    """The same angle from -180 to 180."""
+    return (angle + 180) % 360 - 180
 
 
 def _turned_look(path: str, bgr: np.ndarray, found: Face, turn: float, mirrored: Sequence[bool]) -> Face | None:

@@ -92,7 +92,7 @@ class Frame:
         picture = Image.fromarray(photograph.rgb(top, left, bottom - top, right - left))
         region = np.asarray(picture if shrunk == 1 else picture.reduce(shrunk), dtype=np.float32)
         image = torch.from_numpy(region).permute(2, 0, 1) / 255
-        x, y = self._grid(size, samples := math.ceil(step / shrunk))
+        x, y = self._grid(size, samples := max(1, round(step / shrunk)))
         points = self.place(np.stack([x, y], axis=-1))
         found = _read(image, (points - [left, top]) / shrunk, "reflection")
         return avg_pool2d(found, samples)[0].clamp(0, 1)
@@ -118,10 +118,10 @@ class Frame:
 
     def _weights(self, points: np.ndarray, photograph: Photograph, fading: float) -> np.ndarray:
         """How much of a change counts at points ``(..., 2)`` of the square: 0 outside it, 1 well within."""
-        limits = np.array([[0, 0], [photograph.width, photograph.height]], dtype=float)
+        limits = np.array([photograph.width, photograph.height])
         corners = self.place(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]))
         beyond = [
-            bool(np.all((side <= limits[0] + 0.5) | (side >= limits[1] - 0.5), axis=0).any())
+            bool((side < 0.5).all(axis=0).any() or (side > limits - 0.5).all(axis=0).any())
             for side in (corners[[0, 3]], corners[[0, 1]], corners[[1, 2]], corners[[3, 2]])
         ]
         distances = np.stack([points[..., 0], points[..., 1], 1 - points[..., 0], 1 - points[..., 1]])

@@ -4,6 +4,7 @@ import io
 import itertools
 import re
 import struct
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import IO, Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from PIL import Image, JpegImagePlugin, TiffImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from dmt.data.images import ImageError
 from dmt.storage.files import replacing
@@ -404,8 +405,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 image = Image.open(file)
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
-        with image:
+        try:
             yield image
+        finally:
+            image.close()  # which also frees the pixels, now and not when cycles are collected
 
 
 def _require_decoder(file: IO[bytes], path: Path) -> None:
@@ -423,9 +426,9 @@ def _require_decoder(file: IO[bytes], path: Path) -> None:
 def _photograph(image: Image.Image, path: Path | None) -> Photograph:
     _require_size(image.width, image.height, "a picture given as a PIL image" if path is None else str(path))
     palette = image.mode in ("P", "PA")
+    deep = _deep_pixels(image, path) if path is not None else None
     orientation = _orientation(image)
     tags = _tags(image, orientation) if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-    deep = _deep_pixels(image, path) if path is not None else None
     if deep is None:
         stored, colours = _pixels(image)
         if tags and _orientation(image) != orientation:  # Pillow turns a TIFF as it decodes it, and forgets the tag
@@ -492,11 +495,14 @@ def _deep_pixels(image: Image.Image, path: Path) -> tuple[np.ndarray, str] | Non
     """Colours of 16 bits a channel, which Pillow would cut to 8; None for all else."""
     if image.format == "PNG" and image.mode in ("RGB", "RGBA", "LA"):
         with path.open("rb") as file:
-            if file.read(25)[24] != 16:
-                return None
-        if not any(name == b"IEND" for name, _ in _chunks_of(path)):
-            raise OSError("image file is truncated")
-        return _of_opencv(path.read_bytes() if not path.name.isascii() else path, image.mode), image.mode
+            head = file.read(26)
+        if head[24] != 16:
+            return None
+        if head[25] == 4:  # grey with alpha, which OpenCV repeats to four channels
+            if not any(name == b"IEND" for name, _ in _chunks_of(path)):
+                raise OSError("image file is truncated")
+            return np.ascontiguousarray(_of_opencv(path)[..., [0, 3]]), "LA"
+        return _deep_png(image, path), image.mode
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode in ("RGB", "RGBA", "CMYK", "LA"):
         bits = image.tag_v2.get(258, (8,))
         if max(bits) != 16:
@@ -505,17 +511,41 @@ def _deep_pixels(image: Image.Image, path: Path) -> tuple[np.ndarray, str] | Non
     return None
 
 
-def _of_opencv(source: Path | bytes, colours: str) -> np.ndarray:
+def _deep_png(image: Image.Image, path: Path) -> np.ndarray:
+    """16-bit RGB or RGBA, decoded once for the high and once for the low bytes.
+
+    Pillow takes the high byte of each value; told that the order is the other, it takes the low one. 100 megapixels
+    need 1 GB (measured), and what is damaged is said as for any other PNG.
+    """
+    colours = image.mode
+    out = np.empty((image.height, image.width, len(colours)), np.uint16)
+    halves = out.view(np.uint8).reshape(*out.shape, 2)
+    image.info.update(_decode_halves(path, f"{colours};16B", halves[..., int(sys.byteorder == "little")]))
+    image.info.setdefault("exif", b"")  # or Pillow decodes once more, in search of it
+    _decode_halves(path, f"{colours};16L", halves[..., int(sys.byteorder == "big")])
+    return out
+
+
+def _decode_halves(path: Path, order: str, out: np.ndarray) -> dict[Any, Any]:
+    with _opened(path) as image:
+        assert isinstance(image, ImageFile.ImageFile)
+        image.tile = [(*image.tile[0][:3], order)]  # type: ignore[list-item]
+        image.load()
+        for rows in _bands(out):
+            bottom = min(rows.stop, image.height)
+            out[rows] = np.asarray(image.crop((0, rows.start, image.width, bottom)))
+        return dict(image.info)
+
+
+def _of_opencv(source: Path | bytes) -> np.ndarray:
     import cv2
 
     if isinstance(source, bytes):
         pixels = cv2.imdecode(np.frombuffer(source, np.uint8), cv2.IMREAD_UNCHANGED)
     else:
         pixels = cv2.imread(str(source), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16:
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise OSError("its 16-bit pixels cannot be read")
-    if colours == "LA":
-        return pixels[..., [0, 3]]
     for rows in _bands(pixels):
         pixels[rows, :, :3] = pixels[rows, :, 2::-1].copy()
     return pixels
@@ -531,7 +561,7 @@ def _deep_tiff(path: Path, colours: str) -> np.ndarray:
             if "S" in page.axes:
                 pixels = np.moveaxis(pixels, page.axes.index("S"), -1)
     except (ValueError, zlib.error):  # a compression that tifffile alone does not know, or damage
-        pixels = _of_opencv(_laid_flat(path.read_bytes()), colours)
+        pixels = _of_opencv(_laid_flat(path.read_bytes()))
     channels = len(colours)
     if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] < channels:
         raise OSError("its 16-bit pixels cannot be read")

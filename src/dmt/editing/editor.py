@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 from torch import Tensor
 
-from dmt.data import EditData, PictureLike, Task, to_pixels
+from dmt.data import EditData, PictureLike, Task
 from dmt.editing.comparison import Comparison, Contrasts, present
+from dmt.editing.files import save_images
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, Trials
 from dmt.editing.module import EditedBatch, EditModule, PointsModule
-from dmt.editing.records import EditedImage, edited_images, file_names, judged
+from dmt.editing.records import EditedImage, edited_images, judged
 from dmt.errors import UserError
 from dmt.inversion import Inverter
 from dmt.inversion.memory import inversion_bytes, require_memory
@@ -24,6 +24,7 @@ from dmt.judges import Judge
 from dmt.manifolds import Points, SetFit, Space, SpaceFit
 from dmt.storage import processes
 from dmt.storage.files import replacing
+from dmt.traversal.witness import WitnessBatch
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +62,19 @@ class Edit:
         """One row an image: what is known of its edit; docs/metrics.md has the columns."""
         return pd.DataFrame([image.record for image in self.images])
 
-    def save(self, folder: str | Path) -> None:
-        """Write a PNG for each result, and the table as ``results.csv``.
+    def save(self, folder: str | Path, mark: bool = True) -> None:
+        """Write the photographs with the changes to them, the edited parts in ``crops/``, and ``results.csv``.
+
+        Args:
+            folder: made if missing.
+            mark: whether photographs say in their metadata that they were altered.
 
         Raises:
             OSError: the folder cannot be written.
         """
         folder = Path(folder).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-        for image, name in zip(self.images, file_names(self.images), strict=True):
-            with replacing(folder / f"{name}.png") as partial:
-                Image.fromarray(to_pixels(image.result)).save(partial, format="png")
+        save_images(folder, self.images, mark=mark)
         with replacing(folder / "results.csv") as partial:
             self.table.to_csv(partial, index=False)
 
@@ -197,7 +200,11 @@ class Editor:
         )
         module = module_with(lams)
         batches = run(module)
-        edited = [image.with_columns(inversions=n_tried + 1) for image in finished(batches)]
+        is_there = _is_typical(start, contrasts.witnesses)
+        edited = [
+            image.with_columns(inversions=n_tried + 1, was_target=is_there[row])
+            for row, image in enumerate(finished(batches))
+        ]
         assert data.task is not None
         return Edit(f"{data.task.title}\n{module.describe(rule.title)}", edited, data, space, batches)
 
@@ -220,6 +227,15 @@ class Editor:
         if device.type == "cpu":
             needed *= processes.count()  # as if all were on this machine
         processes.from_first(lambda: require_memory(needed, device, remedy))
+
+
+def _is_typical(start: Points, witnesses: WitnessBatch) -> list[bool]:
+    """For each input, whether the witness finds it as typical of the target as half of the target's own pictures."""
+    own = witnesses[start.owner]
+    excess = start.z.new_empty(len(start.z))
+    for witness, rows in own.shared():
+        excess[rows] = witness(start.z[rows]) - witness.at_target().median()
+    return (start.mean(excess) <= 0).tolist()
 
 
 def _joined(edits: Sequence[Edit], data: EditData) -> Edit:

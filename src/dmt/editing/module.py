@@ -43,6 +43,7 @@ class EditedBatch:
             images=self.inversion.images.to(device),
             terms={name: value.to(device) for name, value in self.inversion.terms.items()},
             realised=self.inversion.realised.to(device),
+            multiplier=self.inversion.multiplier.to(device),
         )
         return replace(self, batch=self.batch.to(device), inversion=moved, frames=self.frames.to(device))
 

@@ -1,11 +1,8 @@
 """Edited batches -> one record per image, with what the judges say of it."""
 
 import math
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count
-from pathlib import Path
 
 from torch import Tensor
 
@@ -71,6 +68,7 @@ def _edited_image(edited: EditedBatch, row: int, data: EditData | None) -> Edite
         "witness_after": float(walk.witness_after[row]),
         "delta": float(walk.length[row]),
         "realised": float(picture.realised[row]),
+        "multiplier": float(picture.multiplier[row]),
         "shrinkage": float(walk.shrinkage[row]),
         "psnr": psnr(after, before),
         "ssim": ssim(after, before),
@@ -120,25 +118,3 @@ def mean_of_records(records: Sequence[Record]) -> dict[str, float]:
         if values:
             means[key] = sum(values) / len(values)
     return means
-
-
-def file_names(images: Sequence[EditedImage], taken: Collection[str] = ()) -> list[str]:
-    """A distinct file name, without suffix, per image, none of them ``taken``; the column ``edit`` is part of it."""
-    stems = []
-    for image in images:
-        words = [Path(image.name).stem or "image", image.edit]
-        stems.append("_".join(re.sub(r"[^\w.+-]+", "_", word).strip("_") for word in words if word))
-    return _distinct(stems, taken)
-
-
-def input_names(names: Sequence[str]) -> list[str]:
-    """Where the inputs of these names are kept below the folder of a run, all different."""
-    return [f"inputs/{stem}.png" for stem in _distinct([Path(name).stem or "image" for name in names])]
-
-
-def _distinct(stems: Sequence[str], taken: Collection[str] = ()) -> list[str]:
-    names: list[str] = []
-    for stem in stems:
-        choices = chain([stem], (f"{stem}-{number}" for number in count(2)))
-        names.append(next(name for name in choices if name not in [*names, *taken]))
-    return names

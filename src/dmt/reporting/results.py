@@ -10,7 +10,8 @@ from typing import Any
 from PIL import Image
 
 from dmt.data import to_pixels
-from dmt.editing.records import EditedImage, Record, file_names, input_names
+from dmt.editing.files import file_names, save_images, save_picture
+from dmt.editing.records import EditedImage, Record
 from dmt.reporting.animation import write_animation
 from dmt.reporting.grids import labelled_grid, stacked
 from dmt.reporting.names import short_names
@@ -47,8 +48,8 @@ class Report:
         return cls(title, images, {"grid": result_grid(images, title)})
 
 
-def write_report(folder: Path, report: Report, settings: Mapping, animation: str = "none") -> None:
-    """Write a PNG per image, ``inputs/``, the report's pictures, tables and documents, ``results.csv`` and ``.json``.
+def write_report(folder: Path, report: Report, settings: Mapping, animation: str = "none", mark: bool = True) -> None:
+    """Write every image (``save_images``), the report's pictures, tables and documents, ``results.csv`` and ``.json``.
 
     Every file is written whole or not at all.
 
@@ -56,41 +57,30 @@ def write_report(folder: Path, report: Report, settings: Mapping, animation: str
         folder: an existing folder.
         report: what to write.
         settings: the resolved configuration, kept in ``results.json``.
-        animation: ``none``, or ``gif`` or ``mp4``: a film per image of its way, beside its PNG.
+        animation: ``none``, or ``gif`` or ``mp4``: a film per image of its way, beside it.
+        mark: whether photographs say in their metadata that they were altered.
 
     Raises:
         OSError: a file cannot be written.
     """
-    names = file_names(report.images, taken=report.pictures)
-    inputs = {image.name: image for image in report.images}
-    input_files = dict(zip(inputs, input_names(list(inputs)), strict=True))
-    for name, image in inputs.items():
-        save_picture(folder / input_files[name], Image.fromarray(to_pixels(image.input)))
-    for name, image in zip(names, report.images, strict=True):
-        save_picture(folder / f"{name}.png", Image.fromarray(to_pixels(image.result)))
+    saved = save_images(folder, report.images, report.pictures, mark)
     for name, picture in report.pictures.items():
         save_picture(folder / f"{name}.png", picture)
     for name, content in report.documents.items():
         with replacing(folder / name) as partial:
             partial.write_bytes(content)
     records = [
-        {**image.record, "input_file": input_files[image.name], "file": f"{name}.png"}
-        for name, image in zip(names, report.images, strict=True)
+        {**image.record, "input_file": files.before, "result_file": files.after, "file": files.file}
+        for files, image in zip(saved, report.images, strict=True)
     ]
     for name, rows in {**({"results": records} if records else {}), **report.tables}.items():
         write_table(folder / f"{name}.csv", rows)
     document = _json_value({"title": report.title, "images": records, **report.tables, "settings": settings})
     write_text(folder / "results.json", json.dumps(document, indent=1, allow_nan=False))
     if animation != "none":
-        for name, image in zip(names, report.images, strict=True):
+        for name, image in zip(file_names(report.images, report.pictures), report.images, strict=True):
             way = [to_pixels(picture) for picture in (image.input, *image.frames, image.result)]
             write_animation(way, folder / f"{name}.{animation}")
-
-
-def save_picture(path: Path, picture: Image.Image) -> None:
-    """Write a PNG, whole or not at all; raises ``OSError``."""
-    with replacing(path) as partial:
-        picture.save(partial, format="PNG")
 
 
 def result_grid(images: Sequence[EditedImage], title: str, per_row: int = 8) -> Image.Image:

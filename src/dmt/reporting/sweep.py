@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dmt.editing.files import save_picture
 from dmt.editing.records import Record, mean_of_records
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.names import short_names
-from dmt.reporting.results import save_picture
 from dmt.reporting.tables import text_table, write_table
 from dmt.reporting.verdict_table import mean_verdict
 
@@ -92,7 +92,7 @@ def _key(record: Record) -> tuple[str, str]:
 def _grid(runs: Sequence[_Run], labels: Sequence[str]) -> Image.Image:
     keys = list(dict.fromkeys(_key(record) for run in runs for record in run.records))
     rows = [[next(filter(_is_there, (run.picture(key, "input_file") for run in runs))) for key in keys]]
-    rows += [[run.picture(key, "file") for key in keys] for run in runs]
+    rows += [[run.picture(key, "result_file") for key in keys] for run in runs]
     side = max(picture.shape[0] for row in rows for picture in row if picture is not None)
     tiles = [[_tile(picture, side) for picture in row] for row in rows]
     names = short_names([image for image, _ in keys])

@@ -10,6 +10,7 @@ from dmt.reporting.names import end_of, short_names
 from dmt.reporting.tables import columns_of, text_table
 
 WIDTH = 110  # characters of a line
+TOLERANCE = 0.05  # of the share of a displacement that is realised: below it nothing is said
 LEAST_NAME = 12  # characters of a picture's name that are always shown
 JUDGE = "judge "  # before the judge's name, the title of its column
 
@@ -39,6 +40,7 @@ def verdict_rows(images: Sequence[EditedImage]) -> list[Record]:
       so proves nothing. Of other judges it is not known which side is the target's, so that it stays open;
     - ``judge NAME``: a judge's number of the input and of the result;
     - ``kept``: the cosine of the faces' embeddings, or SSIM and PSNR where nobody looked at faces;
+    - ``realised``: the share of lambda's displacement that the picture's own features have moved, where it is not 1;
     - ``picture``: the size of the change in words, see ``change_in_words``;
     - ``seconds``;
     - ``unconverged``: which solver stopped before it had converged, ``walk``, ``pixels`` or ``both``.
@@ -84,6 +86,7 @@ def verdict(record: Record) -> Record:
         "changed": _word(record) or ("" if judges else _by_the_witness(record)),
         **{JUDGE + judge: _from_to(record, judge) for judge in judges},
         "kept": _kept(record),
+        "realised": _share(record),
         "picture": change_in_words(record),
         "seconds": _rounded(record, "seconds", 2),
         "unconverged": _unconverged(record),
@@ -175,6 +178,31 @@ def _unconverged(record: Record) -> str:
     """Which solver did not converge, in one word."""
     walk, pixels = (record.get(column, True) is False for column in ("traversal_converged", "converged"))
     return "both" if walk and pixels else "walk" if walk else "pixels" if pixels else ""
+
+
+def _share(record: Record) -> str:
+    """In percent; empty where all of it was realised, or where nothing is known."""
+    share = _number(record, "realised")
+    return "" if share is None or math.isnan(share) or abs(share - 1) <= TOLERANCE else f"{100 * share:.0f} %"
+
+
+def notes(images: Sequence[EditedImage]) -> list[str]:
+    """What a user should know of some of the edits, a line each: little came of them, or nothing was to be done."""
+    names = short_names([image.name for image in images])
+    found = {
+        "of the target's class before, by the witness": [bool(image.record.get("was_target")) for image in images],
+        "hardly changed; a smaller lambda edits more": [
+            change_in_words(image.record) in ("unchanged", "hardly changed") for image in images
+        ],
+        "did not reach lambda's displacement": [
+            bool(_share(image.record)) and image.record.get("multiplier", 1.0) != 1.0 for image in images
+        ],
+    }
+    return [
+        f"{sum(which)} of {len(images)} {said}: {', '.join(name for name, is_so in zip(names, which, strict=True) if is_so)}"
+        for said, which in found.items()
+        if any(which)
+    ]
 
 
 def _rounded(record: Record, column: str, digits: int) -> str | float:

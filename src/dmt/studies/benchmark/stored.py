@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from dmt.data import to_pixels
-from dmt.editing.records import EditedImage, Record, file_names
+from dmt.editing.files import file_names
+from dmt.editing.records import EditedImage, Record
 from dmt.storage.files import write_text
 
 RECORDS = "records.json"

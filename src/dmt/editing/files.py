@@ -1,0 +1,113 @@
+"""Edited images -> the files that hold them."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from dmt.data import finished, to_pixels
+from dmt.editing.records import EditedImage
+from dmt.storage.files import replacing
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Where the pictures of one edit lie below a folder.
+
+    Args:
+        file: what became of the whole picture: a photograph in its own format, with all changes to it.
+        before: the part that is shown and judged, before the edit.
+        after: the same part after it; ``file`` where that is all there is.
+    """
+
+    file: str
+    before: str
+    after: str
+
+
+def save_images(
+    folder: Path, images: Sequence[EditedImage], taken: Collection[str] = (), mark: bool = True
+) -> list[Saved]:
+    """Write every image: its photograph with the change to it, and the part that is shown, before and after.
+
+    Changes to several parts of one photograph, by the same edit, come back in one file.
+
+    Args:
+        folder: an existing folder.
+        images: what to write.
+        taken: names without suffix that are somebody else's.
+        mark: whether photographs say in their metadata that they were altered.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    names = file_names(images, taken)
+    inputs = list(dict.fromkeys(image.name for image in images))
+    stems = dict(zip(inputs, _distinct([_stem(name) for name in inputs]), strict=True))
+    whole: dict[tuple[str, str], str] = {}
+    saved, written = [], set()
+    for image, name in zip(images, names, strict=True):
+        if image.patch is None:
+            file = after = f"{name}.png"
+            before = f"inputs/{stems[image.name]}.png"
+        else:
+            key = (image.patch.of, image.edit)
+            if key not in whole:
+                whole[key] = _save_photograph(folder, images, key, names, taken, mark)
+            file, before, after = whole[key], f"crops/{stems[image.name]}_before.png", f"crops/{name}_after.png"
+        if before not in written:
+            save_picture(folder / before, image.input)
+            written.add(before)
+        save_picture(folder / after, image.result)
+        saved.append(Saved(file, before, after))
+    return saved
+
+
+def _save_photograph(
+    folder: Path,
+    images: Sequence[EditedImage],
+    key: tuple[str, str],
+    names: Sequence[str],
+    taken: Collection[str],
+    mark: bool,
+) -> str:
+    """Write a photograph with all changes to it that one edit made; the name of its file."""
+    patches = [image.patch for image in images if image.patch is not None and (image.patch.of, image.edit) == key]
+    first = next(name for image, name in zip(images, names, strict=True) if image.patch is patches[0])
+    stem = first if len(patches) == 1 else _distinct([_stem(key[0])], [*names, *taken])[0]
+    photograph = finished(patches)
+    return photograph.save(folder / f"{stem}.png", altered=mark).name
+
+
+def save_picture(path: Path, picture: Tensor | Image.Image) -> None:
+    """Write a PNG of a picture, or of ``(3, H, W)`` in [0, 1], whole or not at all; raises ``OSError``."""
+    image = Image.fromarray(to_pixels(picture)) if isinstance(picture, Tensor) else picture
+    with replacing(path) as partial:
+        image.save(partial, format="PNG")
+
+
+def file_names(images: Sequence[EditedImage], taken: Collection[str] = ()) -> list[str]:
+    """A distinct file name, without suffix, per image, none of them ``taken``; the column ``edit`` is part of it."""
+    stems = []
+    for image in images:
+        words = [_stem(image.name), image.edit]
+        stems.append("_".join(re.sub(r"[^\w.+-]+", "_", word).strip("_") for word in words if word))
+    return _distinct(stems, taken)
+
+
+def _stem(name: str) -> str:
+    """A name or path without folder and suffix: of ``photos/a.jpg, face 2`` it is ``a_face_2``."""
+    path, comma, face = name.rpartition(", face ")
+    return f"{Path(path).stem}_face_{face}" if comma else Path(name).stem or "image"
+
+
+def _distinct(stems: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    names: list[str] = []
+    for stem in stems:
+        choices = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        names.append(next(name for name in choices if name not in [*names, *taken]))
+    return names
