@@ -144,7 +144,7 @@ class FaceDetector:
 
 
 class _Networks(threading.local):
-    """YuNet once per thread and use, since one must not be shared, and making one takes longer than a look."""
+    """YuNet once per thread and use: one must not be shared, and making one, or of another size, costs a look."""
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, str, int], Any] = {}
@@ -205,7 +205,7 @@ def _seen(path: str, bgr: np.ndarray, side: int, quarters: int) -> list[Face]:
     """
     copy = _shrunk(bgr, side / max(bgr.shape[:2]))
     height, width = copy.shape[:2]
-    found = _found(_NETWORKS.get(path, "wide"), np.rot90(copy, quarters))
+    found = _found(_NETWORKS.get(path, f"copies of {side}"), np.rot90(copy, quarters))
     back = np.array(
         {0: [[1, 0, 0], [0, 1, 0]], 1: [[0, -1, width], [1, 0, 0]], 3: [[0, 1, 0], [-1, 0, height]]}[quarters]
     )
@@ -263,7 +263,7 @@ def _turned_look(path: str, bgr: np.ndarray, found: Face, turn: float, mirrored:
 
 def _middle(path: str, copy: np.ndarray) -> Face | None:
     """The face that a close look was to see: neither beside the middle nor much larger or smaller."""
-    near = [face for face in _found(_NETWORKS.get(path, "close"), copy) if _is_the_middle_one(face)]
+    near = [face for face in _found(_NETWORKS.get(path, "close looks"), copy) if _is_the_middle_one(face)]
     return max(near, key=lambda face: face.score, default=None)
 
 

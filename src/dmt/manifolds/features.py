@@ -66,11 +66,12 @@ class CatalogFeatures:
         self.trainer = trainer
         self.keep = keep
         self.batch_size = batch_size
+        self._extractor: FeatureExtractor | None = None
 
     def of_layers(self, layers: Sequence[str]) -> "CatalogFeatures":
         """The same for other layers."""
         other = copy(self)
-        other.layers = list(layers)
+        other.layers, other._extractor = list(layers), None
         return other
 
     def extractor(self) -> FeatureExtractor:
@@ -79,9 +80,11 @@ class CatalogFeatures:
         Raises:
             UserError: the images are too small for the network.
         """
-        size = self.data.image_size
-        FeatureExtractor(self.backbone, self.layers).layout(size, size)  # an unfit size is said before any work
-        return FeatureExtractor(self.backbone, self.layers, processes.in_turn(self._scales))
+        if self._extractor is None or list(self._extractor.layers) != self.layers:
+            size = self.data.image_size
+            FeatureExtractor(self.backbone, self.layers).layout(size, size)  # an unfit size is said before any work
+            self._extractor = FeatureExtractor(self.backbone, self.layers, processes.in_turn(self._scales))
+        return self._extractor
 
     def metadata(self, extractor: FeatureExtractor) -> dict[str, str]:
         """What determines the features, in words."""

@@ -78,6 +78,7 @@ class FeatureExtractor(nn.Module):
         self.backbone = backbone
         self.layers = tuple(name for name in backbone.layer_names if name in layers)
         self._scaled_layers = tuple(scales or {})
+        self._layouts: dict[tuple[int, int], FeatureLayout] = {}  # found by a pass through the network
         for layer, scale in (scales or {}).items():
             self.register_buffer(_buffer(layer), scale.clone())
 
@@ -129,6 +130,11 @@ class FeatureExtractor(nn.Module):
         Raises:
             UserError: the images are too small for the network.
         """
+        if (height, width) not in self._layouts:
+            self._layouts[height, width] = self._measured_layout(height, width)
+        return self._layouts[height, width]
+
+    def _measured_layout(self, height: int, width: int) -> FeatureLayout:
         device = next(iter(self.backbone.state_dict().values())).device  # type: ignore[attr-defined]
         try:
             with torch.no_grad():
