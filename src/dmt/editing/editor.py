@@ -113,7 +113,7 @@ class Editor:
     space: SpaceFit | Space
     method: Method
     comparison: Comparison = field(default_factory=Comparison)
-    rule: LambdaRule = field(default_factory=lambda: FixedLambda(0.15))
+    rule: LambdaRule = field(default_factory=lambda: FixedLambda(0.7))
     inverter: Inverter = field(default_factory=Inverter)
     trainer: Callable[..., pl.Trainer] = pl.Trainer
     judges: Mapping[str, Judge] = field(default_factory=dict)

@@ -55,12 +55,15 @@ class Realise:
     Regularizers let a part of the wished displacement through, each another part. With ``p(x)`` the share of it that
     the picture's own features have moved, the inversion is subject to ``p(x) = 1``, by an augmented Lagrangian
     (Nocedal and Wright, section 17.3) whose scale is the main term's: ``s (stiffness / 2 (p - 1)^2 - m (p - 1))``,
-    where s is the squared length of the wish and m the multiplier. It begins at 0 and grows by what is missing, each
-    time from the last picture. m + 1 is how many times as far the wish would have had to go without this.
+    where s is the squared length of the wish and m the multiplier, which grows by what is missing after each
+    inversion; the next one begins at the last picture. m + 1 is how many times as far the wish would have had to go
+    without this.
 
     Args:
         tolerance: how far from 1 the share may be.
         stiffness: of the penalty.
+        multiplier: m of the first inversion. Near what it comes to, one inversion is enough, and the penalty need not be
+            stiff, so that it takes no more evaluations than without.
         rounds: the most inversions, the first one included; what has not arrived then is said to have not.
 
     Raises:
@@ -68,7 +71,8 @@ class Realise:
     """
 
     tolerance: float = 0.05
-    stiffness: float = 30.0
+    stiffness: float = 10.0
+    multiplier: float = 3.0
     rounds: int = 4
 
     def __post_init__(self) -> None:
@@ -76,6 +80,8 @@ class Realise:
             value = getattr(self, name)
             if not (is_number(value) and 0 < value < math.inf):
                 raise UserError(f"realise.{name} must be a number above 0, got {value!r}")
+        if not (is_number(self.multiplier) and math.isfinite(self.multiplier)):
+            raise UserError(f"realise.multiplier must be a number, got {self.multiplier!r}")
         require_whole_number("realise.rounds", self.rounds, "a whole number above 0", least=1)
 
 
@@ -150,6 +156,8 @@ class Inverter:
             inputs = View(images, extractor.activations(images, layers))
             wish = None if along is None else _Wish.of(along, targets, inputs.activations, self.realise)
             exact = _Problem(extractor, targets, inputs, self.regularizers, wish)
+            if wish is not None and self.realise is not None:
+                exact = exact.with_multiplier(torch.full_like(wish.aim, self.realise.multiplier))
             problem = exact if precision == torch.float32 else exact.in_precision(precision)
         first = self.parametrization.values(images if start is None else start, images)
         rows = torch.arange(len(images), device=images.device)
@@ -162,6 +170,8 @@ class Inverter:
         values = solution.value.reshape(images.shape)
         realise = self.realise if exact.wish is not None else None
         multiplier = torch.zeros(len(images), device=images.device)
+        if realise is not None:
+            multiplier += realise.multiplier
         for _ in range(realise.rounds - 1 if realise is not None else 0):
             assert realise is not None
             assert exact.wish is not None
