@@ -21,6 +21,7 @@ GROUPS = {  # in the order of a page
     "selection": "which of them make the two sides",
     "backbone": "the network",
     "manifold": "what an edit moves on",
+    "framing": "what of a photograph is edited",
     "kernel": "of the witness function",
     "auto": "what lambda=auto looks at",
     "regularizer": "what holds the pixels back",
@@ -45,18 +46,18 @@ class Page:
 PAGES = {
     "traverse": Page(
         "Changes the class of pictures (smiling to frowning, young to old, a 3 to an 8) and as little else as "
-        "possible. What that takes, features and a manifold, is computed first, kept, and found again.",
+        "possible. The features that this takes are computed first, kept, and found again.",
         {
             "experiment=digits": "3s to 8s, no download",
-            "task=frowning lambda=0.3": "eight pictures of LFW",
+            "task=frowning lambda=0.5": "eight pictures of LFW",
             "task=senior 'images=[Harrison_Ford_0001,photos/me.jpg]'": "these two",
-            "-m task=frowning,senior lambda=0.3,0.15,0.1": "six runs, one table",
+            "-m task=frowning,senior lambda=1,0.7,0.5": "six runs, one table",
             "task=senior lambda=auto": "as far as it takes",
             "experiment=fig6_lambda task=frowning": "a figure of the paper",
         },
-        ("lambda", "images", "layers", "keep", "output.animation", "trainer.accelerator", "threads"),
+        ("lambda", "images", "faces", "layers", "keep", "output.animation", "trainer.accelerator", "threads"),
         ("net",),
-        "a PNG per picture, grid.png, results.csv, results.json, log.txt, config.yaml; a sweep (-m) ends with "
+        "every photograph as it came but for the edit, crops/, grid.png, results.csv, results.json, log.txt, config.yaml; a sweep (-m) ends with "
         "sweep.png and sweep.csv",
     ),
     "train": Page(

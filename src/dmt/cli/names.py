@@ -14,6 +14,7 @@ RENAMED: dict[str, tuple[str, ...]] = {
     "data.edit_batch_size": ("data.serving.edit_batch_size",),
     "data.num_workers": ("data.serving.num_workers",),
     "data.spared": ("data.reserved.spared",),
+    "data.alignment": ("framing",),
 }
 # Settings that are no more, and why; after GROUP=OPTION: of that option
 GONE: dict[str, str] = {
@@ -81,6 +82,10 @@ MEANT: dict[str, str | tuple[str, ...]] = {
     "attribute": "task=attribute task.attribute={}",
     "root": "data=folder data.catalog.root={}",
     "folder": "data=folder data.catalog.root={}",
+    "alignment": "framing",
+    "face": "faces",
+    "zoom": "framing.zoom",
+    "crop": "framing=center",
     "photos": "data=folder data.catalog.root={}",
     "gif": "output.animation=gif",
     "mp4": "output.animation=mp4",

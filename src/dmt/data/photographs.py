@@ -59,7 +59,6 @@ class Record:
         pieces: of a PNG, its chunks; of a JPEG, its segments: all that is kept but the XMP, byte for byte.
         tags: of a TIFF, tag -> (type, value).
         options: what Pillow is told when it saves: quantisation tables, resolution, compression.
-        palette: whether the colours came from a table.
     """
 
     format: str = "PNG"
@@ -70,7 +69,6 @@ class Record:
     pieces: bytes = b""
     tags: dict[int, tuple[int, Any]] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
-    palette: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +84,7 @@ class Photograph:
         white: the stored value of white.
         orientation: of EXIF, 1 to 8.
         record: the rest of the file.
+        palette: whether the colours came from a table.
     """
 
     stored: np.ndarray
@@ -93,6 +92,7 @@ class Photograph:
     white: float
     orientation: int = 1
     record: Record = Record()
+    palette: bool = False
 
     @classmethod
     def read(cls, path: str | Path) -> "Photograph":
@@ -258,7 +258,7 @@ class Photograph:
             OSError: it cannot be written.
         """
         path = Path(path)
-        table = _table(self.stored) if self.record.palette else None
+        table = _table(self.stored) if self.palette else None
         record = self.record
         has_no_place = (record.format == "GIF" and self.colours != "L" and table is None) or (
             record.format == "BMP" and self.colours == "RGBA" and table is None
@@ -435,8 +435,8 @@ def _photograph(image: Image.Image, path: Path | None) -> Photograph:
             stored = turned(stored, {6: 8, 8: 6}.get(orientation, orientation))
     else:
         stored, colours = deep
-    record = replace(_record(image, path), palette=palette, tags=tags)
-    return Photograph(stored, colours, _white(stored), orientation, record)
+    record = replace(_record(image, path), tags=tags)
+    return Photograph(stored, colours, _white(stored), orientation, record, palette)
 
 
 def _require_size(width: int, height: int, what: str) -> None:

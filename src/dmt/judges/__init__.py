@@ -1,15 +1,18 @@
 """Independent networks that say what a picture shows; they judge results and are never a loss."""
 
 from dmt.judges.cout import CoutJudge
+from dmt.judges.geometry import GeometryJudge
 from dmt.judges.judge import Judge, LikenessJudge, Network, OutputJudge
 from dmt.judges.onnx import OnnxJudge
 from dmt.judges.perceptual import PerceptualDistance
 from dmt.judges.probe import AttributesJudge, ProbeJudge
+from dmt.judges.realism import Realism, RealismJudge, realism, realism_scores
 from dmt.judges.reserved import PooledFeatures, ReservedPictures
 
 __all__ = [
     "AttributesJudge",
     "CoutJudge",
+    "GeometryJudge",
     "Judge",
     "LikenessJudge",
     "Network",
@@ -18,5 +21,9 @@ __all__ = [
     "PerceptualDistance",
     "PooledFeatures",
     "ProbeJudge",
+    "Realism",
+    "RealismJudge",
     "ReservedPictures",
+    "realism",
+    "realism_scores",
 ]
