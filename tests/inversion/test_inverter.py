@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from dmt.errors import UserError
-from dmt.inversion import Inversion, Inverter
+from dmt.inversion import Inversion, Inverter, Realise
 from dmt.inversion.regularizers import FeatureDistance, Sparsity, TotalVariation, View, total_variation
 from dmt.networks import LayeredNetwork, digits_network
 from dmt.networks.extractor import FeatureExtractor
@@ -213,10 +213,74 @@ def test_the_layers_that_regularizers_read_are_each_named_once():
 
 
 def test_a_regularizer_with_the_name_of_the_main_term_is_refused_before_any_work():
-    with pytest.raises(UserError, match="a regularizer must not be called 'reconstruction': that is the main term"):
+    with pytest.raises(UserError, match="a regularizer must not be called 'reconstruction': that is a term of the inversion"):
         Inverter({"reconstruction": TotalVariation()})
 
 
 def test_an_unknown_precision_is_refused_before_any_work():
     with pytest.raises(UserError, match=r"precision must be .*got .*float16"):
         Inverter(precision="float16")
+
+
+def displaced(extractor, images: Tensor, wanted: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Target activations, and what the share of the wish is measured along."""
+    (layer,) = extractor.layers
+    before, targets = extractor(images)[layer], extractor(wanted)[layer]
+    wish = targets - before
+    lengths = wish.square().sum(dim=(1, 2, 3), keepdim=True)
+    return {layer: targets.detach()}, {layer: (wish / lengths).nan_to_num().detach()}
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 3.0, 20.0])
+@pytest.mark.parametrize("stiffness", [2.0, 10.0, 100.0])
+def test_the_whole_wish_is_realised_whatever_holds_it_back(mixing, weight, stiffness):
+    # 1/2 |u - d|^2 + w/2 |u|^2 subject to <u, d> = |d|^2 has its minimum at u = d, with the multiplier w
+    images, wanted = pictures(), 0.5 * pictures() + 0.25
+    targets, along = displaced(mixing, images, wanted)
+    regularizers = {"low": FeatureDistance(weight, ("mixed",))}
+    inverter = Inverter(regularizers, EXACT, "float32", realise=Realise(0.01, stiffness, rounds=20))
+    found = inverter(mixing, targets, images, along=along)
+    assert (found.realised - 1).abs().max() <= 0.01
+    expected = images + found.realised[:, None, None, None] * (wanted - images)
+    torch.testing.assert_close(found.images, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.multiplier.double(), (1 + weight) * found.realised, rtol=1e-3, atol=1e-3)
+
+
+def test_without_it_the_share_is_what_the_regularizer_lets_through(mixing):
+    images, wanted = pictures(), 0.5 * pictures() + 0.25
+    targets, along = displaced(mixing, images, wanted)
+    inverter = Inverter({"low": FeatureDistance(3.0, ("mixed",))}, EXACT, "float32")
+    found = inverter(mixing, targets, images, along=along)
+    torch.testing.assert_close(found.realised, torch.full((2,), 0.25).double(), rtol=0, atol=1e-5)
+    assert found.multiplier.tolist() == [1, 1]
+    assert inverter(mixing, targets, images).realised.isnan().all()
+
+
+def test_a_wish_beyond_what_pixels_can_be_is_said_not_to_be_realised(plain):
+    images = torch.full((1, 3, 4, 4), 0.9)
+    targets, along = displaced(plain, images, torch.full((1, 3, 4, 4), 1.9))
+    found = Inverter({}, EXACT, "float32", realise=Realise())(plain, targets, images, along=along)
+    assert found.realised.item() == pytest.approx(0.1, abs=1e-4)
+    torch.testing.assert_close(found.images, torch.ones(1, 3, 4, 4))
+
+
+def test_who_has_no_wish_stays_and_the_others_go_on_as_if_alone(mixing):
+    images = pictures(3)
+    wanted = torch.stack([0.5 * images[0] + 0.25, images[1], 0.9 * images[2]])
+    targets, along = displaced(mixing, images, wanted)
+    inverter = Inverter({"low": FeatureDistance(9.0, ("mixed",))}, EXACT, "float32", realise=Realise(0.01))
+    together = inverter(mixing, targets, images, along=along)
+    assert torch.equal(together.images[1], images[1])
+    assert together.realised.isnan().tolist() == [False, True, False]
+    for row in (0, 2):
+        part = slice(row, row + 1)
+        alone = inverter(
+            mixing, {"mixed": targets["mixed"][part]}, images[part], along={"mixed": along["mixed"][part]}
+        )
+        torch.testing.assert_close(alone.images, together.images[part], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", [{"tolerance": 0}, {"stiffness": -1}, {"rounds": 0}, {"multiplier": float("nan")}])
+def test_a_realisation_that_cannot_be_is_refused(option):
+    with pytest.raises(UserError, match=next(iter(option))):
+        Realise(**option)

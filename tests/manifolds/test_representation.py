@@ -197,3 +197,23 @@ def test_in_a_span_a_walk_between_two_of_its_pictures_is_their_mixture_in_either
     for form in ("residual", "projected"):
         found = encoded.layout.pack(space.targets(encoded, delta, form))
         torch.testing.assert_close(found, (1 - far) * first + far * second, atol=1e-5, rtol=0)
+
+
+def test_the_share_of_a_displacement_is_that_of_the_coordinates():
+    torch.manual_seed(0)
+    network = LayeredNetwork(nn.Identity(), {"pixels": nn.Identity()})
+    extractor = FeatureExtractor(network, ["pixels"])
+    rows = torch.rand(9, 3, 4, 4)
+    for manifold in (Span(), Span(z_score=True)):
+        manifold.partial_fit(rows.flatten(1)).finish()
+        space = Space(extractor, manifold, torch.zeros(0), torch.zeros(0))
+        images, changed = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+        encoded = space.encode(images)
+        delta = torch.randn(encoded.points.z.shape, dtype=torch.float64)
+        delta[1] = 0
+        along = space.along(encoded, delta)["pixels"]
+        found = (along * (changed - images)).sum(dim=(1, 2, 3))
+        moved = space.coordinates(changed) - encoded.points.z
+        expected = (moved[0] * delta[0]).sum() / delta[0].square().sum()
+        torch.testing.assert_close(found.double()[0], expected, rtol=1e-3, atol=1e-4)
+        assert not along[1].any()

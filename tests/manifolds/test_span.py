@@ -210,3 +210,14 @@ def test_with_every_component_kept_pca_and_span_give_the_same_traversal(dtype, l
     ours, theirs = displacement(Span()), displacement(ExactPCA(50))
     assert (theirs.norm(dim=1) > 0.1 * torch.pdist(data).median()).all()
     assert ((ours - theirs).norm(dim=1) < 1e-3 * theirs.norm(dim=1)).all()
+
+
+@pytest.mark.parametrize("z_score", [False, True])
+def test_the_adjoint_has_the_scalar_products_of_coordinates(z_score):
+    data = features(12, 40)
+    span = fitted(data, z_score)
+    coordinates, change = features(3, 11, seed=1), features(3, 40, seed=2)
+    moved = span.encode(span.mean + change)
+    torch.testing.assert_close(
+        (span.adjoint(coordinates) * change).sum(dim=1), (coordinates * moved).sum(dim=1), rtol=1e-8, atol=1e-8
+    )

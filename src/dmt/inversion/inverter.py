@@ -17,6 +17,7 @@ from dmt.solvers import LBFGS, Diagonal, Progress, Solution
 
 MAIN_TERM = "reconstruction"
 DEED = "displacement"
+MOST_TIMES = 50.0  # as far as wished is what is asked for at the most (ours: beyond it pictures break)
 IN_CACHE = (
     8  # images whose low layers a processor passes over at a good rate (ours, measured: 16 take 7 to 15 % longer)
 )
@@ -55,9 +56,9 @@ class Realise:
     Regularizers let a part of the wished displacement through, each another part. With ``p(x)`` the share of it that
     the picture's own features have moved, the inversion is subject to ``p(x) = 1``, by an augmented Lagrangian
     (Nocedal and Wright, section 17.3) whose scale is the main term's: ``s (stiffness / 2 (p - 1)^2 - m (p - 1))``,
-    where s is the squared length of the wish and m the multiplier, which grows by what is missing after each
-    inversion; the next one begins at the last picture. m + 1 is how many times as far the wish would have had to go
-    without this.
+    where s is the squared length of the wish and m the multiplier. m + 1 is how many times as far the wish would have
+    had to go without this; where an inversion fell short, the next one begins at its picture with the m that is right
+    if pictures follow the wish in proportion.
 
     Args:
         tolerance: how far from 1 the share may be.
@@ -169,9 +170,7 @@ class Inverter:
         solution = self._solved(problem, first)
         values = solution.value.reshape(images.shape)
         realise = self.realise if exact.wish is not None else None
-        multiplier = torch.zeros(len(images), device=images.device)
-        if realise is not None:
-            multiplier += realise.multiplier
+        multiplier = images.new_full((len(images),), 0.0 if realise is None else realise.multiplier)
         for _ in range(realise.rounds - 1 if realise is not None else 0):
             assert realise is not None
             assert exact.wish is not None
@@ -179,7 +178,8 @@ class Inverter:
             short = ((share - 1).abs() > realise.tolerance) & exact.wish.is_wished
             if not short.any():
                 break
-            multiplier[short] += realise.stiffness * (1 - share[short])
+            at_work = 1 + multiplier + realise.stiffness * (1 - share)  # what the last inversion amounted to
+            multiplier[short] = (at_work / share.clamp_min(1 / MOST_TIMES)).clamp_max(MOST_TIMES)[short] - 1
             part = short.nonzero()[:, 0]
             again = self._solved(problem.of(part).with_multiplier(multiplier[part]), values[part])
             values[part] = again.value.reshape(-1, *images.shape[1:])
