@@ -210,12 +210,17 @@ def test_two_changes_to_one_photograph_add_up(faces):
     patch = catalog.patch("x/a.png", torch.full((3, 32, 32), 0.1))
     once, twice = finished([patch]).rgb().astype(int), finished([patch, patch]).rgb().astype(int)
     middle = (slice(90, 95), slice(90, 95))
-    assert (twice - once)[middle].mean() == pytest.approx((once - folder.photograph("x/a.png").rgb())[middle].mean(), abs=1)
+    assert (twice - once)[middle].mean() == pytest.approx(
+        (once - folder.photograph("x/a.png").rgb())[middle].mean(), abs=1
+    )
 
 
 def test_a_centre_frame_serves_what_the_catalog_serves(faces):
     folder, _, _ = faces
-    plain, framed = EditData(folder, None, image_size=48), EditData(folder, None, image_size=48, framing=CentreFraming())
+    plain, framed = (
+        EditData(folder, None, image_size=48),
+        EditData(folder, None, image_size=48, framing=CentreFraming()),
+    )
     before = plain.catalog.read_named("x/b.png", 48)
     assert torch.equal(before, framed.catalog.read_named("x/b.png", 48))
     assert framed.catalog.fingerprint == plain.catalog.fingerprint

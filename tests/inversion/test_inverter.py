@@ -213,7 +213,9 @@ def test_the_layers_that_regularizers_read_are_each_named_once():
 
 
 def test_a_regularizer_with_the_name_of_the_main_term_is_refused_before_any_work():
-    with pytest.raises(UserError, match="a regularizer must not be called 'reconstruction': that is a term of the inversion"):
+    with pytest.raises(
+        UserError, match="a regularizer must not be called 'reconstruction': that is a term of the inversion"
+    ):
         Inverter({"reconstruction": TotalVariation()})
 
 
@@ -274,9 +276,7 @@ def test_who_has_no_wish_stays_and_the_others_go_on_as_if_alone(mixing):
     assert together.realised.isnan().tolist() == [False, True, False]
     for row in (0, 2):
         part = slice(row, row + 1)
-        alone = inverter(
-            mixing, {"mixed": targets["mixed"][part]}, images[part], along={"mixed": along["mixed"][part]}
-        )
+        alone = inverter(mixing, {"mixed": targets["mixed"][part]}, images[part], along={"mixed": along["mixed"][part]})
         torch.testing.assert_close(alone.images, together.images[part], rtol=0, atol=1e-5)
 
 

@@ -57,7 +57,8 @@ PAGES = {
         },
         ("lambda", "images", "faces", "layers", "keep", "output.animation", "trainer.accelerator", "threads"),
         ("net",),
-        "every photograph as it came but for the edit, crops/, grid.png, results.csv, results.json, log.txt, config.yaml; a sweep (-m) ends with "
+        "every photograph as it came but for the edit, crops/, grid.png, results.csv, results.json, log.txt, "
+        "config.yaml; a sweep (-m) ends with "
         "sweep.png and sweep.csv",
     ),
     "train": Page(

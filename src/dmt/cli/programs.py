@@ -104,7 +104,9 @@ def train(cfg: DictConfig) -> None:
         logger.log_hyperparams(build.settings_of(cfg))
         logger.log_metrics(_manifold_metrics(space))
     finish(logger)
-    log.info("done in %.0f s; edit on it with: python traverse.py manifold=pca (same options)", time.perf_counter() - began)
+    log.info(
+        "done in %.0f s; edit on it with: python traverse.py manifold=pca (same options)", time.perf_counter() - began
+    )
 
 
 def traverse(cfg: DictConfig) -> Report:

@@ -270,7 +270,7 @@ def _scaled(box: tuple[float, float, float, float], factor: float) -> tuple[floa
 
 
 def _four(face: Face) -> np.ndarray:
-    """The points ``(4, 2)`` of a face in the order of ``POINTS``: a smile moves the mouth's corners, not their middle."""
+    """The points ``(4, 2)`` of a face, as ``POINTS``: a smile moves the mouth's corners, not their middle."""
     right_eye, left_eye, nose, right_corner, left_corner = face.points  # the person's right is the picture's left
     return np.stack([right_eye, left_eye, nose, (right_corner + left_corner) / 2])
 

@@ -189,7 +189,7 @@ class EditData(LightningDataModule):
         return views if view is None else (view(views[0]), views[1])
 
     def patch(self, name: str, before: Tensor, after: Tensor) -> Patch | None:
-        """What became of an input, as a change to its photograph; ``None`` where there is none, or it was not edited."""
+        """What became of an input, as a change to its photograph; ``None`` where that was not edited itself."""
         is_viewed = self.task is not None and self.task.source_view is not None
         if is_viewed or not isinstance(self.catalog, Framed):
             return None

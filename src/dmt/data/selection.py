@@ -98,8 +98,8 @@ class Matched:
     """For each input the pictures most like it by their other labels (Upchurch et al., CVPR 2017, section 3).
 
     Pictures must agree with the input in some labels; among those the ones that differ in the fewest of the others
-    (Hamming distance) are taken, and among equals the nearest in z, or the most confidently labelled where no picture has
-    been read yet. Where too few agree in all of these labels, the
+    (Hamming distance) are taken, and among equals the nearest in z, or the most confidently labelled where no picture
+    has been read yet. Where too few agree in all of these labels, the
     last of them are given up (ours). An input without labels gets those that most of its nearest pictures have.
 
     Args:

@@ -63,8 +63,8 @@ class Realise:
     Args:
         tolerance: how far from 1 the share may be.
         stiffness: of the penalty.
-        multiplier: m of the first inversion. Near what it comes to, one inversion is enough, and the penalty need not be
-            stiff, so that it takes no more evaluations than without.
+        multiplier: m of the first inversion. Near what it comes to, one inversion is enough, and the penalty need not
+            be stiff, so that it takes no more evaluations than without.
         rounds: the most inversions, the first one included; what has not arrived then is said to have not.
 
     Raises:
@@ -165,7 +165,7 @@ class Inverter:
         return self._rounds(exact, problem, first, rows)
 
     def _rounds(self, exact: "_Problem", problem: "_Problem", first: Tensor, rows: Tensor) -> Inversion:
-        """Invert from ``first (B, 3, H, W)``; what falls short of its wish goes on from there with more weight on it."""
+        """Invert from ``first (B, 3, H, W)``; what misses its wish goes on from there with another multiplier."""
         images = exact.inputs.images
         solution = self._solved(problem, first)
         values = solution.value.reshape(images.shape)

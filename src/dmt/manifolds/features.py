@@ -163,7 +163,11 @@ class CatalogFeatures:
             ``(n, D')``, where these stand in the catalog, and ``(1, D')``.
         """
         extractor = PooledExtractor(self.backbone, self.layers, GRID)
-        file = self.cache / "samples" / f"{cache_key(self.metadata(extractor) | {'pooled': f'{GRID} {count}'})}.safetensors"
+        file = (
+            self.cache
+            / "samples"
+            / f"{cache_key(self.metadata(extractor) | {'pooled': f'{GRID} {count}'})}.safetensors"
+        )
         if not file.exists():
             log.info("labels of your own picture: looking at %d others", count)
             parts: list[Tensor] = []

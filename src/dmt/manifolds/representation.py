@@ -100,6 +100,6 @@ class Representation(Protocol):
             delta: ``(P, K)``, the displacements.
 
         Returns:
-            ``{layer: (B, C, h, w)}``: ``<along, change> = <dz, delta> / <delta, delta>``, where dz is how far the thing's
-            own points move with the change; zeros for a thing whose points are not displaced.
+            ``{layer: (B, C, h, w)}``: ``<along, change> = <dz, delta> / <delta, delta>``, where dz is how far the
+            thing's own points move with the change; zeros for a thing whose points are not displaced.
         """

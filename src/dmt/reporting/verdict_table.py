@@ -198,11 +198,8 @@ def notes(images: Sequence[EditedImage]) -> list[str]:
             bool(_share(image.record)) and image.record.get("multiplier", 1.0) != 1.0 for image in images
         ],
     }
-    return [
-        f"{sum(which)} of {len(images)} {said}: {', '.join(name for name, is_so in zip(names, which, strict=True) if is_so)}"
-        for said, which in found.items()
-        if any(which)
-    ]
+    said_of = {said: [name for name, so in zip(names, which, strict=True) if so] for said, which in found.items()}
+    return [f"{len(those)} of {len(images)} {said}: {', '.join(those)}" for said, those in said_of.items() if those]
 
 
 def _rounded(record: Record, column: str, digits: int) -> str | float:

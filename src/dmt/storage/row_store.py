@@ -12,10 +12,10 @@ ABSENT, PRESENT, BROKEN = 0, 1, 2  # what is known of a row
 
 
 class RowStore:
-    """Rows of float16, each at its place in a sparse file, and a file with a byte for each that says whether it is there.
+    """Rows of float16, each at its place in a sparse file, and a file with a byte for each: whether it is there.
 
-    A row is marked after it was written, so that a killed run leaves no mark without a row; two runs that write the same
-    row write the same numbers. Beside ``FeatureStore``, which holds every row, this takes the space of those asked for.
+    A row is marked after it was written, so that a killed run leaves no mark without a row; two runs that write the
+    same row write the same numbers. Beside ``FeatureStore``, which holds every row, this takes the space of those asked for.
 
     Args:
         folder: where the files are; made if missing.
