@@ -34,7 +34,7 @@ def faces(data_dir, tmp_path_factory):
 
 
 def edit(folder, options):
-    return report(folder, ["manifold.n_components=200", *options]).images
+    return report(folder, ["manifold=pca", "manifold.n_components=200", *options]).images
 
 
 def report(folder, options):
@@ -119,10 +119,10 @@ def test_a_result_table_can_be_read_back(faces, tmp_path):
     assert {"witness_before", "witness_after", "delta", "shrinkage", "psnr", "ssim", "seconds"} <= set(rows[0])
 
 
-FEW = ["manifold.n_components=100", "n_images=2", "figure.lambdas=[inf,0.15]"]
+FEW = ["manifold=pca", "manifold.n_components=100", "n_images=2", "figure.lambdas=[inf,0.15]"]
 FIGURES = {
-    "fig1_tour": (["manifold.n_components=100", "images=[Harrison_Ford_0001]", "lambda=0.1"], {"figure", "map"}),
-    "fig3_regularization": (["manifold.n_components=100", "n_images=1"], {"figure"}),
+    "fig1_tour": (["manifold.n_components=100", "images=[Harrison_Ford_0001]", "lambda=0.4"], {"figure", "map"}),
+    "fig3_regularization": (["manifold=pca", "manifold.n_components=100", "n_images=1"], {"figure"}),
     "fig6_lambda": ([*FEW, "task=frowning"], {"figure"}),
     "fig7_tsne": ([*FEW, "task=frowning", "data.set_size=80", "figure.each=20", "figure.crowd=40"], {"figure", "path"}),
     "fig5_colorize": (
@@ -154,6 +154,7 @@ def test_people_towards_one_person(faces, tmp_path, data_dir):
         "experiment=fig4_person",
         f"person={person.replace('_', ' ')}",
         "task.least=2",
+        "manifold=pca",
         "manifold.n_components=100",
     ]
     made = report(tmp_path, ["backbone=vgg19_distilled", "n_images=2", *options, *faces])

@@ -5,7 +5,18 @@ import pytest
 import torch
 from PIL import Image
 
-from dmt.data import Alignment, ClassTask, Digits, EditData, Folder, Given, ImageError, Serving, read_image
+from dmt.data import (
+    CentreFraming,
+    ClassTask,
+    Digits,
+    EditData,
+    Folder,
+    Given,
+    ImageError,
+    Serving,
+    finished,
+    read_image,
+)
 from dmt.data.images import desaturated
 from dmt.errors import UserError
 
@@ -292,14 +303,14 @@ def test_given_pictures_are_seen_as_the_task_sees_its_inputs(folder):
     torch.testing.assert_close(batch.images[0], luma.expand(3, -1, -1))
 
 
-def test_given_pictures_are_not_aligned_for_nobody_knows_their_faces(folder):
-    picture = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    data = EditData(folder, TASK, images=[picture], image_size=SIZE, alignment=Alignment.of_lfw())
+def test_a_given_picture_comes_back_at_its_own_size(folder):
+    picture = torch.rand(3, 2 * SIZE, 3 * SIZE, generator=torch.Generator().manual_seed(0))
+    data = EditData(folder, TASK, images=[picture], image_size=SIZE, framing=CentreFraming())
     (batch,) = data.predict_dataloader()
-    assert batch.images[0].equal(picture)
-    before, (after,) = data.in_place("image_1", picture, [1 - picture])
-    assert before.equal(picture)
-    torch.testing.assert_close(after, 1 - picture)
+    patch = data.patch("image_1", batch.images[0], 1 - batch.images[0])
+    photograph = finished([patch])
+    assert (photograph.height, photograph.width) == (2 * SIZE, 3 * SIZE)
+    assert patch.of == "image_1"
 
 
 def test_processes_serve_given_pictures_too(folder):

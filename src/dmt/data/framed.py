@@ -9,9 +9,7 @@ from torch import Tensor
 
 from dmt.data.catalogs import Catalog
 from dmt.data.framing import VIEW, Frame, Framing, Subject
-from dmt.data.images import ImageError
 from dmt.data.photographs import Photograph
-from dmt.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,7 @@ class Framed:
     def read(self, index: int, size: int) -> Tensor:
         if self.framing.whole:
             return self.catalog.read(index, size)
-        try:
-            photograph, subject = self._of(self.names[index])
-        except ImageError:
-            raise
-        except UserError as error:
-            raise ImageError(str(error)) from error
+        photograph, subject = self._of(self.names[index])
         return subject.frame.sampled(photograph, size)
 
     def read_named(self, name: str, size: int) -> Tensor:

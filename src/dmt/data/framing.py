@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
 from dmt.data.faces import Face, FaceDetector
+from dmt.data.images import ImageError
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError, is_number
 
@@ -179,7 +181,7 @@ class Framing(Protocol):
         """What there is to edit in a photograph, the most important first.
 
         Raises:
-            UserError: nothing.
+            ImageError: nothing.
         """
 
 
@@ -252,11 +254,11 @@ class FaceFraming:
 
     def _found(self, name: str, photograph: Photograph) -> list[Face]:
         if self.detector is None:
-            raise UserError(f"{name}: there are no landmarks of its face, and no detector; framing=center goes without")
+            raise ImageError(f"{name}: no landmarks of its face are known, nor a detector; framing=center goes without")
         small, scale = photograph.reduced(SEARCH)
         faces = self.detector(small)
         if not faces:
-            raise UserError(
+            raise ImageError(
                 f"no face was found in {name}; give a picture that shows one, or framing=center to edit the middle of "
                 "the picture as it is"
             )
@@ -281,6 +283,7 @@ def _symmetric(points: np.ndarray) -> np.ndarray:
     return (centred + centred[[1, 0, 2, 3]] * [-1, 1]) / 2
 
 
+@lru_cache(maxsize=4)
 def read_landmarks(path: Path) -> Mapping[str, np.ndarray]:
     """Name -> ``(4, 2)``, shares of a picture's sides; see ``FaceFraming``.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dmt.data.tasks import Task
 from dmt.errors import UserError, is_number
-from dmt.judges.reserved import BATCH, ReservedPictures
+from dmt.judges.reserved import ReservedPictures
 from dmt.networks.probe import LinearProbe, fit_label_probes, fit_probe
 
 log = logging.getLogger(__name__)
@@ -127,9 +127,7 @@ class AttributesJudge:
 
 def _points(pictures: ReservedPictures, images: Sequence[Tensor]) -> Tensor:
     """Features ``(n, D)`` of pictures, in double precision."""
-    starts = range(0, len(images), BATCH)
-    parts = [pictures.features(torch.stack(list(images[start : start + BATCH]))) for start in starts]
-    return torch.cat(parts).double()
+    return pictures.points_of(images).double()
 
 
 def _are_enough(has: np.ndarray, known: np.ndarray, held_out: np.ndarray) -> bool:

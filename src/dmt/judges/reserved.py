@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from dmt.data.catalogs import Catalog
+from dmt.data.framed import Framed
+from dmt.data.framing import Framing
 from dmt.data.images import ImageError
 from dmt.data.selection import Reserved
 from dmt.errors import UserError, is_number, require_whole_number
@@ -76,6 +78,8 @@ class ReservedPictures:
         features: what is known of a picture.
         image_size: pictures are read at this height and width.
         cache: features are kept below this folder, in ``probes/``.
+        framing: where in a picture its subject lies, as in ``data.framing``: what judges see of an edit is how that is
+            shown; ``None``: they see pictures as the catalog serves them.
 
     Raises:
         UserError: the share is 0, or the pictures are too small for the network.
@@ -89,6 +93,7 @@ class ReservedPictures:
         features: PooledFeatures,
         image_size: int,
         cache: str | Path,
+        framing: Framing | None = None,
     ):
         reserved = Reserved.of(reserved)
         is_reserved = reserved.among(catalog.groups)
@@ -98,7 +103,7 @@ class ReservedPictures:
                 "data.reserved=0.25, or leave out judges=probe and judges=attributes"
             )
         features.extractor.layout(image_size, image_size)  # an unfit size is said before any work
-        self.catalog = catalog
+        self.catalog = catalog if framing is None else Framed(catalog, framing)
         self.features = features
         self.image_size = image_size
         self.cache = Path(cache).expanduser()
@@ -127,6 +132,22 @@ class ReservedPictures:
         """Which of them test and do not teach, ``(n,)`` of bool."""
         return self._held_out[self.positions]
 
+    def points_of(self, images: Sequence[Tensor]) -> Tensor:
+        """Features ``(n, D)`` of pictures ``(3, H, W)`` in [0, 1], brought to ``image_size`` first."""
+        size = (self.image_size, self.image_size)
+        parts = []
+        for start in range(0, len(images), BATCH):
+            batch = torch.stack(list(images[start : start + BATCH]))
+            if batch.shape[-2:] != size:
+                batch = interpolate(batch, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+            parts.append(self.features(batch))
+        return torch.cat(parts)
+
+    def _read(self, position: int) -> Tensor:
+        if isinstance(self.catalog, Framed):
+            return self.catalog.original(self.catalog.names[position], self.image_size)
+        return self.catalog.read(position, self.image_size)
+
     @cached_property
     def _stored(self) -> dict[str, Tensor]:
         file = self.cache / "probes" / f"{self.fingerprint}.safetensors"
@@ -142,10 +163,10 @@ class ReservedPictures:
             images = []
             for position in self._reserved[start : start + BATCH].tolist():
                 try:
-                    images.append(self.catalog.read(position, self.image_size))
+                    images.append(self._read(position))
                     positions.append(position)
                 except ImageError as error:
                     log.warning("skipped a picture that does not decode: %s", error)
             if images:
-                points.append(self.features(torch.stack(images)))
+                points.append(self.points_of(images))
         return {"points": torch.cat(points), "positions": torch.tensor(positions)}

@@ -15,7 +15,8 @@ class RowStore:
     """Rows of float16, each at its place in a sparse file, and a file with a byte for each: whether it is there.
 
     A row is marked after it was written, so that a killed run leaves no mark without a row; two runs that write the
-    same row write the same numbers. Beside ``FeatureStore``, which holds every row, this takes the space of those asked for.
+    same row write the same numbers. Beside ``FeatureStore``, which holds every row, this takes the space of those asked
+    for.
 
     Args:
         folder: where the files are; made if missing.
