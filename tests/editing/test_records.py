@@ -1,23 +1,14 @@
-"""What is known of an edit -> its record, what judges add, and the name of its file."""
+"""What is known of an edit -> its record, and what judges add."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor
+from PIL import Image
 
-from dmt.data import ImageBatch
+from dmt.data import EditData, Folder, Frame, ImageBatch
+from dmt.data.framing import VIEW, Similarity, Subject
 from dmt.editing.module import EditedBatch
-from dmt.editing.records import (
-    EditedImage,
-    edited_images,
-    file_names,
-    input_names,
-    judged,
-    mean_of_records,
-    mean_record,
-)
+from dmt.editing.records import EditedImage, edited_images, judged, mean_of_records, mean_record
 from dmt.inversion import Inversion
 from dmt.manifolds import Points
 from dmt.solvers import Solution
@@ -48,7 +39,8 @@ def batch_of(names: list[str], owner: list[int], *, n_frames: int = 0, first: in
         else before.new_zeros(0, *before.shape)
     )
     images = ImageBatch(before, list(range(first, first + n)), names, [])
-    return EditedBatch(images, walk, Inversion(after, {"reconstruction": torch.ones(n)}, drawn), frames, seconds=6.0)
+    picture = Inversion.at_rest(after, {"reconstruction": torch.ones(n)}, drawn)
+    return EditedBatch(images, walk, picture, frames, seconds=6.0)
 
 
 def test_a_thing_of_several_points_has_one_record_of_them_all():
@@ -86,26 +78,39 @@ def test_several_batches_give_their_images_in_order_each_with_its_share_of_the_t
         torch.testing.assert_close(image.result, image.input + 0.1)
 
 
-def test_the_record_is_of_the_picture_that_was_asked_for_where_it_is_put_back():
-    asked = []
+class Corner:
+    """The edit sees the upper left 8 x 8 pixels of a photograph; 16 x 16 of it are shown."""
 
-    def placed(name: str, before: Tensor, after: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Into a picture twice as large, of which it is the left upper quarter."""
-        asked.append(name)
-        original = torch.full((3, 16, 16), 0.25)
-        original[:, :8, :8] = before
-        pictures = [original.clone() for _ in after]
-        for whole, part in zip(pictures, after, strict=True):
-            whole[:, :8, :8] = part
-        return original, pictures
+    fingerprint, whole = "corner", False
 
-    (image,) = edited_images([batch_of(["x"], [0], n_frames=2)], placed)
-    assert asked == ["x"]
-    assert image.input.shape == image.result.shape == (3, 16, 16)
-    assert [frame.shape for frame in image.frames] == [(3, 16, 16)] * 2
-    assert [float(frame[0, 0, 0]) for frame in image.frames] == pytest.approx([0.51, 0.52])
-    assert image.result[:, 8:].eq(0.25).all()
-    assert image.record["psnr"] == pytest.approx(-10 * np.log10(0.1**2 / 4), rel=1e-4)
+    def subjects(self, name, photograph):
+        frame, view = (Frame(Similarity(side * np.eye(2), np.zeros(2))) for side in (8.0, 16.0))
+        return [Subject(frame, view)]
+
+
+def test_the_record_is_of_what_is_shown_of_the_photograph(tmp_path):
+    (tmp_path / "any").mkdir()
+    Image.fromarray(np.full((40, 40, 3), 102, dtype=np.uint8)).save(tmp_path / "any/x.png")
+    data = EditData(Folder(tmp_path), None, image_size=8, framing=Corner())
+    (image,) = edited_images([batch_of(["any/x.png"], [0], n_frames=2)], data)
+    assert [picture.shape for picture in (image.input, image.result, *image.frames)] == [(3, VIEW, VIEW)] * 4
+    assert image.input.allclose(torch.tensor(0.4), atol=1e-3)
+    assert image.result[:, :60, :60].allclose(torch.tensor(0.5), atol=3e-3)  # a tenth lighter, in 8 bits
+    assert image.result[:, 160:].allclose(torch.tensor(0.4), atol=1e-3)
+    assert [float(frame[0, 30, 30]) for frame in image.frames] == pytest.approx([0.41, 0.42], abs=3e-3)
+    assert image.record["change"] < 255 * 0.1 / 4  # a quarter of what is shown, with an edge that fades
+    assert image.record["change_largest"] == pytest.approx(255 * 0.1, abs=4)  # cubics overshoot
+    assert image.patch.of == "any/x.png"
+    torch.testing.assert_close(image.patch.change, torch.full((3, 8, 8), 0.1))
+
+
+def test_without_a_framing_the_input_is_all_there_is(tmp_path, save_picture):
+    save_picture(tmp_path / "any/x.png")
+    batch = batch_of(["any/x.png"], [0])
+    (image,) = edited_images([batch], EditData(Folder(tmp_path), None, image_size=8))
+    assert image.patch is None
+    assert image.input.equal(batch.batch.images[0])
+    assert image.result.equal(batch.inversion.images[0])
 
 
 class Brightness:
@@ -152,16 +157,6 @@ def test_means_of_records_are_over_those_that_have_the_column():
     assert mean_of_records(rows) == {"psnr": 15, "ok": 0.5}
 
 
-def test_inputs_of_one_name_are_kept_apart():
-    assert input_names(["a/x.png", "b/x.jpg", "x", "", "y"]) == [
-        "inputs/x.png",
-        "inputs/x-2.png",
-        "inputs/x-3.png",
-        "inputs/image.png",
-        "inputs/y.png",
-    ]
-
-
 def test_a_record_holds_what_the_edit_cost():
     before = torch.full((2, 3, 10, 10), 0.5)
     after = before + torch.tensor([0.1, 0.0]).reshape(2, 1, 1, 1)
@@ -180,7 +175,13 @@ def test_a_record_holds_what_the_edit_cost():
             torch.tensor([-0.2, 0.0]),
             walked,
         ),
-        Inversion(after, {"features": torch.tensor([1.0, 2.0]), "tv": torch.tensor([0.5, 0.5])}, drawn),
+        Inversion(
+            after,
+            {"features": torch.tensor([1.0, 2.0]), "tv": torch.tensor([0.5, 0.5])},
+            drawn,
+            realised=torch.tensor([0.98, torch.nan]),
+            multiplier=torch.tensor([3.5, 1.0]),
+        ),
         frames=torch.stack([before + 0.01, before + 0.02]),
         seconds=3.0,
     )
@@ -193,6 +194,8 @@ def test_a_record_holds_what_the_edit_cost():
         "witness_before": 0.2,
         "witness_after": -0.2,
         "delta": 1.0,  # the length of (-0.6, -0.8)
+        "realised": 0.98,
+        "multiplier": 3.5,
         "shrinkage": 0.2,  # 5 / 25
         "psnr": 20.0,  # 10 log10(1 / 0.01)
         "change": 25.0,  # 128 -> 153
@@ -215,6 +218,8 @@ def test_a_record_holds_what_the_edit_cost():
     assert (second.record["psnr"], second.record["ssim"], second.record["change"]) == (float("inf"), 1.0, 0.0)
     assert (second.record["delta"], second.record["shrinkage"]) == (2.0, 0.0)
     assert second.record["lambda"] == pytest.approx(0.6)
+    assert np.isnan(second.record["realised"])
+    assert second.record["multiplier"] == 1.0
     assert second.record["converged"] is True
 
 
@@ -225,21 +230,3 @@ def test_means_are_over_what_is_finite_and_words_have_none():
         edited(psnr=float("inf"), ok=True, word="c", never=float("-inf")),
     ]
     assert mean_record(images) == pytest.approx({"psnr": 20.0, "ok": 2 / 3})
-
-
-@given(st.lists(st.text("ab-2./", max_size=5) | st.sampled_from(["a", "a-2", "b.png"]), max_size=8))
-def test_every_image_has_a_file_name_of_its_own(names):
-    found = file_names([edited(name, side=1) for name in names])
-    assert len(set(found)) == len(names)
-    assert all("/" not in name for name in found)
-
-
-def test_no_image_takes_the_file_of_the_grid():
-    assert not {"grid", "plot"} & set(
-        file_names([edited("grid"), edited("x/grid.png"), edited("plot")], ["grid", "plot"])
-    )
-
-
-def test_the_file_name_is_the_images_own_where_it_can_be():
-    images = [edited(name) for name in ("Ada_One_0001", "/some/folder/friend.jpg", "cat/v1.2.png")]
-    assert file_names(images) == ["Ada_One_0001", "friend", "v1.2"]

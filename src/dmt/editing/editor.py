@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -157,7 +157,10 @@ class Editor:
         selection = self.comparison.selection_for(data)
         log.info("%s: %s; editing %d", way.title, selection.describe(data.pool), len(data.inputs))
         parts = self.space.parts(data, selection) if isinstance(self.space, SetFit) else [data]
-        edits = [self._edited(part, rule) for part in parts]
+        first, *others = parts
+        edits = [self._edited(first, rule)]
+        for part in others:  # a space of each would fill the memory
+            edits.append(replace(self._edited(part, rule), space=edits[0].space))
         return edits[0] if len(edits) == 1 else _joined(edits, data)
 
     def _edited(self, data: EditData, rule: LambdaRule) -> Edit:

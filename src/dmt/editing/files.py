@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from dmt.data import finished, to_pixels
+from dmt.data import Patch, finished, to_pixels
 from dmt.editing.records import EditedImage
 from dmt.storage.files import replacing
 
@@ -57,7 +57,10 @@ def save_images(
         else:
             key = (image.patch.of, image.edit)
             if key not in whole:
-                whole[key] = _save_photograph(folder, images, key, names, taken, mark)
+                patches = _patches(images, key)
+                stem = name if len(patches) == 1 else _distinct([_own_stem(*key)], [*names, *taken])[0]
+                taken = [*taken, stem]
+                whole[key] = finished(patches).save(folder / f"{stem}.png", altered=mark).name
             file, before, after = whole[key], f"crops/{stems[image.name]}_before.png", f"crops/{name}_after.png"
         if before not in written:
             save_picture(folder / before, image.input)
@@ -67,20 +70,10 @@ def save_images(
     return saved
 
 
-def _save_photograph(
-    folder: Path,
-    images: Sequence[EditedImage],
-    key: tuple[str, str],
-    names: Sequence[str],
-    taken: Collection[str],
-    mark: bool,
-) -> str:
-    """Write a photograph with all changes to it that one edit made; the name of its file."""
-    patches = [image.patch for image in images if image.patch is not None and (image.patch.of, image.edit) == key]
-    first = next(name for image, name in zip(images, names, strict=True) if image.patch is patches[0])
-    stem = first if len(patches) == 1 else _distinct([_stem(key[0])], [*names, *taken])[0]
-    photograph = finished(patches)
-    return photograph.save(folder / f"{stem}.png", altered=mark).name
+def _patches(images: Sequence[EditedImage], key: tuple[str, str]) -> list[Patch]:
+    """All changes to a photograph that one edit made; that of an input which was asked for twice counts once."""
+    own = {image.name: image.patch for image in images if image.patch and (image.patch.of, image.edit) == key}
+    return list(own.values())
 
 
 def save_picture(path: Path, picture: Tensor | Image.Image) -> None:
@@ -92,11 +85,12 @@ def save_picture(path: Path, picture: Tensor | Image.Image) -> None:
 
 def file_names(images: Sequence[EditedImage], taken: Collection[str] = ()) -> list[str]:
     """A distinct file name, without suffix, per image, none of them ``taken``; the column ``edit`` is part of it."""
-    stems = []
-    for image in images:
-        words = [_stem(image.name), image.edit]
-        stems.append("_".join(re.sub(r"[^\w.+-]+", "_", word).strip("_") for word in words if word))
-    return _distinct(stems, taken)
+    return _distinct([_own_stem(image.name, image.edit) for image in images], taken)
+
+
+def _own_stem(name: str, edit: str) -> str:
+    words = [_stem(name), edit]
+    return "_".join(re.sub(r"[^\w.+-]+", "_", word).strip("_") for word in words if word)
 
 
 def _stem(name: str) -> str:

@@ -25,7 +25,8 @@ from dmt.storage.tensors import cache_key, read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
-SCALE_SAMPLE = 512  # images on which the layers' mean activation is measured
+SAMPLE = 300  # images on which the layers' mean activation is measured, and labels are learnt from (ours)
+POOLED, POSITIONS = "pooled features", "positions"  # beside the scales of layers
 GRID = 4  # cells along each side that features are averaged in where labels are guessed (ours)
 DESCRIPTION = "description.json"  # beside the features: what they are of
 
@@ -152,37 +153,19 @@ class CatalogFeatures:
             rows.mark_broken(sorted(set(missing) - there))
         return rows.read
 
-    def pooled(self, picture: Tensor, count: int) -> tuple[Tensor, list[int], Tensor]:
-        """Pooled features of a sample of the catalog, computed once, and of another picture.
+    def pooled(self, picture: Tensor) -> tuple[Tensor, list[int], Tensor]:
+        """Pooled features of a sample of the catalog, and of another picture.
 
         Args:
             picture: ``(3, H, W)`` in [0, 1].
-            count: pictures in the sample.
 
         Returns:
             ``(n, D')``, where these stand in the catalog, and ``(1, D')``.
         """
-        extractor = PooledExtractor(self.backbone, self.layers, GRID)
-        file = (
-            self.cache
-            / "samples"
-            / f"{cache_key(self.metadata(extractor) | {'pooled': f'{GRID} {count}'})}.safetensors"
-        )
-        if not file.exists():
-            log.info("labels of your own picture: looking at %d others", count)
-            parts: list[Tensor] = []
-            positions: list[int] = []
-
-            def take(features: Tensor, found: list[int]) -> None:
-                parts.append(features)
-                positions.extend(found)
-
-            self.of_loader(extractor, self.data.sample_dataloader(count, seed=1), take)
-            write_tensors(file, {"points": torch.cat(parts), "positions": torch.tensor(positions)})
-        kept = read_tensors(file)
+        kept = self._sample()
         with torch.no_grad():
-            own = extractor.vectors(picture[None])
-        return kept["points"], kept["positions"].tolist(), own
+            own = PooledExtractor(self.backbone, self.layers, GRID).vectors(picture[None])
+        return kept[POOLED], kept[POSITIONS].tolist(), own
 
     def of_loader(
         self, extractor: FeatureExtractor, loader: DataLoader, consume: Callable[[Tensor, list[int]], None]
@@ -207,20 +190,42 @@ class CatalogFeatures:
         return next(self._wider_stores(metadata, n_images), store)
 
     def _scales(self) -> dict[str, Tensor]:
+        return {layer: scale for layer, scale in self._sample().items() if layer not in (POOLED, POSITIONS)}
+
+    def _sample(self) -> dict[str, Tensor]:
+        """What one look at a sample of the catalog tells: the layers' scales, and the sample's pooled features."""
         key = cache_key(
             {
                 "network": network_fingerprint(self.backbone),  # type: ignore[arg-type]
                 "data": self.data.catalog.fingerprint,
                 "image_size": str(self.data.image_size),
                 "normalization": self.normalization,
+                "layers": ",".join(self.layers),
+                "sample": f"{SAMPLE} {GRID}",
             }
         )
-        file = self.cache / "scales" / f"{key}.safetensors"
+        file = self.cache / "samples" / f"{key}.safetensors"
         if not file.exists():
-            log.info("normalization: measuring mean activations on %d images", SCALE_SAMPLE)
-            batches = (batch.images for batch in self.data.sample_dataloader(SCALE_SAMPLE) if len(batch.images))
-            write_tensors(file, measure_scales(self.backbone, batches, self.normalization))
+            log.info("normalization: measuring mean activations on %d images", SAMPLE)
+            write_tensors(file, self._measured())
         return read_tensors(file)
+
+    def _measured(self) -> dict[str, Tensor]:
+        pooled, positions = [], []
+        extractor = PooledExtractor(self.backbone, self.layers, GRID)
+
+        def seen(activations: Mapping[str, Tensor]) -> None:
+            chosen = extractor.averaged({layer: activations[layer] for layer in extractor.layers})
+            pooled.append(FeatureLayout.of(chosen).pack(chosen))
+
+        def batches() -> Iterator[Tensor]:
+            for batch in self.data.sample_dataloader(SAMPLE):
+                if len(batch.images):
+                    positions.extend(batch.indices)
+                    yield batch.images
+
+        scales = measure_scales(self.backbone, batches(), self.normalization, seen=seen)
+        return {**scales, POOLED: torch.cat(pooled), POSITIONS: torch.tensor(positions)}
 
     def _wider_stores(self, metadata: Mapping[str, str], n_images: int) -> Iterator[FeatureStore]:
         layers = metadata["layers"].split(",")

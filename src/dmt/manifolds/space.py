@@ -233,13 +233,11 @@ class SetFit:
     Args:
         features: of the catalog.
         span: not fitted yet.
-        guess: the labels of an input that has none are guessed from so many pictures of the catalog.
     """
 
-    def __init__(self, features: CatalogFeatures, span: Span, guess: int = 400):
+    def __init__(self, features: CatalogFeatures, span: Span):
         self.features = features
         self.span = span
-        self.guess = guess
         self._last: dict[str, Space] = {}
 
     def parts(self, data: EditData, selection: Selection) -> list[EditData]:
@@ -289,7 +287,7 @@ class SetFit:
         index = data.catalog.index(name)
         if index is not None:
             return np.array([data.catalog.scores(label)[index] > 0 for label in labels])
-        points, positions, own = self.features.pooled(data.catalog.read_named(name, data.image_size), self.guess)
+        points, positions, own = self.features.pooled(data.catalog.read_named(name, data.image_size))
         has = np.stack([data.catalog.scores(label)[positions] > 0 for label in labels], axis=1)
         known = has.any(axis=0) & ~has.all(axis=0)
         found = has.mean(axis=0) > 0.5

@@ -1,7 +1,7 @@
 """Images -> normalised activations of named layers -> one vector per image, and back."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
@@ -171,7 +171,11 @@ class PooledExtractor(FeatureExtractor):
         self, images: Tensor, layers: Collection[str], precision: torch.dtype = torch.float32
     ) -> dict[str, Tensor]:
         """As ``FeatureExtractor``'s, averaged: ``{layer: (B, C, grid, grid)}``."""
-        return {layer: self._averaged(value) for layer, value in super().activations(images, layers, precision).items()}
+        return self.averaged(super().activations(images, layers, precision))
+
+    def averaged(self, activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Activations ``{layer: (B, C, h, w)}``, averaged."""
+        return {layer: self._averaged(value) for layer, value in activations.items()}
 
     def _averaged(self, activation: Tensor) -> Tensor:
         height, width = activation.shape[-2:]
@@ -179,7 +183,11 @@ class PooledExtractor(FeatureExtractor):
 
 
 def measure_scales(
-    backbone: Backbone, batches: Iterable[Tensor], per: str = "layer", floor: float = 0.05
+    backbone: Backbone,
+    batches: Iterable[Tensor],
+    per: str = "layer",
+    floor: float = 0.05,
+    seen: Callable[[Mapping[str, Tensor]], None] | None = None,
 ) -> dict[str, Tensor]:
     """Measure every layer's mean absolute activation over images (after a ReLU that is the mean activation).
 
@@ -189,6 +197,7 @@ def measure_scales(
         per: ``layer``, ``channel``, or ``none`` (no scales).
         floor: per channel, no scale is below this share of the layer's mean, so that a nearly dead channel is not
             blown up (ours).
+        seen: told every batch's activations, of all layers.
 
     Returns:
         Layer -> mean activation, a scalar or ``(C, 1, 1)``, in float32.
@@ -198,19 +207,23 @@ def measure_scales(
     """
     if per not in ("layer", "channel", "none"):
         raise UserError(f"normalization must be layer, channel or none, got {per!r}")
-    if per == "none":
+    if per == "none" and seen is None:
         return {}
     sums: dict[str, Tensor] = {}
     count = 0
     for images in batches:
         with torch.no_grad():
             found = backbone(images.contiguous(memory_format=torch.channels_last), backbone.layer_names)
+        if seen is not None:
+            seen(found)
         for layer, value in found.items():
             sums[layer] = sums.get(layer, 0) + value.double().abs().mean(dim=(2, 3)).sum(dim=0)
         count += len(images)
     if count == 0:
         raise UserError("there are no images to measure the layers' mean activation on")
-    scales = {}
+    scales: dict[str, Tensor] = {}
+    if per == "none":
+        return scales
     for layer, total in sums.items():
         channel_means = total / count
         layer_mean = channel_means.mean()
