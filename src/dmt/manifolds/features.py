@@ -26,7 +26,7 @@ from dmt.storage.tensors import cache_key, read_tensors, write_tensors
 log = logging.getLogger(__name__)
 
 SAMPLE = 300  # images on which the layers' mean activation is measured, and labels are learnt from (ours)
-POOLED, POSITIONS = "pooled features", "positions"  # beside the scales of layers
+SCALES, POOLED = "scales", "pooled"  # folders of the cache
 GRID = 4  # cells along each side that features are averaged in where labels are guessed (ours)
 DESCRIPTION = "description.json"  # beside the features: what they are of
 
@@ -162,10 +162,12 @@ class CatalogFeatures:
         Returns:
             ``(n, D')``, where these stand in the catalog, and ``(1, D')``.
         """
-        kept = self._sample()
+        if not self._file(POOLED).exists():
+            self._measure()
+        kept = read_tensors(self._file(POOLED))
         with torch.no_grad():
             own = PooledExtractor(self.backbone, self.layers, GRID).vectors(picture[None])
-        return kept[POOLED], kept[POSITIONS].tolist(), own
+        return kept["points"], kept["positions"].tolist(), own
 
     def of_loader(
         self, extractor: FeatureExtractor, loader: DataLoader, consume: Callable[[Tensor, list[int]], None]
@@ -190,33 +192,31 @@ class CatalogFeatures:
         return next(self._wider_stores(metadata, n_images), store)
 
     def _scales(self) -> dict[str, Tensor]:
-        return {layer: scale for layer, scale in self._sample().items() if layer not in (POOLED, POSITIONS)}
+        if not self._file(SCALES).exists():
+            self._measure()
+        return read_tensors(self._file(SCALES))
 
-    def _sample(self) -> dict[str, Tensor]:
-        """What one look at a sample of the catalog tells: the layers' scales, and the sample's pooled features."""
-        key = cache_key(
-            {
-                "network": network_fingerprint(self.backbone),  # type: ignore[arg-type]
-                "data": self.data.catalog.fingerprint,
-                "image_size": str(self.data.image_size),
-                "normalization": self.normalization,
-                "layers": ",".join(self.layers),
-                "sample": f"{SAMPLE} {GRID}",
-            }
-        )
-        file = self.cache / "samples" / f"{key}.safetensors"
-        if not file.exists():
-            log.info("normalization: measuring mean activations on %d images", SAMPLE)
-            write_tensors(file, self._measured())
-        return read_tensors(file)
+    def _file(self, kind: str) -> Path:
+        """Where what a sample of the catalog tells is kept: the layers' scales, or its pooled features."""
+        determined_by = {
+            "network": network_fingerprint(self.backbone),  # type: ignore[arg-type]
+            "data": self.data.catalog.fingerprint,
+            "image_size": str(self.data.image_size),
+            "sample": str(SAMPLE),
+        }
+        own = {SCALES: {"normalization": self.normalization}, POOLED: {"layers": ",".join(self.layers)}}
+        return self.cache / kind / f"{cache_key(determined_by | own[kind])}.safetensors"
 
-    def _measured(self) -> dict[str, Tensor]:
-        pooled, positions = [], []
+    def _measure(self) -> None:
+        """Look at a sample of the catalog once, and keep what it tells."""
+        log.info("normalization: measuring mean activations on %d images", SAMPLE)
+        points: list[Tensor] = []
+        positions: list[int] = []
         extractor = PooledExtractor(self.backbone, self.layers, GRID)
 
         def seen(activations: Mapping[str, Tensor]) -> None:
             chosen = extractor.averaged({layer: activations[layer] for layer in extractor.layers})
-            pooled.append(FeatureLayout.of(chosen).pack(chosen))
+            points.append(FeatureLayout.of(chosen).pack(chosen))
 
         def batches() -> Iterator[Tensor]:
             for batch in self.data.sample_dataloader(SAMPLE):
@@ -224,8 +224,8 @@ class CatalogFeatures:
                     positions.extend(batch.indices)
                     yield batch.images
 
-        scales = measure_scales(self.backbone, batches(), self.normalization, seen=seen)
-        return {**scales, POOLED: torch.cat(pooled), POSITIONS: torch.tensor(positions)}
+        write_tensors(self._file(SCALES), measure_scales(self.backbone, batches(), self.normalization, seen=seen))
+        write_tensors(self._file(POOLED), {"points": torch.cat(points), "positions": torch.tensor(positions)})
 
     def _wider_stores(self, metadata: Mapping[str, str], n_images: int) -> Iterator[FeatureStore]:
         layers = metadata["layers"].split(",")

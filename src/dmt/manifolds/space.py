@@ -232,12 +232,12 @@ class SetFit:
 
     Args:
         features: of the catalog.
-        span: not fitted yet.
+        span: not fitted yet; ``None``: without z-scores.
     """
 
-    def __init__(self, features: CatalogFeatures, span: Span):
+    def __init__(self, features: CatalogFeatures, span: Span | None = None):
         self.features = features
-        self.span = span
+        self.span = Span() if span is None else span
         self._last: dict[str, Space] = {}
 
     def parts(self, data: EditData, selection: Selection) -> list[EditData]:
