@@ -133,7 +133,33 @@ def test_commands_are_found_in_the_documents():
 
 
 def test_both_programs_take_the_same_options():
-    assert plain("train") == plain("traverse")
+    assert composed("train", "manifold=span") == plain("traverse")
+    assert composed("traverse", "manifold=pca") == plain("train")
+
+
+def test_an_edit_moves_in_the_span_of_its_sets_and_a_fit_is_of_everything():
+    assert plain("traverse").manifold._target_ == "dmt.manifolds.Span"
+    for choice in ("experiment=digits", "experiment=fig1_tour", "experiment=fig7_tsne", "manifold=pca"):
+        assert composed("traverse", choice).manifold._target_ == "dmt.manifolds.IncrementalPCA"
+    assert plain("train").manifold._target_ == "dmt.manifolds.IncrementalPCA"
+
+
+def test_faces_are_framed_unless_the_data_or_the_user_say_otherwise():
+    assert plain("traverse").data.framing == plain("traverse").framing
+    assert plain("traverse").framing._target_ == "dmt.data.FaceFraming"
+    folder = [*OPEN["data=folder"], "data=folder"]
+    assert composed("traverse", *folder).data.framing._target_ == "dmt.data.CentreFraming"
+    assert composed("traverse", *folder, "framing=faces").data.framing == plain("traverse").framing
+    assert composed("traverse", "experiment=fig5_colorize").data.framing._target_ == "dmt.data.CentreFraming"
+    framing = instantiate(composed("traverse", "faces=all", "framing.zoom=2", "weights_dir=/w").framing)
+    assert (framing.faces, framing.zoom, framing.detector.weights_dir) == ("all", 2, "/w")
+
+
+def test_what_is_realised_is_built_with_the_values_given():
+    values = {"tolerance": 0.1, "stiffness": 20.0, "multiplier": 1.5, "rounds": 2}
+    built = instantiate(composed("traverse", *(f"realise.{name}={value}" for name, value in values.items())).realise)
+    assert {name: getattr(built, name) for name in values} == values
+    assert instantiate(composed("traverse", "realise=null").realise) is None
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(CONF).as_posix())
@@ -512,8 +538,10 @@ def test_a_choice_switches_another_unless_the_user_makes_it(choice, key, expecte
 
 
 def test_a_task_chooses_how_its_sets_are_chosen_unless_the_user_does():
-    frowning = composed("traverse", "task=frowning")
-    assert frowning.task.selection._target_ == "dmt.data.Matched"
-    assert frowning.selection == {}
-    assert composed("traverse", "task=senior").task.selection is None
+    for option in [one for one in OPTIONS if one.startswith("task=")]:
+        cfg = composed("traverse", option, *OPEN.get(option, []))
+        assert cfg.selection == {}
+        is_of_an_attribute = cfg.task._target_ == "dmt.data.AttributeTask"
+        selection = cfg.task.get("selection")
+        assert (selection._target_ if selection else None) == ("dmt.data.Matched" if is_of_an_attribute else None)
     assert composed("traverse", "task=frowning", "selection=nearest").selection._target_ == "dmt.data.Nearest"

@@ -164,15 +164,16 @@ def test_what_there_is_no_help_on_is_an_error_that_names_the_nearest(conf, topic
 
 
 def test_what_is_chosen_without_a_word_is_read_from_the_lists_of_defaults(conf):
-    assert defaults(conf) == {
+    assert defaults(conf, "traverse") == {
         "data": "faces", "kernel": "rbf", "judges": "", "backbone": "hybrid", "task": "frowning", "logger": "wandb",
         "experiment": "",
     }  # fmt: skip
 
 
-def test_the_defaults_that_are_read_are_those_that_hydra_takes():
-    taken = composed(CONF, "traverse", []).hydra.runtime.choices
-    read = {group: option for group, option in defaults(CONF).items() if option}
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_defaults_that_are_read_are_those_that_hydra_takes(program):
+    taken = composed(CONF, program, []).hydra.runtime.choices
+    read = {group: option for group, option in defaults(CONF, program).items() if option}
     assert read
     assert {group: taken[group] for group in read} == read
 

@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from dmt.data import ClassTask, Folder, read_image
 from dmt.data.images import desaturated
 from dmt.errors import UserError
-from dmt.manifolds import ExactPCA, IncrementalPCA, SetFit
+from dmt.manifolds import ExactPCA, IncrementalPCA, SetFit, Span
 from dmt.manifolds.space import read_space
 from dmt.networks import digits_network
 from dmt.networks.extractor import FeatureExtractor
@@ -259,7 +259,7 @@ def test_sources_that_are_seen_another_way_have_coordinates_of_what_is_seen(worl
 @pytest.mark.parametrize("view", [None, desaturated])
 def test_distances_in_the_span_of_the_sets_are_those_of_feature_vectors(world, view):
     data = cats_to_dogs(world, None if view is None else GreyTask("cat", "dog"))
-    space = SetFit(world.catalog_features())(data)
+    space = SetFit(world.catalog_features(), Span())(data)
     ours = torch.cat([space.source[data.source], space.target[data.target]]).double()
     every, seen = world.features(), world.features(view=view)
     theirs = torch.from_numpy(np.concatenate([seen[data.source], every[data.target]])).double()
@@ -274,7 +274,7 @@ def test_distances_in_the_span_of_the_sets_are_those_of_feature_vectors(world, v
 
 def test_only_the_pictures_of_the_sets_lie_in_their_span(world):
     data = cats_to_dogs(world)
-    space = SetFit(world.catalog_features())(data)
+    space = SetFit(world.catalog_features(), Span())(data)
     for points, members in ((space.source, data.source), (space.target, data.target)):
         assert (~points.isnan().any(dim=1)).nonzero()[:, 0].tolist() == sorted(members.tolist())
         assert points.isnan().all(dim=1).sum() == N_IMAGES - len(members)
@@ -283,7 +283,7 @@ def test_only_the_pictures_of_the_sets_lie_in_their_span(world):
 
 def test_a_span_with_z_scores_has_distances_of_z_scores(world):
     data = cats_to_dogs(world)
-    plain, scored = (SetFit(world.catalog_features(), z_score)(data) for z_score in (False, True))
+    plain, scored = (SetFit(world.catalog_features(), Span(z_score))(data) for z_score in (False, True))
     rows = [*data.source, *data.target, *(data.catalog.index(name) for name in data.inputs)]
     features = world.features().astype(np.float16).astype(float)  # as they are stored
     deviation = features[rows].std(axis=0)
@@ -293,7 +293,7 @@ def test_a_span_with_z_scores_has_distances_of_z_scores(world):
 
 
 def test_the_last_span_is_kept_for_edits_of_the_same_sets_and_inputs(world):
-    fit = SetFit(world.catalog_features())
+    fit = SetFit(world.catalog_features(), Span())
     first = fit(cats_to_dogs(world))
     world.looked_at = 0
     assert fit(cats_to_dogs(world)) is first
@@ -407,7 +407,7 @@ def test_a_manifold_without_the_points_of_pictures_is_no_space_and_the_file_is_n
 
 
 def test_the_span_of_an_edit_is_refused_and_nothing_is_written(world, tmp_path):
-    space = SetFit(world.catalog_features())(cats_to_dogs(world))
+    space = SetFit(world.catalog_features(), Span())(cats_to_dogs(world))
     with pytest.raises(UserError, match="manifold=span is fitted anew for every edit; there is nothing to save"):
         space.save(tmp_path / "space.safetensors")
     assert not (tmp_path / "space.safetensors").exists()

@@ -17,7 +17,7 @@ def leave_run(folder: Path, records: list[dict], colours: dict[str, tuple], inpu
         file = f"{record['image'].replace('/', '_')}.png"
         Image.new("RGB", (size, size), colours[record["image"]]).save(folder / file)
         Image.new("RGB", (size, size), input_colour).save(folder / "inputs" / file)
-        record |= {"file": file, "input_file": f"inputs/{file}"}
+        record |= {"file": "whole.jpg", "result_file": file, "input_file": f"inputs/{file}"}
     file = folder / "results.json"
     file.write_text(json.dumps({"images": records, "settings": {}}))
 

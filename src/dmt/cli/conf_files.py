@@ -28,9 +28,10 @@ def options(conf: Path, group: str) -> list[str]:
     return sorted(file.stem for file in (conf / group).glob("*.yaml"))
 
 
-def defaults(conf: Path) -> dict[str, str]:
-    """What is chosen of each group unless one chooses: the lists of defaults of the files in ``conf/`` itself."""
-    texts = [file.read_text("utf-8") for file in sorted(conf.glob("*.yaml"))]
+def defaults(conf: Path, program: str) -> dict[str, str]:
+    """What is chosen of each group unless one chooses: the lists of defaults of ``base.yaml`` and of the program."""
+    files = [conf / f"{name}.yaml" for name in ("base", program)]
+    texts = [file.read_text("utf-8") for file in files if file.is_file()]
     found = {group: option.strip(" []") for text in texts for group, option in DEFAULT.findall(text)}
     return {group: "" if option == "null" else option for group, option in found.items()}
 

@@ -26,7 +26,7 @@ GROUPS = {  # in the order of a page
     "auto": "what lambda=auto looks at",
     "regularizer": "what holds the pixels back",
     "parametrization": "what of the pixels is moved",
-    "judges": "who looks at the results",
+    "judges": "of the results",
     "net": "the network that the transfer study trains",
     "logger": "where results are logged",
 }
@@ -48,17 +48,16 @@ PAGES = {
         "Changes the class of pictures (smiling to frowning, young to old, a 3 to an 8) and as little else as "
         "possible. The features that this takes are computed first, kept, and found again.",
         {
-            "experiment=digits": "3s to 8s, no download",
-            "task=frowning lambda=0.5": "eight pictures of LFW",
+            "experiment=digits": "needs no download",
+            "task=frowning lambda=0.5": "eight faces of LFW",
             "task=senior 'images=[Harrison_Ford_0001,photos/me.jpg]'": "these two",
-            "-m task=frowning,senior lambda=1,0.7,0.5": "six runs, one table",
+            "-m task=frowning,senior lambda=1,0.7,0.5": "six runs, a table",
             "task=senior lambda=auto": "as far as it takes",
-            "experiment=fig6_lambda task=frowning": "a figure of the paper",
+            "experiment=fig6_lambda task=frowning": "the paper's fig. 6",
         },
         ("lambda", "images", "faces", "layers", "keep", "output.animation", "trainer.accelerator", "threads"),
         ("net",),
-        "every photograph as it came but for the edit, crops/, grid.png, results.csv, results.json, log.txt, "
-        "config.yaml; a sweep (-m) ends with "
+        "the edited photographs, crops/, grid.png, results.csv, results.json, log.txt, config.yaml; a sweep (-m) adds "
         "sweep.png and sweep.csv",
     ),
     "train": Page(
@@ -122,7 +121,7 @@ def help_text(program: str, conf: Path, topic: str | None = None, command: str |
     if option and group in groups(conf):
         return _option_page(conf, group, option)
     if group in groups(conf):
-        return _group_page(conf, group, command)
+        return _group_page(conf, group, program, command)
     return _setting_page(conf, group)
 
 
@@ -150,7 +149,7 @@ def _page(page: Page, program: str, conf: Path, command: str) -> str:
             *_rows(examples, 2, WIDTH),
             "",
             "groups, * the option unless you choose one",
-            *_rows({group: _choice(conf, group) for group in dict.fromkeys(chosen)}, 2, 20),
+            *_rows({group: _choice(conf, group, program) for group in dict.fromkeys(chosen)}, 2, 20),
             "",
             "settings, the most used",
             *_rows({_written(name, setting): setting.comment for name, setting in shown.items()}, 2, 28),
@@ -167,8 +166,8 @@ def _page(page: Page, program: str, conf: Path, command: str) -> str:
     )
 
 
-def _group_page(conf: Path, group: str, command: str) -> str:
-    chosen = defaults(conf).get(group)
+def _group_page(conf: Path, group: str, program: str, command: str) -> str:
+    chosen = defaults(conf, program).get(group)
     rows = {
         f"{option}{'*' * (option == chosen)}": _about(conf / group / f"{option}.yaml")
         for option in options(conf, group)
@@ -236,8 +235,8 @@ def _written(name: str, setting: Setting) -> str:
     return f"{name}={setting.value}" if setting.value else name
 
 
-def _choice(conf: Path, group: str) -> str:
-    chosen = defaults(conf).get(group)
+def _choice(conf: Path, group: str, program: str) -> str:
+    chosen = defaults(conf, program).get(group)
     listed = ", ".join(f"{option}{'*' * (option == chosen)}" for option in options(conf, group))
     return f"{GROUPS[group]}: {listed}" if group in GROUPS else listed
 

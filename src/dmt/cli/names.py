@@ -72,7 +72,7 @@ MEANT: dict[str, str | tuple[str, ...]] = {
     "lam": "lambda",
     "budget": "lambda",
     "strength": "lambda",
-    "components": "manifold.n_components",
+    "components": "manifold=pca manifold.n_components={}",
     "sigma": "kernel.bandwidth",
     "network": "backbone",
     "model": "backbone",
