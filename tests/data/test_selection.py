@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 from dmt.data import Confident, Matched, Nearest, Pool, Sets
 from dmt.errors import UserError
@@ -48,6 +49,17 @@ def chosen(sets: Sets) -> tuple[list[int], list[int]]:
 
 # Matched
 
+
+class Scored(Labelled):
+    """A catalog whose scores are numbers."""
+
+    def __init__(self, scores: np.ndarray, labels):
+        super().__init__(**{label: scores[:, i] for i, label in enumerate(labels)})
+
+    def scores(self, label):
+        return self._has[{name.lower(): name for name in self._has}[label.lower()]]
+
+
 # The input is face_0: a man who is young, with a hat and no beard; he smiles, which the task changes.
 PEOPLE = {
     #           0  1  2  3  4  5  6  7  8
@@ -63,50 +75,58 @@ SMILES, GRAVE = [1, 2, 3, 4], [5, 6, 7, 8]
 def matched(set_size, same=("Male",), points=None, name="face_0", own_labels=("Smiling",)):
     pool = pool_of(Labelled(**PEOPLE), SMILES, GRAVE, own_labels)
     points = torch.zeros(9, 1) if points is None else points
-    return chosen(Matched(set_size, same)(pool, (points, points), [name], torch.zeros(1, 1))[0])
+    return chosen(Matched(set_size, same, 100.0)(pool, (points, points), [name], torch.zeros(1, 1))[0])
 
 
-def test_the_most_alike_by_their_other_labels_come_first_and_all_agree_in_the_given_ones():
+def test_the_most_alike_by_their_other_labels_come_first_and_labels_that_count_more_before_others():
     # differing from face_0: 2 in nothing, 1 in Young, 3 in three; 8 in nothing, 5 in Hat, 6 in two; 4 and 7 are women
-    assert matched(3) == ([2, 1, 3], [8, 5, 6])
+    assert matched(4) == ([2, 1, 3, 4], [8, 5, 6, 7])
     assert matched(2) == ([2, 1], [8, 5])
 
 
-def test_without_labels_that_must_agree_women_may_be_chosen_too():
+def test_without_labels_that_count_more_women_are_nearer_than_men_who_differ_in_more():
     source, target = matched(4, same=())
-    assert sorted(source) == SMILES
-    assert sorted(target) == GRAVE
-    assert source[0] == 2
-    assert target[0] == 8
+    assert (source[0], source[-1]) == (2, 3)
+    assert (target[0], target[-1]) == (8, 6)
 
 
-def test_several_labels_must_all_agree():
-    assert matched(1, same=("Male", "Young")) == ([2], [8])
+@laws
+@given(st.integers(0, 1000), st.integers(1, 6))
+def test_the_distance_is_that_of_standardised_and_clipped_scores(seed, set_size):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0.3, 1, (20, 4)) * [1, 5, 0.1, 2]
+    catalog = Scored(scores, ["Smiling", "Male", "Hat", "Young"])
+    pool = replace(pool_of(catalog, range(1, 10), range(10, 20), ["Smiling"]), balance=["Hat"])
+    (found,) = Matched(set_size, weight=3.0).by_labels(pool, ["face_0"], lambda name, labels: scores[0, 1:])
+    standard = (scores[:, 1:] / scores[:, 1:].std(axis=0)).clip(-2.5, 2.5)
+    distances = cdist(standard[:1], standard, "sqeuclidean", w=[1, 3, 1])[0]
+    for rows, side in ((found.source, range(1, 10)), (found.target, range(10, 20))):
+        assert rows.tolist() == sorted(side, key=lambda row: distances[row])[:set_size]
 
 
-@pytest.mark.parametrize("balance", [(), ("Male",), ("Male", "Young"), ("Young", "Male")])
-def test_unless_said_otherwise_those_labels_must_agree_that_the_task_is_balanced_by(balance):
+@pytest.mark.parametrize("balance", [(), ("Male",), ("Male", "Young")])
+def test_unless_said_otherwise_those_labels_count_more_that_the_task_is_balanced_by(balance):
     pool = replace(pool_of(Labelled(**PEOPLE), SMILES, GRAVE, ("Smiling",)), balance=balance)
     points = torch.zeros(9, 1), torch.zeros(9, 1)
     for set_size in (1, 2, 4):
         found = [
-            chosen(Matched(set_size, same)(pool, points, ["face_0"], torch.zeros(1, 1))[0])
+            chosen(Matched(set_size, same, 100.0)(pool, points, ["face_0"], torch.zeros(1, 1))[0])
             for same in (None, balance, ("Hat",))
         ]
         assert found[0] == found[1] == matched(set_size, same=balance)
         assert found[2] == matched(set_size, same=("Hat",)), "what is said counts, not the balance"
 
 
-def test_where_too_few_agree_in_all_labels_the_last_are_given_up():
-    assert matched(2, same=("Male", "Young")) == matched(2, same=("Male",))
-    assert matched(4, same=("Male",)) == matched(4, same=())
-
-
-def test_pictures_that_differ_alike_are_ordered_by_their_distance():
+def test_pictures_that_differ_alike_are_ordered_by_their_distance_or_by_how_sure_their_label_is():
     catalog = Labelled(Male=[1] * 6, Old=[0, 0, 0, 0, 0, 1])
     points = line(0, 5, -1, 3, 2, 0)
-    sets = Matched(4, ["Male"])(pool_of(catalog, [1, 2, 3, 5], [1, 2, 3, 4]), (points, points), ["face_0"], line(0))
+    pool = pool_of(catalog, [1, 2, 3, 5], [1, 2, 3, 4])
+    sets = Matched(4, ["Male"])(pool, (points, points), ["face_0"], line(0))
     assert chosen(sets[0]) == ([2, 3, 1, 5], [2, 4, 3, 1])
+    sure = np.array([-1, 0.1, 0.3, 0.2, -1, 0.9]), np.array([-1, 0.1, 0.3, 0.2, 0.4, -1])
+    own = np.array([0.7, -0.3])
+    (by_labels,) = Matched(4, ["Male"]).by_labels(replace(pool, sides=sure), ["face_0"], lambda name, labels: own)
+    assert chosen(by_labels) == ([2, 3, 1, 5], [4, 2, 3, 1])
 
 
 @pytest.mark.parametrize("own", ["Youth", "youth"])
@@ -118,28 +138,16 @@ def test_the_labels_that_the_edit_is_about_play_no_part(own):
         assert chosen(Matched(2)(pool, (points, points), ["face_0"], line(0))[0])[0] == expected
 
 
-def test_labels_are_told_apart_from_none_by_the_sign_of_their_score():
-    class Doubtful(Labelled):
-        def scores(self, label):
-            return {"Male": np.array([0.1, 9, 0.01, -5]), "Hat": np.array([-3, 0, -0.1, 1])}[label]
-
-    pool = pool_of(Doubtful(Male=[1] * 4, Hat=[0] * 4), [1, 2, 3], [1, 2])
-    points = line(0, 2, 1, 0)
-    sets = Matched(2)(pool, (points, points), ["face_0"], line(0))
-    assert chosen(sets[0]) == ([2, 1], [2, 1])  # 9 and .01 both mean yes, 0 and -.1 both no
-
-
-def test_an_input_without_labels_has_those_of_most_of_its_ten_nearest():
+def test_an_input_without_labels_has_the_mean_scores_of_its_ten_nearest():
     n = 40
-    has_hat, is_man = np.arange(n) % 2, np.arange(n) < 20
-    has_hat[[1, 3]] = 0  # of the ten nearest to 4.6 three are left with a hat
-    catalog = Labelled(Male=is_man, Hat=has_hat)
+    is_man = np.arange(n) < 20
+    catalog = Labelled(Male=is_man, Hat=np.arange(n) % 2)
     points = line(*range(n))
     pool = pool_of(catalog, range(0, n, 2), range(1, n, 2))
     (near,) = Matched(2)(pool, (points, points), ["a stranger"], line(4.6))
-    assert chosen(near) == ([4, 6], [3, 1])  # men without a hat
+    assert chosen(near) == ([4, 6], [5, 3])  # men
     (far,) = Matched(2)(pool, (points, points), ["a stranger"], line(30.6))
-    assert chosen(far) == ([30, 32], [31, 29])  # women; of 26 ... 35 five have a hat, which is not most
+    assert chosen(far) == ([30, 32], [31, 29])  # women
 
 
 def test_what_is_broken_has_no_vote():
@@ -165,14 +173,18 @@ def test_a_picture_broken_on_one_side_may_be_chosen_for_the_other():
     assert chosen(sets[0]) == ([2], [1])
 
 
-def test_too_few_pictures_are_an_error_of_one_line_that_names_the_side_and_the_setting():
-    with pytest.raises(UserError) as caught:
-        matched(5)
-    message = str(caught.value)
-    assert "selection.set_size is 5" in message
-    assert f"only {len(SMILES)} pictures of the source are left" in message
-    assert "lower" in message
-    assert "\n" not in message
+def test_a_side_with_fewer_pictures_has_fewer_and_so_has_the_other():
+    assert matched(9) == matched(4)
+    pool = pool_of(Labelled(**PEOPLE), SMILES[:3], GRAVE, ["Smiling"])
+    (found,) = Matched(9).by_labels(pool, ["face_0"], lambda name, labels: np.zeros(len(labels)))
+    assert len(found.source) == len(found.target) == 3
+
+
+def test_a_side_of_one_picture_is_an_error_of_one_line_that_names_it():
+    pool = pool_of(Labelled(**PEOPLE), SMILES[:1], GRAVE, ["Smiling"])
+    with pytest.raises(UserError, match="only 1 pictures of the source are left") as caught:
+        Matched(3).by_labels(pool, ["face_0"], lambda name, labels: np.zeros(len(labels)))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("label", ["Femlae", "Smiling"])
@@ -184,42 +196,6 @@ def test_a_label_that_is_unknown_or_changed_by_the_task_cannot_be_matched(label)
 
 def test_labels_to_match_may_be_written_in_any_case_like_those_of_a_task():
     assert matched(2, same=("male",)) == matched(2)
-
-
-def looped(size, same, labels, sides, points, own, z):
-    """What ``Matched`` promises, one picture at a time."""
-    sets = []
-    for may, side in zip(sides, points, strict=True):
-        found = []
-        for i in range(len(may)):
-            distance = math.dist(side[i], z)
-            if may[i] <= 0 or math.isnan(distance) or any(labels[label][i] != own[label] for label in same):
-                continue
-            found.append((sum(labels[label][i] != own[label] for label in labels), distance, i))
-        sets.append([i for _, _, i in sorted(found)][:size])
-    return tuple(sets)
-
-
-@laws
-@given(seed=st.integers(0, 10_000))
-def test_matched_is_the_loop_over_all_pictures(seed):
-    random = np.random.default_rng(seed)
-    n, names = 60, ["Male", "Young", "Hat", "Pale"]
-    labels = {name: random.integers(0, 2, n) for name in names}
-    points = [random.normal(size=(n, 3)).round(1) for _ in range(2)]
-    points[0][random.integers(0, n, 5)] = math.nan
-    sides = tuple(random.choice([-1.0, 1.0], n) for _ in range(2))
-    catalog = Labelled(**labels, Smiling=random.integers(0, 2, n))
-    pool = Pool(catalog, sides, Sets(np.arange(2), np.arange(2)), ["Smiling"])
-    z0 = random.normal(size=(2, 3)).round(1)
-    tensors = tuple(torch.from_numpy(side) for side in points)
-    sets = Matched(4, ["Male"])(pool, tensors, ["face_7", "face_8"], torch.from_numpy(z0))
-    for position, z, found in zip((7, 8), z0, sets, strict=True):
-        own = {name: labels[name][position] for name in names}
-        assert chosen(found) == looped(4, ["Male"], labels, sides, points, own, z)
-
-
-# Nearest
 
 
 def nearest_pool(random, n=50):

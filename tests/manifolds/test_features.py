@@ -154,10 +154,46 @@ def some(features, view=None):
 def test_features_of_some_pictures_are_computed_where_there_are_no_others(world, keep):
     features = world.catalog_features(keep=keep)
     found, positions = some(features)
-    assert world.looked_at == N_IMAGES + len(POSITIONS)  # all of them for the scales
+    n_read = len(set(POSITIONS)) if keep else len(POSITIONS)
+    assert world.looked_at == N_IMAGES + n_read  # all of them for the scales
     assert positions == POSITIONS.tolist()
     np.testing.assert_allclose(found, world.features()[POSITIONS], **ROUNDED)
     assert not list(world.cache.glob("features/*/features.f16"))
+
+
+def test_features_of_some_pictures_are_kept_and_only_others_computed(world):
+    found, _ = some(world.catalog_features())
+    world.looked_at = 0
+    again, positions = some(world.catalog_features())
+    assert world.looked_at == 0
+    assert positions == POSITIONS.tolist()
+    assert again.equal(found)
+
+    features = world.catalog_features()
+    more, where = [], []
+    features.some(features.extractor(), np.array([11, 12, 20, 13]), lambda rows, at: (more.append(rows), where.extend(at)))
+    assert world.looked_at == 2
+    assert where == [11, 12, 20, 13]
+    np.testing.assert_allclose(torch.cat(more), world.features()[where], **ROUNDED)
+
+
+def test_of_pictures_that_were_broken_when_some_were_read_nobody_asks_again(world, caplog):
+    break_pictures(world)
+    first = some(world.catalog_features())[1]
+    assert "skipped" in caplog.text
+    caplog.clear()
+    world.looked_at = 0
+    assert some(world.catalog_features())[1] == first
+    assert world.looked_at == 0
+    assert "skipped" not in caplog.text
+
+
+def test_some_features_do_not_stand_in_the_way_of_all(world):
+    features = world.catalog_features()
+    some(features)
+    found, positions = features.of_catalog(features.extractor()).read(0, N_IMAGES)
+    assert positions == list(range(N_IMAGES))
+    np.testing.assert_allclose(found, world.features(), **ROUNDED)
 
 
 def test_features_of_some_pictures_are_read_where_all_are_stored(world):
@@ -191,3 +227,54 @@ def test_some_pictures_that_do_not_decode_are_left_out(world, stored):
     good = [position for position in POSITIONS.tolist() if files[position] not in BROKEN]
     assert len(good) < len(POSITIONS)
     assert some(features)[1] == good
+
+
+# Pooled
+
+
+def pooled_by_hand(world, files=None):
+    """The means of 4 x 4 cells of the raw activations, as many numbers for each layer in turn."""
+    with torch.no_grad():
+        found = world.network()(world.images(files), LAYERS)
+    return torch.cat([cells(found[layer]).flatten(1) for layer in LAYERS], dim=1)
+
+
+def cells(activation):
+    """Means of 4 x 4 cells, which overlap where the sides are no multiples of 4 (or the places where they are fewer)."""
+    side = activation.shape[-1]
+    n = min(4, side)
+    edges = [(i * side // n, -(-(i + 1) * side // n)) for i in range(n)]
+    return torch.stack(
+        [
+            torch.stack([activation[..., top:bottom, left:right].mean(dim=(-2, -1)) for left, right in edges], dim=-1)
+            for top, bottom in edges
+        ],
+        dim=-2,
+    )
+
+
+def test_pooled_features_are_the_means_of_cells_of_a_sample_and_of_a_picture(world):
+    features = world.catalog_features()
+    files = Folder(world.pictures).files
+    picture = world.images([files[7]])[0]
+    points, positions, own = features.pooled(picture)
+    assert sorted(positions) == list(range(N_IMAGES))  # fewer than a sample has
+    torch.testing.assert_close(points, pooled_by_hand(world)[positions], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(own, pooled_by_hand(world, [files[7]]), atol=1e-5, rtol=1e-4)
+
+
+def test_the_sample_of_pooled_features_is_looked_at_once(world):
+    features = world.catalog_features()
+    features.extractor()
+    features.pooled(torch.rand(3, SIZE, SIZE))
+    assert world.looked_at == N_IMAGES + 1
+    world.catalog_features().pooled(torch.rand(3, SIZE, SIZE))
+    assert world.looked_at == N_IMAGES + 2
+
+
+def test_pictures_that_do_not_decode_are_not_in_the_pooled_sample(world):
+    break_pictures(world)
+    points, positions, _ = world.catalog_features().pooled(torch.rand(3, SIZE, SIZE))
+    good = [i for i, file in enumerate(Folder(world.pictures).files) if file not in BROKEN]
+    assert sorted(positions) == good
+    assert len(points) == len(good)

@@ -272,10 +272,13 @@ def test_distances_in_the_span_of_the_sets_are_those_of_feature_vectors(world, v
     )
 
 
-def test_only_the_pictures_of_the_sets_lie_in_their_span(world):
-    data = cats_to_dogs(world)
+@pytest.mark.parametrize("view", [None, desaturated])
+def test_only_the_pictures_of_the_sets_lie_in_their_span(world, view):
+    data = cats_to_dogs(world, None if view is None else GreyTask("cat", "dog"))
     space = SetFit(world.catalog_features(), Span())(data)
-    for points, members in ((space.source, data.source), (space.target, data.target)):
+    both = np.concatenate([data.source, data.target])  # what is seen in one way has one point
+    source, target = (both, both) if view is None else (data.source, data.target)
+    for points, members in ((space.source, source), (space.target, target)):
         assert (~points.isnan().any(dim=1)).nonzero()[:, 0].tolist() == sorted(members.tolist())
         assert points.isnan().all(dim=1).sum() == N_IMAGES - len(members)
     assert space.manifold.n_images == len(data.source) + len(data.target) + len(data.inputs)

@@ -2,11 +2,15 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from dmt.data import Frame, Patch, Photograph
+from dmt.data.framing import Similarity
 from dmt.reporting.results import Report, result_grid, write_report
 from tests.reporting.pictures import COLOURS, box, edited
 
@@ -90,6 +94,55 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_report(tmp_path, Report.of_edit("title", [edited("a", side=4)]), {})
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "grid.png", "inputs", "results.csv"}
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    """Makes an edit of a photograph, saved in some format, that is grey and becomes lighter in its upper half."""
+
+    def edit(name):
+        path = tmp_path / "own" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (60, 40), 100).save(path)
+        frame = Frame(Similarity(40 * np.eye(2), np.array([10.0, -20.0])))
+        patch = Patch(str(path), lambda: Photograph.read(path), frame, torch.full((3, 8, 8), 0.2))
+        return replace(edited(str(path), side=4), patch=patch)
+
+    return edit
+
+
+def test_the_records_of_photographs_name_the_whole_and_the_part_that_is_shown(tmp_path, photograph):
+    (tmp_path / "out").mkdir()
+    write_report(tmp_path / "out", Report("title", [photograph("a.jpg"), edited("b", side=4)], {}), {}, mark=False)
+    with (tmp_path / "out/results.csv").open(newline="") as file:
+        rows = [(row["input_file"], row["result_file"], row["file"]) for row in csv.DictReader(file)]
+    assert rows == [
+        ("crops/a_before.png", "crops/a_after.png", "a.jpg"),
+        ("inputs/b.png", "b.png", "b.png"),
+    ]
+    for names in rows:
+        assert all((tmp_path / "out" / name).is_file() for name in names)
+    assert json.loads((tmp_path / "out/results.json").read_text())["images"][0]["file"] == "a.jpg"
+    with Image.open(tmp_path / "out/a.jpg") as whole:
+        assert (whole.size, whole.mode) == ((60, 40), "L")
+        assert "xmp" not in whole.info
+
+
+def test_photographs_say_that_they_were_altered(tmp_path, photograph):
+    write_report(tmp_path, Report("title", [photograph("a.jpg")], {}), {})
+    assert b"compositeWithTrainedAlgorithmicMedia" in (tmp_path / "a.jpg").read_bytes()
+
+
+def test_the_film_of_a_photograph_that_is_a_gif_does_not_take_its_file(tmp_path, photograph):
+    (tmp_path / "out").mkdir()
+    write_report(tmp_path / "out", Report("title", [photograph("a.gif")], {}), {}, animation="gif")
+    with Image.open(tmp_path / "out/a.gif") as whole:
+        assert whole.size == (60, 40)
+        assert np.asarray(whole.convert("L"))[5, 30] == 151
+    films = [file for file in (tmp_path / "out").rglob("*.gif") if file.name != "a.gif"]
+    assert len(films) == 1
+    with Image.open(films[0]) as film:
+        assert film.size == (96, 96)  # of what is shown, enlarged
 
 
 def test_documents_tables_and_films_are_written_under_their_names(tmp_path):

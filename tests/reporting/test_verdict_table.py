@@ -2,7 +2,7 @@
 
 import pytest
 
-from dmt.reporting.verdict_table import mean_verdict, verdict_rows, verdict_table
+from dmt.reporting.verdict_table import mean_verdict, notes, verdict_rows, verdict_table
 from tests.reporting.pictures import edited
 
 PLAIN = {
@@ -111,6 +111,54 @@ def test_a_solver_that_did_not_converge_is_named_in_one_word(walk, pixels, expec
 def test_what_the_solvers_did_is_for_the_files():
     row, _ = verdict_rows([edited("a", **PLAIN, inversions=3)])
     assert list(row) == ["image", "lambda", "changed", "kept", "picture", "seconds"]
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(1.0, ""), (0.951, ""), (1.049, ""), (0.94, "94 %"), (1.2, "120 %"), (0.123, "12 %"), (float("nan"), "")],
+)
+def test_what_share_of_the_displacement_was_realised_is_said_where_it_is_not_all(share, expected):
+    first, second, *_ = verdict_rows([edited("a", **PLAIN, realised=0.5), edited("b", **PLAIN, realised=share)])
+    assert (first["realised"], second["realised"]) == ("50 %", expected)
+    assert list(first).index("kept") < list(first).index("realised") < list(first).index("picture")
+    if not expected:
+        assert "realised" not in verdict_rows([edited("b", **PLAIN, realised=share)])[0]
+
+
+def test_the_mean_share_is_in_the_last_row():
+    *_, last = verdict_rows([edited("a", **PLAIN, realised=share) for share in (0.5, 0.7, float("nan"))])
+    assert last["realised"] == "60 %"
+
+
+# What is said below the table
+
+ARRIVED = PLAIN | {"realised": 1.0, "multiplier": 3.5, "was_target": False}
+
+
+def test_of_edits_as_they_should_be_nothing_is_said():
+    assert notes([edited("a", **ARRIVED), edited("b", **ARRIVED | {"realised": 0.96})]) == []
+    assert notes([edited("a", **PLAIN)]) == []  # of studies, whose records have less
+    assert notes([]) == []
+
+
+def test_what_a_user_should_know_of_some_edits_is_a_line_each():
+    images = [
+        edited("x/a.jpg", **ARRIVED | {"was_target": True}),
+        edited("x/b.jpg", **ARRIVED),
+        edited("x/c.jpg", **ARRIVED | {"was_target": True, "psnr": 48.0}),
+        edited("x/d.jpg", **ARRIVED | {"change_largest": 0}),
+        edited("x/e.jpg", **ARRIVED | {"realised": 0.8}),
+    ]
+    assert notes(images) == [
+        "2 of 5 of the target's class before, by the witness: a, c",
+        "2 of 5 hardly changed; a smaller lambda edits more: c, d",
+        "1 of 5 did not reach lambda's displacement: e",
+    ]
+
+
+def test_of_an_inversion_that_only_does_what_regularizers_let_through_no_lack_is_noted():
+    assert notes([edited("a", **ARRIVED | {"realised": 0.2, "multiplier": 1.0})]) == []
+    assert notes([edited("a", **ARRIVED | {"realised": float("nan"), "multiplier": 4.0})]) == []
 
 
 def test_several_edits_of_one_input_are_told_apart_and_have_no_mean():

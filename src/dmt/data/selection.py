@@ -1,7 +1,7 @@
 """Scores for source and target -> the sets of pictures that an edit compares: one pair for all inputs, or one each."""
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from dmt.data.catalogs import Catalog
 from dmt.errors import UserError, is_number, nearest_name, require_whole_number
 
+CLIP = 2.5  # standard deviations of a score beyond which more of it is no more (ours)
 VOTERS = 10  # nearest pictures whose labels stand in for those of a picture that has none (ours)
 
 
@@ -42,8 +43,8 @@ class Pool:
     balance: Sequence[str] = ()
 
 
-OwnLabels = Callable[[str, Sequence[str]], np.ndarray]
-"""The name of an input and labels of the catalog ``(L,)`` -> which of them it has, ``(L,)`` of bool."""
+OwnScores = Callable[[str, Sequence[str]], np.ndarray]
+"""The name of an input and labels of the catalog -> how much of each it has, ``(L,)``, as the catalog scores."""
 
 
 class Selection(Protocol):
@@ -63,13 +64,13 @@ class Selection(Protocol):
             UserError: a side has fewer pictures than asked for.
         """
 
-    def by_labels(self, pool: Pool, names: Sequence[str], own_labels: OwnLabels) -> list[Sets]:
+    def by_labels(self, pool: Pool, names: Sequence[str], own_scores: OwnScores) -> list[Sets]:
         """Choose the sets of each input, or pictures to choose them from, before any picture is read.
 
         Args:
             pool: what may be chosen.
             names: of the B inputs.
-            own_labels: the labels of an input.
+            own_scores: how much an input has of labels.
 
         Raises:
             UserError: a side has fewer pictures than asked for.
@@ -86,7 +87,7 @@ class Confident:
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         return [pool.confident] * len(names)
 
-    def by_labels(self, pool: Pool, names: Sequence[str], own_labels: OwnLabels) -> list[Sets]:
+    def by_labels(self, pool: Pool, names: Sequence[str], own_scores: OwnScores) -> list[Sets]:
         return [pool.confident] * len(names)
 
     def describe(self, pool: Pool) -> str:
@@ -97,78 +98,83 @@ class Confident:
 class Matched:
     """For each input the pictures most like it by their other labels (Upchurch et al., CVPR 2017, section 3).
 
-    Pictures must agree with the input in some labels; among those the ones that differ in the fewest of the others
-    (Hamming distance) are taken, and among equals the nearest in z, or the most confidently labelled where no picture
-    has been read yet. Where too few agree in all of these labels, the
-    last of them are given up (ours). An input without labels gets those that most of its nearest pictures have.
+    They count in how many labels a picture differs from the input, and demand that some agree. Ours is the distance of
+    the scores, each over its standard deviation and within ``CLIP`` of it: a label that is unsure counts little, and
+    agreement is a matter of degree, too; with labels that are only there or not there it is their count, weighted. On
+    LFW that keeps gender and age better, and the person (docs/quality.md).
+
+    The scores of an input without labels are guessed: from its features before any picture of the sets is read, as the
+    mean of those of the nearest pictures otherwise. Of pictures that are equally like the input the nearest are taken,
+    or, before any is read, the most confidently labelled.
 
     Args:
-        set_size: pictures per side.
-        same: labels that must agree, the most important first; ``None``: those that the task is balanced by.
+        set_size: pictures per side; fewer where a side has fewer.
+        same: labels that count ``weight`` times; ``None``: those that the task is balanced by.
+        weight: see ``same``.
     """
 
-    set_size: int = 100
+    set_size: int = 150
     same: Sequence[str] | None = None
+    weight: float = 4.0
 
     def __post_init__(self) -> None:
         require_whole_number("selection.set_size", self.set_size, "a whole number above 0", least=1)
+        if not (is_number(self.weight) and self.weight > 0):
+            raise UserError(f"selection.weight must be a number above 0, got {self.weight!r}")
 
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
-        labels, must_agree = self._labels(pool)
-        has = np.stack([pool.catalog.scores(label) > 0 for label in labels], axis=1)
-        chosen = []
-        for name, z in zip(names, z0, strict=True):
-            distances = [_distances(side, z) for side in points]
-            index = pool.catalog.index(name)
-            own = has[index] if index is not None else has[_nearest(distances[1], VOTERS)].mean(axis=0) > 0.5
-            chosen.append(self._sets(pool, has, own, must_agree, distances))
-        return chosen
+        ranks = {name: [_distances(side, z) for side in points] for name, z in zip(names, z0, strict=True)}
 
-    def by_labels(self, pool: Pool, names: Sequence[str], own_labels: OwnLabels) -> list[Sets]:
-        labels, must_agree = self._labels(pool)
-        has = np.stack([pool.catalog.scores(label) > 0 for label in labels], axis=1)
+        def own_scores(name: str, labels: Sequence[str]) -> np.ndarray:
+            index = pool.catalog.index(name)
+            rows = _nearest(ranks[name][1], VOTERS) if index is None else [index]
+            return np.array([pool.catalog.scores(label)[rows].mean() for label in labels])
+
+        return self._chosen(pool, own_scores, ranks)
+
+    def by_labels(self, pool: Pool, names: Sequence[str], own_scores: OwnScores) -> list[Sets]:
         sure = [-scores for scores in pool.sides]
-        return [self._sets(pool, has, own_labels(name, labels), must_agree, sure) for name in names]
+        return self._chosen(pool, own_scores, dict.fromkeys(names, sure))
 
     def describe(self, pool: Pool) -> str:
         return _for_each_input(self.set_size)
 
-    def _labels(self, pool: Pool) -> tuple[list[str], list[int]]:
-        """The labels that pictures are matched by, and which of these must agree."""
+    def _chosen(self, pool: Pool, own_scores: OwnScores, ranks: Mapping[str, Sequence[np.ndarray]]) -> list[Sets]:
+        """The sets of each input; ``ranks`` orders what is equally like it, ``(n,)`` a side, infinite: not known."""
+        labels, weights = self._labels(pool)
+        scores = np.stack([pool.catalog.scores(label) for label in labels], axis=1)
+        deviations = np.maximum(scores.std(axis=0), np.finfo(float).tiny)
+        standard = (scores / deviations).clip(-CLIP, CLIP)
+        chosen = []
+        for name, own_ranks in ranks.items():
+            own = (own_scores(name, labels) / deviations).clip(-CLIP, CLIP)
+            distance = (weights * (standard - own) ** 2).sum(axis=1).round(9)
+            usable = [
+                np.flatnonzero((side > 0) & np.isfinite(rank))
+                for side, rank in zip(pool.sides, own_ranks, strict=True)
+            ]
+            for side, rows in zip(("source", "target"), usable, strict=True):
+                _require_enough(min(self.set_size, 2), len(rows), side, "are left")
+            size = min(self.set_size, *map(len, usable))
+            source, target = (
+                rows[np.lexsort((rank[rows], distance[rows]))[:size]]
+                for rows, rank in zip(usable, own_ranks, strict=True)
+            )
+            chosen.append(Sets(source, target))
+        return chosen
+
+    def _labels(self, pool: Pool) -> tuple[list[str], np.ndarray]:
+        """The labels that pictures are matched by, and how much each counts, ``(L,)``."""
         own_labels = {label.lower() for label in pool.own_labels}
         labels = [label for label in pool.catalog.labels if label.lower() not in own_labels]
-        columns = {label.lower(): column for column, label in enumerate(labels)}
-        same = pool.balance if self.same is None else self.same
-        unknown = [label for label in same if label.lower() not in columns]
+        counting_more = pool.balance if self.same is None else self.same
+        same, known = {label.lower() for label in counting_more}, {label.lower() for label in labels}
+        unknown = [label for label in counting_more if label.lower() not in known]
         if unknown:
             raise UserError(
                 f"selection.same names {sorted(unknown)}: there are no such labels, or the task changes them"
             )
-        return labels, [columns[label.lower()] for label in same]
-
-    def _sets(
-        self, pool: Pool, has: np.ndarray, own: np.ndarray, must_agree: list[int], ranks: Sequence[np.ndarray]
-    ) -> Sets:
-        """Of pictures that differ in as many labels, those of the lowest ``ranks``, ``(n,)`` for either side."""
-        differing = (has != own).sum(axis=1)
-        usable = [(scores > 0) & np.isfinite(rank) for scores, rank in zip(pool.sides, ranks, strict=True)]
-        alike = self._alike(usable, has[:, must_agree] == own[must_agree])
-        chosen = []
-        for candidates, rank in zip(alike, ranks, strict=True):
-            order = np.lexsort((rank[candidates], differing[candidates]))
-            chosen.append(candidates[order[: self.set_size]])
-        return Sets(*chosen)
-
-    def _alike(self, usable: Sequence[np.ndarray], agrees: np.ndarray) -> list[np.ndarray]:
-        """The usable pictures of both sides that agree in as many labels, from the first on, as leaves enough."""
-        for n_labels in range(agrees.shape[1], -1, -1):
-            agreeing = agrees[:, :n_labels].all(axis=1)
-            alike = [np.flatnonzero(side & agreeing) for side in usable]
-            if min(map(len, alike)) >= self.set_size:
-                return alike
-        for name, side in zip(("source", "target"), alike, strict=True):
-            _require_enough(self.set_size, len(side), name, "are left")
-        raise AssertionError("one of the sides is too small")
+        return labels, np.array([self.weight if label.lower() in same else 1.0 for label in labels])
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,7 @@ class Nearest:
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         return [self._sets(pool, points, z) for z in z0]
 
-    def by_labels(self, pool: Pool, names: Sequence[str], own_labels: OwnLabels) -> list[Sets]:
+    def by_labels(self, pool: Pool, names: Sequence[str], own_scores: OwnScores) -> list[Sets]:
         return [pool.confident] * len(names)
 
     def describe(self, pool: Pool) -> str:

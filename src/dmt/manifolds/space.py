@@ -25,7 +25,7 @@ from dmt.manifolds.span import Span
 from dmt.manifolds.streaming import IncrementalPCA
 from dmt.networks import Backbone
 from dmt.networks.extractor import FeatureExtractor, FeatureLayout
-from dmt.networks.probe import fit_label_probes
+from dmt.networks.probe import predicted_scores
 from dmt.storage import processes
 from dmt.storage.tensors import cache_key, read_tensors, write_tensors
 
@@ -242,7 +242,7 @@ class SetFit:
 
     def parts(self, data: EditData, selection: Selection) -> list[EditData]:
         """The inputs with the pictures that their sets are chosen from, those with the same together."""
-        chosen = selection.by_labels(data.pool, data.inputs, partial(self._own_labels, data))
+        chosen = selection.by_labels(data.pool, data.inputs, partial(self._own_scores, data))
         together: dict[tuple[bytes, bytes], tuple[Sets, list[str]]] = {}
         for name, sets in zip(data.inputs, chosen, strict=True):
             key = (sets.source.tobytes(), sets.target.tobytes())
@@ -282,18 +282,14 @@ class SetFit:
             sides.append(points)
         return Space(extractor, span, sides[0], sides[1], self.features.metadata(extractor))
 
-    def _own_labels(self, data: EditData, name: str, labels: Sequence[str]) -> np.ndarray:
-        """The labels of an input, or what linear probes say of its features where nobody labelled it."""
+    def _own_scores(self, data: EditData, name: str, labels: Sequence[str]) -> np.ndarray:
+        """How much of labels an input has, or what its features say of that where nobody labelled it."""
         index = data.catalog.index(name)
         if index is not None:
-            return np.array([data.catalog.scores(label)[index] > 0 for label in labels])
+            return np.array([data.catalog.scores(label)[index] for label in labels])
         points, positions, own = self.features.pooled(data.catalog.read_named(name, data.image_size))
-        has = np.stack([data.catalog.scores(label)[positions] > 0 for label in labels], axis=1)
-        known = has.any(axis=0) & ~has.all(axis=0)
-        found = has.mean(axis=0) > 0.5
-        probes = fit_label_probes(points, torch.from_numpy(has[:, known]))
-        found[known] = [bool(probe(own)[0] > 0) for probe in probes]
-        return found
+        scores = np.stack([data.catalog.scores(label)[positions] for label in labels], axis=1)
+        return predicted_scores(points, torch.from_numpy(scores), own)[0].numpy()
 
 
 def read_space(path: Path, make: Callable[[str], Backbone], backbone: Backbone | str | None = None) -> Space:

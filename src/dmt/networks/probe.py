@@ -84,6 +84,20 @@ def fit_label_probes(points: Tensor, has: Tensor, penalty: float = 2.5) -> list[
     return [LinearProbe(torch.from_numpy(row), float(offset)) for row, offset in zip(weights, offsets, strict=True)]
 
 
+def predicted_scores(points: Tensor, scores: Tensor, others: Tensor, penalty: float = 1.0) -> Tensor:
+    """Scores ``(m, L)`` of other points, by ridge regression on standardised coordinates (scikit-learn's).
+
+    Args:
+        points: ``(n, K)``.
+        scores: ``(n, L)``, theirs.
+        others: ``(m, K)``.
+        penalty: of the squared weights, as a multiple of the points' mean squared length, K.
+    """
+    ridge = make_pipeline(StandardScaler(), Ridge(penalty * points.shape[1]))
+    ridge.fit(points.double().numpy(), scores.double().numpy())
+    return torch.from_numpy(ridge.predict(others.double().numpy()).reshape(len(others), -1))
+
+
 def _pipeline(strength: float) -> Pipeline:
     regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
     return make_pipeline(StandardScaler(), regression)

@@ -78,9 +78,11 @@ def write_report(folder: Path, report: Report, settings: Mapping, animation: str
     document = _json_value({"title": report.title, "images": records, **report.tables, "settings": settings})
     write_text(folder / "results.json", json.dumps(document, indent=1, allow_nan=False))
     if animation != "none":
+        whole = {files.file for files in saved}
         for name, image in zip(file_names(report.images, report.pictures), report.images, strict=True):
             way = [to_pixels(picture) for picture in (image.input, *image.frames, image.result)]
-            write_animation(way, folder / f"{name}.{animation}")
+            film = f"{name}.{animation}"
+            write_animation(way, folder / (f"{name}_film.{animation}" if film in whole else film))  # of a GIF
 
 
 def result_grid(images: Sequence[EditedImage], title: str, per_row: int = 8) -> Image.Image:
