@@ -17,7 +17,7 @@ from dmt.studies.transfer import OriginalReport
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
-FACE = (113, 0, 333, 220)  # left, top, right, bottom: the portrait framed as LFW frames its faces
+FACE = (113, 0, 333, 220)  # left, top, right, bottom: the portrait, for the figure that colours whole pictures
 
 
 DIGITS = ["experiment=digits", "progress=false"]
@@ -80,22 +80,37 @@ def make_digits_film() -> None:
 
 def make_astronaut_colour() -> None:
     """Figure 5 of the paper with the public-domain portrait."""
-    _keep("figure", "astronaut_colour", "experiment=fig5_colorize", f"images=[{_portrait()}]", "progress=false")
+    portrait = IMAGES / "astronaut_input.png"
+    Image.fromarray(astronaut()).crop(FACE).resize((125, 125), Image.Resampling.LANCZOS).save(portrait)
+    _keep("figure", "astronaut_colour", "experiment=fig5_colorize", f"images=[{portrait}]", "progress=false")
 
 
 def make_astronaut() -> None:
-    """The public-domain portrait that scikit-image ships, towards three attributes."""
-    portrait = _portrait()
-    tasks, lambdas = ("frowning", "senior", "younger"), (0.2, 0.12, 0.08)
+    """The public-domain photograph that scikit-image ships, whole: as it is, and edited by one command."""
+    with tempfile.TemporaryDirectory() as folder:
+        photograph = Path(folder) / "astronaut.png"
+        Image.fromarray(astronaut()).save(photograph)
+        _traverse("task=senior", "lambda=0.5", f"images={photograph}", f"hydra.run.dir={folder}/run")
+        pair = [np.asarray(Image.open(path)) for path in (photograph, Path(folder) / "run" / "astronaut.png")]
+    Image.fromarray(np.concatenate(pair, axis=1)).save(IMAGES / "astronaut.png", optimize=True)
+
+
+def make_astronaut_tasks() -> None:
+    """Her face, towards three attributes, by three lambdas."""
+    tasks, lambdas = ("frowning", "senior", "younger"), (1.0, 0.7, 0.5)
     rows = []
-    for task in tasks:
-        row = [np.asarray(Image.open(portrait))]
-        for lam in lambdas:
-            with tempfile.TemporaryDirectory() as folder:
-                _traverse(f"task={task}", f"lambda={lam}", f"images=[{portrait}]", f"hydra.run.dir={folder}")
-                row.append(np.asarray(Image.open(Path(folder) / f"{portrait.stem}.png")))
-        rows.append(row)
-    labelled_grid(rows, tasks, ["input", *(f"lambda' {lam}" for lam in lambdas)]).save(IMAGES / "astronaut.png")
+    with tempfile.TemporaryDirectory() as folder:
+        photograph = Path(folder) / "astronaut.png"
+        Image.fromarray(astronaut()).save(photograph)
+        for task in tasks:
+            row = []
+            for lam in lambdas:
+                run = Path(folder) / f"{task}-{lam}"
+                _traverse(f"task={task}", f"lambda={lam}", f"images={photograph}", f"hydra.run.dir={run}")
+                row.append(np.asarray(Image.open(run / "crops" / "astronaut_after.png")))
+            rows.append([np.asarray(Image.open(run / "crops" / "astronaut_before.png")), *row])
+    grid = labelled_grid(rows, tasks, ["input", *(f"lambda' {lam}" for lam in lambdas)])
+    grid.save(IMAGES / "astronaut_tasks.png", optimize=True)
 
 
 def make_transfer_2014() -> None:
@@ -117,14 +132,9 @@ PICTURES: dict[str, Callable[[], None]] = {
     "digits_film": make_digits_film,
     "transfer_2014": make_transfer_2014,
     "astronaut": make_astronaut,
+    "astronaut_tasks": make_astronaut_tasks,
     "astronaut_colour": make_astronaut_colour,
 }
-
-
-def _portrait() -> Path:
-    path = IMAGES / "astronaut_input.png"
-    Image.fromarray(astronaut()).crop(FACE).resize((125, 125), Image.Resampling.LANCZOS).save(path)
-    return path
 
 
 def _digit_task(target: int) -> str:

@@ -99,10 +99,9 @@ def test_every_experiment_composes(program, experiment):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_every_option_composes(program, option):
-    cfg = composed(program, option, *OPEN.get(option, []))
-    assert set(cfg) == set(plain(program)), "the option adds a key that no program reads"
+def test_every_option_composes(option):
+    cfg = composed("traverse", option, *OPEN.get(option, []))
+    assert set(cfg) == set(plain("traverse")), "the option adds a key that no program reads"
 
 
 def first_of_each_sweep(options: str) -> list[str]:

@@ -24,7 +24,7 @@ from dmt.editing.rivals import PixelMeanModule
 from dmt.editing.traversal_module import TraversalModule
 from dmt.errors import UserError
 from dmt.inversion import Inverter
-from dmt.manifolds import IncrementalPCA, Space
+from dmt.manifolds import CatalogFeatures, IncrementalPCA, SetFit, Space, Span
 from dmt.networks import digits_network
 from dmt.networks.extractor import FeatureExtractor, measure_scales
 from dmt.solvers import LBFGS
@@ -269,7 +269,7 @@ def test_an_unknown_task_is_an_error_that_names_the_nearest(editor, wasted_work)
     [
         (None, None, "60 source and 60 target images; editing 2"),
         (Matched(40, same=[]), None, "40 source and 40 target images for each input; editing 2"),
-        (None, Matched(same=[]), "100 source and 100 target images for each input; editing 2"),
+        (None, Matched(50, same=[]), "50 source and 50 target images for each input; editing 2"),
         (Confident(), Matched(same=[]), "60 source and 60 target images; editing 2"),
     ],
 )
@@ -395,3 +395,88 @@ class OnePair:
 
     def describe(self, pool) -> str:
         return "a pair"
+
+
+# The span of the sets of each input
+
+
+@dataclass(frozen=True)
+class Halves:
+    """By labels inputs get one of two halves of the pictures, in turns, and of these all."""
+
+    def by_labels(self, pool, names, own_scores) -> list[Sets]:
+        return [Sets(pool.confident.source[i % 2 :: 2], pool.confident.target[i % 2 :: 2]) for i in range(len(names))]
+
+    def __call__(self, pool, points, names, z0) -> list[Sets]:
+        assert all(not side[members].isnan().any() for side, members in zip(points, _members(pool), strict=True))
+        return [pool.confident] * len(names)
+
+    def describe(self, pool) -> str:
+        return "30 source and 30 target images"
+
+
+def _members(pool):
+    return pool.confident.source, pool.confident.target
+
+
+@pytest.fixture
+def spanning(editor, catalog, tmp_path, quiet_trainer) -> Editor:
+    """Edits each input in the span of its half of the sets."""
+    torch.manual_seed(0)
+    options = {"layers": ["conv2", "conv3"], "normalization": "layer", "cache": tmp_path, "trainer": quiet_trainer}
+    features = CatalogFeatures(editor.data(None), digits_network(4), **options)
+    return replace(editor, space=SetFit(features, Span()), comparison=Comparison(RBF(), Halves()), inverter=QUICK)
+
+
+NAMES = [f"digit_{number:04d}" for number in (3, 13, 23, 45, 59)]  # all of them threes
+
+
+def test_inputs_of_different_sets_come_back_in_the_order_they_were_asked_for(spanning):
+    edit = spanning.edit(THREE_TO_EIGHT, NAMES)
+    assert [image.name for image in edit.images] == edit.data.inputs == NAMES
+    assert edit.table["image"].tolist() == NAMES
+    assert {len(batch.batch.names) for batch in edit.batches} == {3, 2}
+
+
+@pytest.mark.xfail(strict=True, reason="a defect: batches are in the order of the sets, and each has a space of its own")
+def test_where_inputs_of_different_sets_went_is_told_in_their_order_or_refused(spanning):
+    edit = spanning.edit(THREE_TO_EIGHT, NAMES)
+    try:
+        moved = edit.z - edit.z0
+    except UserError:  # they lie in different spaces
+        return
+    torch.testing.assert_close(torch.tensor(edit.table["delta"]), moved.norm(dim=1))
+
+
+def test_each_input_is_edited_between_its_own_half_of_the_sets(spanning):
+    edit = spanning.edit(THREE_TO_EIGHT, NAMES)
+    whole = replace(spanning, comparison=Comparison(RBF(), Confident())).edit(THREE_TO_EIGHT, NAMES)
+    for part, one, other in zip((0, 1, 0, 1, 0), edit.images, whole.images, strict=True):
+        half = Sets(whole.data.source[part::2], whole.data.target[part::2])
+        alone = replace(spanning, comparison=Comparison(RBF(), OneHalf(half)))
+        again = alone.edit(THREE_TO_EIGHT, NAMES).images[NAMES.index(one.name)]
+        assert one.record["witness_before"] == pytest.approx(again.record["witness_before"], abs=1e-6)
+        assert one.record["witness_before"] != pytest.approx(other.record["witness_before"], abs=1e-4)
+
+
+@dataclass(frozen=True)
+class OneHalf(OnePair):
+    """The same for every input, which is said by labels."""
+
+    def by_labels(self, pool, names, own_scores) -> list[Sets]:
+        return [self.sets] * len(names)
+
+
+def test_a_picture_that_is_typical_of_the_target_is_told_from_one_of_the_source(editor, catalog):
+    eights = [f"digit_{number:04d}" for number in np.flatnonzero(catalog.digits == 8)[:4]]
+    edit = editor.edit(THREE_TO_EIGHT, [*NAMES[:2], *eights], float("inf"))
+    witness = edit.table["witness_before"].to_numpy()
+    source, target = edit.space.source[edit.data.source].double(), edit.space.target[edit.data.target].double()
+    kernel = RBF().fit(torch.cat([source, target]))
+    left_out = [
+        float(Witness(kernel, source, torch.cat([target[:i], target[i + 1 :]]))(target[i : i + 1]))
+        for i in range(len(target))
+    ]
+    assert edit.table["was_target"].tolist() == (witness <= torch.tensor(left_out).median().item() + 1e-9).tolist()
+    assert not edit.table["was_target"][:2].any()
+    assert edit.table["was_target"][2:].any()

@@ -10,7 +10,7 @@ from dmt.data.images import desaturated
 from dmt.errors import UserError
 from dmt.manifolds import ExactPCA, IncrementalPCA
 from dmt.networks.extractor import FeatureExtractor
-from tests.manifolds.world import BROKEN, LAYERS, N_IMAGES, SIZE, World, break_pictures
+from tests.manifolds.world import BROKEN, LAYERS, N_IMAGES, SIZE, World, break_pictures, pooled_by_hand
 
 ROUNDED = {"atol": 2e-3, "rtol": 2e-3}  # to float16
 
@@ -230,27 +230,6 @@ def test_some_pictures_that_do_not_decode_are_left_out(world, stored):
 
 
 # Pooled
-
-
-def pooled_by_hand(world, files=None):
-    """The means of 4 x 4 cells of the raw activations, as many numbers for each layer in turn."""
-    with torch.no_grad():
-        found = world.network()(world.images(files), LAYERS)
-    return torch.cat([cells(found[layer]).flatten(1) for layer in LAYERS], dim=1)
-
-
-def cells(activation):
-    """Means of 4 x 4 cells, which overlap where the sides are no multiples of 4 (or the places where they are fewer)."""
-    side = activation.shape[-1]
-    n = min(4, side)
-    edges = [(i * side // n, -(-(i + 1) * side // n)) for i in range(n)]
-    return torch.stack(
-        [
-            torch.stack([activation[..., top:bottom, left:right].mean(dim=(-2, -1)) for left, right in edges], dim=-1)
-            for top, bottom in edges
-        ],
-        dim=-2,
-    )
 
 
 def test_pooled_features_are_the_means_of_cells_of_a_sample_and_of_a_picture(world):

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dmt.networks.probe import LinearProbe, fit_label_probes, fit_probe
+from dmt.networks.probe import LinearProbe, fit_label_probes, fit_probe, predicted_scores
 
 laws = settings(deadline=None, max_examples=15, derandomize=True)
 
@@ -116,3 +116,16 @@ def test_label_probes_tell_what_is_rare_as_well_as_what_is_common():
     rare, common = fit_label_probes(points, torch.stack([is_target, ~is_target], dim=1))
     assert ((rare(points) > 0) == is_target).double().mean() > 0.97
     assert torch.allclose(rare(points), -common(points))
+
+
+def test_predicted_scores_are_ridge_regression_on_standardised_points():
+    rng = np.random.default_rng(0)
+    points, scores, others = rng.normal(2, 3, (30, 6)), rng.normal(0, 1, (30, 2)), rng.normal(2, 3, (4, 6))
+    mean, deviation = points.mean(axis=0), points.std(axis=0)
+    design, centred = (points - mean) / deviation, scores - scores.mean(axis=0)
+    weights = np.linalg.solve(design.T @ design + 0.5 * 6 * np.eye(6), design.T @ centred)
+    expected = (others - mean) / deviation @ weights + scores.mean(axis=0)
+    found = predicted_scores(*map(torch.from_numpy, (points, scores, others)), penalty=0.5)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    one = predicted_scores(torch.from_numpy(points), torch.from_numpy(scores[:, :1]), torch.from_numpy(others), 0.5)
+    np.testing.assert_allclose(one, expected[:, :1], atol=1e-9)

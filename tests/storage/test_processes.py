@@ -33,7 +33,7 @@ TWO = ["trainer.strategy=ddp", "trainer.devices=2"]
 
 def traverse(folder: Path, *options: str) -> subprocess.CompletedProcess:
     """A small job with a cache of its own."""
-    job = ["experiment=digits", "manifold.n_components=32", "precision=float32"]
+    job = ["experiment=digits", "data.image_size=16", "manifold.n_components=32", "precision=float32"]
     quiet = ["logger=none", "progress=false"]
     places = [f"cache_dir={folder}/cache", f"hydra.run.dir={folder}/out"]
     return subprocess.run(
