@@ -9,6 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import open_dict
+from PIL import Image
+from skimage import data
 
 from dmt.cli import programs
 from dmt.data import LFW, AttributeTask
@@ -65,6 +67,33 @@ def test_smiling_people_frown_and_stay_themselves(backbone, lam, faces, weights_
 def test_a_huge_lambda_returns_the_face(faces, tmp_path):
     images = edit(tmp_path, ["backbone=vgg19_distilled", "task=frowning", "lambda=1e9", "n_images=2", *faces])
     assert all(image.record["psnr"] > 35 for image in images)
+
+
+def test_a_photograph_comes_back_at_its_size_with_an_edited_face(faces, weights_dir, tmp_path):
+    astronaut = data.astronaut()
+    canvas = np.full((600, 800, 3), 120, dtype=np.uint8)
+    canvas[40 : 40 + 512, 200 : 200 + 512] = astronaut
+    Image.fromarray(canvas).save(tmp_path / "astronaut.png")
+    options = ["backbone=vgg19_distilled", "task=frowning", f"weights_dir={weights_dir}", *faces]
+    (image,) = report(tmp_path / "out", [f"images=[{tmp_path}/astronaut.png]", *options]).images
+    assert image.record["realised"] == pytest.approx(1, abs=0.05)
+    assert image.record["witness_after"] < image.record["witness_before"]
+    assert not image.record["was_target"]
+    with Image.open(tmp_path / "out/astronaut.png") as found:
+        change = np.asarray(found).astype(int) - canvas
+    assert change.shape == canvas.shape
+    y, x = np.nonzero(change.any(axis=2))
+    face = slice(60, 220), slice(340, 540)  # around her face, which lies at 420 +- 50, 150 +- 60 or so
+    outside = change.copy()
+    outside[face] = 0
+    assert not outside.any(), (x.min(), x.max(), y.min(), y.max())
+    assert np.abs(change[face]).max() > 20
+    with Image.open(tmp_path / "out/crops/astronaut_before.png") as before:
+        assert before.size == (250, 250)
+    expression = OnnxJudge(weights_dir / "judge_expression.onnx", crop=0.52)
+    happy = expression([image.input, image.result])["probabilities"][:, 1]
+    assert happy[0] > 0.9
+    assert happy[1] < happy[0] - 0.2
 
 
 def test_features_have_the_sizes_that_the_networks_promise(weights_dir):

@@ -138,16 +138,16 @@ def test_the_same_for_other_layers_leaves_the_first_as_it_was(world):
 POSITIONS = np.array([20, 3, 3, 11, 0, 7, 8, 9, 10])
 
 
-def some(features, view=None):
+def some(features, view=None, positions=POSITIONS):
     """What ``some`` hands on: feature vectors and their pictures' positions."""
-    found, positions = [], []
+    found, where = [], []
 
     def take(batch, own):
         found.append(batch)
-        positions.extend(own)
+        where.extend(own)
 
-    features.some(features.extractor(), POSITIONS, take, view)
-    return torch.cat(found), positions
+    features.some(features.extractor(), positions, take, view)
+    return torch.cat(found), where
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -170,11 +170,10 @@ def test_features_of_some_pictures_are_kept_and_only_others_computed(world):
     assert again.equal(found)
 
     features = world.catalog_features()
-    more, where = [], []
-    features.some(features.extractor(), np.array([11, 12, 20, 13]), lambda rows, at: (more.append(rows), where.extend(at)))
+    more, where = some(features, positions=np.array([11, 12, 20, 13]))
     assert world.looked_at == 2
     assert where == [11, 12, 20, 13]
-    np.testing.assert_allclose(torch.cat(more), world.features()[where], **ROUNDED)
+    np.testing.assert_allclose(more, world.features()[where], **ROUNDED)
 
 
 def test_of_pictures_that_were_broken_when_some_were_read_nobody_asks_again(world, caplog):

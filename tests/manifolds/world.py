@@ -91,7 +91,7 @@ def pooled_by_hand(world: World, files: Sequence[str] | None = None) -> Tensor:
 
 
 def _cells(activation: Tensor) -> Tensor:
-    """Means of 4 x 4 cells, which overlap where the sides are no multiples of 4 (or the places where they are fewer)."""
+    """Means of 4 x 4 cells, which overlap where sides are no multiples of 4; fewer where there are fewer places."""
     side = activation.shape[-1]
     n = min(4, side)
     edges = [(i * side // n, -(-(i + 1) * side // n)) for i in range(n)]

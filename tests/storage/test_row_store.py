@@ -99,9 +99,10 @@ def test_a_row_that_a_killed_run_wrote_without_a_mark_is_written_again(tmp_path,
     def killed(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(RowStore, "_mark", killed)
+    monkeypatch.setattr(RowStore, "_mark", killed)
+    with pytest.raises(KeyboardInterrupt):
         store.write([2, 3], of(features[::-1].copy(), [2, 3]))  # other numbers: as if only in part
+    monkeypatch.undo()
     again = RowStore(tmp_path, 6, SIZE)
     assert again.missing([2, 3, 5]) == [2, 3]
     assert again.read([2, 3, 5])[1] == [5]

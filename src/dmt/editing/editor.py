@@ -28,6 +28,8 @@ from dmt.traversal.witness import WitnessBatch
 
 log = logging.getLogger(__name__)
 
+FAR = 0.025  # of the sets' pictures lie farther from the others than an input that is like them (ours)
+
 Method = Callable[[Space, Contrasts, Tensor, Inverter], EditModule]
 """A space, what inputs are told apart by, their lambdas ``(n,)``, an inverter -> the module that edits."""
 
@@ -203,9 +205,9 @@ class Editor:
         )
         module = module_with(lams)
         batches = run(module)
-        is_there = _is_typical(start, contrasts.witnesses)
+        is_there, is_unlike = _is_typical(start, contrasts.witnesses), _is_unlike(start, contrasts.witnesses)
         edited = [
-            image.with_columns(inversions=n_tried + 1, was_target=is_there[row])
+            image.with_columns(inversions=n_tried + 1, was_target=is_there[row], unlike_sets=is_unlike[row])
             for row, image in enumerate(finished(batches))
         ]
         assert data.task is not None
@@ -239,6 +241,22 @@ def _is_typical(start: Points, witnesses: WitnessBatch) -> list[bool]:
     for witness, rows in own.shared():
         excess[rows] = witness(start.z[rows]) - witness.at_target().median()
     return (start.mean(excess) <= 0).tolist()
+
+
+def _is_unlike(start: Points, witnesses: WitnessBatch) -> list[bool]:
+    """For each input, whether it lies farther from its sets than all but ``FAR`` of their own pictures do.
+
+    Ours: a head that is turned like no other, a mouth that is wide open among closed ones. By the mean distance in z.
+    """
+    own = witnesses[start.owner]
+    excess = start.z.new_empty(len(start.z))
+    for witness, rows in own.shared():
+        members = torch.cat([witness.source, witness.target])
+        middle = members.mean(dim=0)  # distances of points far from 0 lose digits
+        members, points = members - middle, start.z[rows] - middle
+        among = torch.cdist(members, members).sum(dim=1) / max(1, len(members) - 1)
+        excess[rows] = torch.cdist(points, members).mean(dim=1) - torch.quantile(among, 1 - FAR)
+    return (start.mean(excess) > 0).tolist()
 
 
 def _joined(edits: Sequence[Edit], data: EditData) -> Edit:

@@ -191,6 +191,9 @@ def notes(images: Sequence[EditedImage]) -> list[str]:
     names = short_names([image.name for image in images])
     found = {
         "of the target's class before, by the witness": [bool(image.record.get("was_target")) for image in images],
+        "unlike all that the edit compares with (a turned head, a wide open mouth?), so look at the result": [
+            bool(image.record.get("unlike_sets")) for image in images
+        ],
         "hardly changed; a smaller lambda edits more": [
             change_in_words(image.record) in ("unchanged", "hardly changed") for image in images
         ],
