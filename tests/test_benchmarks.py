@@ -25,8 +25,9 @@ LIMITS = [
 ]
 
 
-@pytest.fixture
-def outcomes(tmp_path) -> list:
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory) -> list:
+    tmp_path = tmp_path_factory.mktemp("sections")
     (tmp_path / "good.py").write_text(TABLE)
     (tmp_path / "bad.py").write_text("raise SystemExit('no memory')")
     sections = [

@@ -1,5 +1,6 @@
 """What a GPU computes against what the processor does. Skipped where there is none."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dmt.data import LabelledImages
-from dmt.inversion import Inverter
+from dmt.inversion import Inverter, Realise
 from dmt.inversion.regularizers import FeatureDistance, Sparsity, TotalVariation
 from dmt.manifolds import ExactPCA, IncrementalPCA
 from dmt.networks import digits_network
@@ -79,6 +80,27 @@ def test_inversions_end_as_low_as_on_the_processor(extractor, precision, toleran
     assert found.images.device.type == "cuda"
     ends = expected.solution.objective
     torch.testing.assert_close(found.solution.objective.cpu(), ends, rtol=tolerance, atol=0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_pictures_move_as_far_as_was_wished_as_on_the_processor(extractor, precision):
+    images = pictures(6)
+    before, other = ({layer: value.detach() for layer, value in extractor(pictures(6, s)).items()} for s in (0, 1))
+    wish = {layer: 0.2 * (other[layer] - before[layer]) for layer in before}
+    squares = sum(value.square().flatten(1).sum(dim=1) for value in wish.values())
+    along = {layer: value / squares[:, None, None, None] for layer, value in wish.items()}
+    along = {layer: value.where(torch.arange(6)[:, None, None, None] > 0, 0.0) for layer, value in along.items()}
+    targets = {layer: before[layer] + value for layer, value in wish.items()}
+    inverter = Inverter(REGULARIZERS, LBFGS(150, tolerance=0.003), precision, realise=Realise(rounds=6))
+    expected = replace(inverter, precision="float32")(extractor, targets, images, along=along)
+    moved = [{layer: value.to(GPU) for layer, value in part.items()} for part in (targets, along)]
+    found = inverter(extractor.to(GPU), moved[0], images.to(GPU), along=moved[1])
+    for inversion in (expected, found):
+        shares = inversion.realised.cpu()
+        assert shares[0].isnan()  # nothing was wished of the first
+        torch.testing.assert_close(shares[1:], torch.ones(5), rtol=0, atol=0.05)
+    assert found.realised.device.type == found.multiplier.device.type == "cuda"
+    torch.testing.assert_close(found.multiplier.cpu()[1:], expected.multiplier[1:], rtol=0.2, atol=0)
 
 
 @pytest.mark.parametrize("n_frozen", [0, 3])

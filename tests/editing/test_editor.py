@@ -482,3 +482,13 @@ def test_a_picture_that_is_typical_of_the_target_is_told_from_one_of_the_source(
     assert edit.table["was_target"].tolist() == (witness <= torch.tensor(left_out).median().item() + 1e-9).tolist()
     assert not edit.table["was_target"][:2].any()
     assert edit.table["was_target"][2:].any()
+
+
+def test_a_picture_that_is_far_from_all_of_the_sets_is_told_from_one_among_them(editor):
+    noise = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    edit = editor.edit(THREE_TO_EIGHT, [*NAMES, noise], float("inf"))
+    assert edit.table["unlike_sets"].tolist()[-1]
+    members = torch.cat([edit.space.source[edit.data.source], edit.space.target[edit.data.target]]).double().numpy()
+    among = [np.linalg.norm(np.delete(members, i, 0) - one, axis=1).mean() for i, one in enumerate(members)]
+    own = [np.linalg.norm(members - one, axis=1).mean() for one in edit.z0.numpy()]
+    assert edit.table["unlike_sets"].tolist() == (np.array(own) > np.quantile(among, 0.975)).tolist()

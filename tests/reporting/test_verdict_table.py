@@ -132,7 +132,7 @@ def test_the_mean_share_is_in_the_last_row():
 
 # What is said below the table
 
-ARRIVED = PLAIN | {"realised": 1.0, "multiplier": 3.5, "was_target": False}
+ARRIVED = PLAIN | {"realised": 1.0, "multiplier": 3.5, "was_target": False, "unlike_sets": False}
 
 
 def test_of_edits_as_they_should_be_nothing_is_said():
@@ -147,10 +147,11 @@ def test_what_a_user_should_know_of_some_edits_is_a_line_each():
         edited("x/b.jpg", **ARRIVED),
         edited("x/c.jpg", **ARRIVED | {"was_target": True, "psnr": 48.0}),
         edited("x/d.jpg", **ARRIVED | {"change_largest": 0}),
-        edited("x/e.jpg", **ARRIVED | {"realised": 0.8}),
+        edited("x/e.jpg", **ARRIVED | {"realised": 0.8, "unlike_sets": True}),
     ]
     assert notes(images) == [
         "2 of 5 of the target's class before, by the witness: a, c",
+        "1 of 5 unlike all that the edit compares with (a turned head, a wide open mouth?), so look at the result: e",
         "2 of 5 hardly changed; a smaller lambda edits more: c, d",
         "1 of 5 did not reach lambda's displacement: e",
     ]
