@@ -438,9 +438,6 @@ def test_inputs_of_different_sets_come_back_in_the_order_they_were_asked_for(spa
     assert {len(batch.batch.names) for batch in edit.batches} == {3, 2}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a defect: batches are in the order of the sets, and each has a space of its own"
-)
 def test_where_inputs_of_different_sets_went_is_told_in_their_order_or_refused(spanning):
     edit = spanning.edit(THREE_TO_EIGHT, NAMES)
     try:

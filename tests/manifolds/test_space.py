@@ -313,7 +313,6 @@ def test_the_last_span_is_kept_for_edits_of_the_same_sets_and_inputs(world):
         assert fit(data) is not first
 
 
-@pytest.mark.xfail(strict=True, reason="a defect: handed over pictures are all called image_1, image_2, ...")
 def test_pictures_that_are_handed_over_one_after_the_other_have_a_span_each(world):
     fit = SetFit(world.catalog_features(), Span())
     spaces = [

@@ -150,8 +150,7 @@ class Matched:
             own = (own_scores(name, labels) / deviations).clip(-CLIP, CLIP)
             distance = (weights * (standard - own) ** 2).sum(axis=1).round(9)
             usable = [
-                np.flatnonzero((side > 0) & np.isfinite(rank))
-                for side, rank in zip(pool.sides, own_ranks, strict=True)
+                np.flatnonzero((side > 0) & np.isfinite(rank)) for side, rank in zip(pool.sides, own_ranks, strict=True)
             ]
             for side, rows in zip(("source", "target"), usable, strict=True):
                 _require_enough(min(self.set_size, 2), len(rows), side, "are left")

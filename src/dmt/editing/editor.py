@@ -50,7 +50,8 @@ class Edit:
         images: the inputs with their results.
         data: the sets and inputs.
         space: where they lie.
-        batches: everything that is known.
+        batches: everything that is known, of inputs that share a space one after the other.
+        n_spaces: how many there are; ``space`` is the first.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Edit:
     data: EditData
     space: Space
     batches: list[EditedBatch]
+    n_spaces: int = 1
 
     @property
     def table(self) -> pd.DataFrame:
@@ -82,13 +84,26 @@ class Edit:
 
     @property
     def z0(self) -> Tensor:
-        """Coordinates of the inputs, ``(n, K)`` in double precision."""
+        """Coordinates of the inputs, ``(n, K)`` in double precision.
+
+        Raises:
+            UserError: inputs have spaces of their own.
+        """
+        self._require_one_space()
         return torch.cat([batch.traversal.start.z for batch in self.batches])
 
     @property
     def z(self) -> Tensor:
-        """Where they went, ``(n, K)``."""
+        """Where they went, ``(n, K)``; raises as ``z0``."""
+        self._require_one_space()
         return torch.cat([batch.traversal.z for batch in self.batches])
+
+    def _require_one_space(self) -> None:
+        if self.n_spaces > 1:
+            raise UserError(
+                "each of these inputs is compared with pictures of its own and has a space of its own; edit them one "
+                "by one, or with manifold=pca or selection=confident"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,7 +278,7 @@ def _joined(edits: Sequence[Edit], data: EditData) -> Edit:
     """One edit of all inputs, in the order they were asked for."""
     images = {image.name: image for edit in edits for image in edit.images}
     batches = [batch for edit in edits for batch in edit.batches]
-    return Edit(edits[0].title, [images[name] for name in data.inputs], data, edits[0].space, batches)
+    return Edit(edits[0].title, [images[name] for name in data.inputs], data, edits[0].space, batches, len(edits))
 
 
 def _named(task: str) -> Task:

@@ -250,7 +250,10 @@ class SetFit:
         return [data.part(names, sets) for sets, names in together.values()]
 
     def __call__(self, data: EditData) -> Space:
-        key = repr((data.source.tolist(), data.target.tolist(), data.inputs, data.task))
+        inputs = hashlib.sha256()
+        for name in data.inputs:  # pictures that were handed over have the same names in every edit
+            inputs.update(data.catalog.read_named(name, data.image_size).numpy().tobytes())
+        key = repr((data.source.tolist(), data.target.tolist(), inputs.hexdigest(), data.task))
         if key not in self._last:
             if len(self._last) >= MOST_KEPT:
                 self._last.pop(next(iter(self._last)))
