@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 SCALE_PREFIX = "scale."
 POINTS = "points"
-MOST_KEPT = 8  # spans of sets that a SetFit holds: each has some 300 feature vectors in memory
+MOST_KEPT = 4  # spans of sets that a SetFit holds: each has some 300 feature vectors in memory
 
 
 @dataclass(frozen=True)
