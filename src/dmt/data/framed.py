@@ -92,7 +92,7 @@ class Framed:
     def patch(self, name: str, change: Tensor) -> Patch:
         """What became of the square of a picture, as a change ``(3, size, size)`` to the photograph."""
         picture = self._picture(name)
-        _, subject = self._of(name)
+        subject = self._asked[name][1] if name in self._asked else self._of(name)[1]  # without decoding it again
         return Patch(picture, partial(self.catalog.photograph, picture), subject.frame, change)
 
     def original(self, name: str, size: int) -> Tensor:
