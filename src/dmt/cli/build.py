@@ -22,8 +22,10 @@ from dmt.editing.module import EditModule
 from dmt.errors import UserError, nearest_name, require_whole_number
 from dmt.inversion import Inverter
 from dmt.inversion.inverter import OnProgress
-from dmt.manifolds import CatalogFeatures, CatalogFit, SetFit, SpaceFit, Span
-from dmt.networks import Backbone
+from dmt.manifolds import CatalogFeatures, CatalogFit, Places, SetFit, SpaceFit, Span
+from dmt.networks import Backbone, ModuleNetwork
+from dmt.networks.module_network import CLASS
+from dmt.networks.network import require_layers
 from dmt.reporting.animation import require_writer
 from dmt.reporting.progress import in_lines_without_terminal
 from dmt.reporting.tables import text_table
@@ -34,6 +36,7 @@ from dmt.studies.layers import LayerScores, score_table
 log = logging.getLogger("dmt")
 
 AUTO = "auto"  # in place of lambda, or of a list of layers
+PAPER_LAYERS = "conv345"  # the default of conf/base.yaml
 CONFIG = "config.yaml"  # in the folder of a run
 
 
@@ -182,31 +185,58 @@ def features_of(cfg: DictConfig, data: EditData) -> CatalogFeatures:
 def space_of(cfg: DictConfig, features: CatalogFeatures) -> SpaceFit:
     """How the space of an edit is got."""
     empty = built(cfg.manifold)
-    if isinstance(empty, Span):
+    if isinstance(empty, Span | Places):
         if cfg.manifold_path is not None:
-            raise UserError("manifold=span is fitted anew for every edit; leave manifold_path=null")
+            raise UserError("manifold=span and manifold=local are fitted anew for every edit; leave manifold_path=null")
         return SetFit(features, empty)
     return CatalogFit(features, empty, cfg.manifold_path)
 
 
 def layers_of(cfg: DictConfig, data: EditData, backbone: Backbone) -> list[str]:
-    """The layers of the feature vector; those that scores choose replace ``auto`` in the configuration and its file."""
+    """The layers of the feature vector; those that scores or the network itself choose replace the configuration's.
+
+    Raises:
+        UserError: an unknown choice, or layers that the network does not have.
+    """
     if cfg.layers == AUTO:
         scores: LayerScores = built(cfg.scores)
         found = scores.measure(backbone, data, trainer_of(cfg), cfg.cache_dir)
-        cfg.layers = scores.choose(found)
+        _settle_layers(cfg, scores.choose(found))
         log.info("layers=auto: %s\n%s", ", ".join(cfg.layers), text_table(score_table(found, cfg.layers)))
-        file = Path(cfg.output_dir) / CONFIG
-        if processes.is_first() and file.is_file():
-            write_config(cfg, file)
-    if not isinstance(cfg.layers, str):
-        return [str(layer) for layer in cfg.layers]
-    if cfg.layers not in cfg.layer_names:
+    elif cfg.layers == PAPER_LAYERS and isinstance(backbone, ModuleNetwork):
+        if not set(cfg.layer_names[PAPER_LAYERS]) & set(backbone.layer_names):
+            _settle_layers(cfg, upper_layers(backbone.layer_names))
+            log.info("layers: %s has no %s; %s are taken", backbone.title, PAPER_LAYERS, ", ".join(cfg.layers))
+    if isinstance(cfg.layers, str) and cfg.layers not in cfg.layer_names:
         raise UserError(
             f"layers must be {', '.join(cfg.layer_names)}, auto or a list such as [conv3_1,conv4_1], got {cfg.layers!r}"
             f"{nearest_name(cfg.layers, cfg.layer_names)}"
         )
-    return list(cfg.layer_names[cfg.layers])
+    layers = [str(layer) for layer in (cfg.layer_names[cfg.layers] if isinstance(cfg.layers, str) else cfg.layers)]
+    if isinstance(backbone, ModuleNetwork):
+        try:
+            require_layers(layers, backbone.layer_names)
+        except UserError as error:
+            raise UserError(f"{error}; its other modules become layers by backbone.layers=[NAME,...]") from error
+    return layers
+
+
+def upper_layers(names: Sequence[str]) -> list[str]:
+    """Three of a network's layers, from the middle to the upper stages, as the paper's of VGG-19 are (ours).
+
+    >>> upper_layers(["conv1", "fire2", "fire3", "fire4", "fire5", "fire6", "fire7", "fire8"])
+    ['fire4', 'fire6', 'fire8']
+    """
+    placed = [name for name in names if not name.endswith(CLASS)] or list(names)
+    return list(dict.fromkeys(placed[round(share * (len(placed) - 1))] for share in (0.45, 0.7, 0.95)))
+
+
+def _settle_layers(cfg: DictConfig, layers: Sequence[str]) -> None:
+    """Have the configuration and its file say which layers were chosen."""
+    cfg.layers = list(layers)
+    file = Path(cfg.output_dir) / CONFIG
+    if processes.is_first() and file.is_file():
+        write_config(cfg, file)
 
 
 def write_config(cfg: DictConfig, file: Path) -> None:

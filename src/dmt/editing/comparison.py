@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from dmt.data import Confident, EditData, Selection, Sets, label_signs
-from dmt.manifolds import Points, Space
+from dmt.errors import UserError
+from dmt.manifolds import Points, Representation
 from dmt.traversal.kept import kept_directions
 from dmt.traversal.kernels import RBF, Kernel
 from dmt.traversal.witness import Witness, WitnessBatch
@@ -50,7 +51,7 @@ class Comparison:
         assert data.task is not None
         return self.selection or data.task.selection or Confident()
 
-    def __call__(self, data: EditData, space: Space, inputs: Points) -> Contrasts:
+    def __call__(self, data: EditData, space: Representation, inputs: Points) -> Contrasts:
         """What each input is told apart by.
 
         Args:
@@ -58,8 +59,11 @@ class Comparison:
             space: where both sides lie.
             inputs: where the inputs lie.
         """
-        selection = self.selection_for(data)
-        chosen = selection(data.pool, (space.source, space.target), data.inputs, inputs.z)
+        points = space.catalog_points()
+        if points is None:  # then they were chosen by their labels, before
+            chosen = [data.pool.confident] * len(data.inputs)
+        else:
+            chosen = self.selection_for(data)(data.pool, points, data.inputs, inputs.z)
         members = [(sets.source.tobytes(), sets.target.tobytes()) for sets in chosen]
         distinct = dict(zip(members, chosen, strict=True))
         position = {key: i for i, key in enumerate(distinct)}
@@ -68,20 +72,18 @@ class Comparison:
         index = torch.tensor([position[key] for key in members], dtype=torch.long)
         return Contrasts(list(distinct.values()), WitnessBatch(witnesses, index), data.mean_pictures)
 
-    def _witness(self, sets: Sets, space: Space, kept: Tensor | None) -> Witness:
-        source, target = space.source[sets.source].double(), space.target[sets.target].double()
-        return Witness(self.kernel, present(source), present(target), self.weighting, kept)
+    def _witness(self, sets: Sets, space: Representation, kept: Tensor | None) -> Witness:
+        members = space.members(sets)
+        return Witness(self.kernel, members.source, members.target, self.weighting, kept, space.unit)
 
-    def _kept(self, data: EditData, space: Space) -> Tensor | None:
+    def _kept(self, data: EditData, space: Representation) -> Tensor | None:
         assert data.task is not None
         keep = data.task.balance if self.keep is None else self.keep
-        if not keep:
+        points = space.catalog_points()
+        if self.keep and points is None:
+            raise UserError("keep needs pictures that are points: manifold=span or manifold=pca")
+        if not keep or points is None:
             return None
         source, target = (torch.from_numpy(scores > 0).double() for scores in data.task.scores(data.catalog))
         signs = torch.from_numpy(label_signs(data.catalog, keep, data.task.labels()))
-        return kept_directions(space.target, signs, target - source)
-
-
-def present(points: Tensor) -> Tensor:
-    """Those of points ``(n, K)`` that are known."""
-    return points[~points.isnan().any(dim=1)]
+        return kept_directions(points[1], signs, target - source)

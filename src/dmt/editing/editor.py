@@ -11,8 +11,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from dmt.data import EditData, PictureLike, Task
-from dmt.editing.comparison import Comparison, Contrasts, present
+from dmt.data import EditData, PictureLike, Sets, Task
+from dmt.editing.comparison import Comparison, Contrasts
 from dmt.editing.files import save_images
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, Trials
 from dmt.editing.module import EditedBatch, EditModule, PointsModule
@@ -21,7 +21,7 @@ from dmt.errors import UserError
 from dmt.inversion import Inverter
 from dmt.inversion.memory import inversion_bytes, require_memory
 from dmt.judges import Judge
-from dmt.manifolds import Points, SetFit, Space, SpaceFit
+from dmt.manifolds import Members, Points, Representation, SetFit, Space, SpaceFit
 from dmt.storage import processes
 from dmt.storage.files import replacing
 from dmt.traversal.witness import WitnessBatch
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 FAR = 0.025  # of the sets' pictures lie farther from the others than an input that is like them (ours)
 
-Method = Callable[[Space, Contrasts, Tensor, Inverter], EditModule]
+Method = Callable[[Representation, Contrasts, Tensor, Inverter], EditModule]
 """A space, what inputs are told apart by, their lambdas ``(n,)``, an inverter -> the module that edits."""
 
 
@@ -57,7 +57,7 @@ class Edit:
     title: str
     images: list[EditedImage]
     data: EditData
-    space: Space
+    space: Representation
     batches: list[EditedBatch]
     n_spaces: int = 1
 
@@ -81,6 +81,18 @@ class Edit:
         save_images(folder, self.images, mark=mark)
         with replacing(folder / "results.csv") as partial:
             self.table.to_csv(partial, index=False)
+
+    @property
+    def points(self) -> tuple[Tensor, Tensor]:
+        """Coordinates ``(n, K)`` of the data set's pictures, as source and as target; NaN: not asked for.
+
+        Raises:
+            UserError: pictures have many points each.
+        """
+        points = self.space.catalog_points()
+        if points is None:
+            raise UserError("with manifold=local a picture has many points; use manifold=span or manifold=pca")
+        return points
 
     @property
     def z0(self) -> Tensor:
@@ -206,7 +218,8 @@ class Editor:
 
         def arrived(lams: Tensor) -> Tensor:
             pictures = [batch.inversion.images for batch in run(module_with(lams))]
-            return torch.cat([space.coordinates(images) for images in pictures])
+            z = torch.cat([space.coordinates(images) for images in pictures])
+            return replace(start, z=z).mean(z)
 
         lams, n_tried = rule.choose(
             Trials(
@@ -215,7 +228,7 @@ class Editor:
                 module_with(torch.zeros(start.n_things)).walk,
                 lambda lams: finished(run(module_with(lams))),
                 arrived,
-                lambda: (present(space.source[data.source]), present(space.target[data.target])),
+                lambda: _mean_points(space.members(Sets(data.source, data.target))),
             )
         )
         module = module_with(lams)
@@ -228,7 +241,7 @@ class Editor:
         assert data.task is not None
         return Edit(f"{data.task.title}\n{module.describe(rule.title)}", edited, data, space, batches)
 
-    def _space(self, data: EditData) -> Space:
+    def _space(self, data: EditData) -> Representation:
         if not isinstance(self.space, Space):
             return self.space(data)
         n_known, n_pictures = len(self.space.source), len(data.catalog.names)
@@ -238,7 +251,7 @@ class Editor:
             )
         return self.space
 
-    def _require_memory(self, data: EditData, space: Space) -> None:
+    def _require_memory(self, data: EditData, space: Representation) -> None:
         layers = {*space.extractor.layers, *self.inverter.layers}
         batch_size = min(data.serving.edit_batch_size, -(-len(data.inputs) // processes.count()))
         needed = inversion_bytes(space.extractor, layers, data.image_size, batch_size, self.inverter.solver.history)
@@ -247,6 +260,11 @@ class Editor:
         if device.type == "cpu":
             needed *= processes.count()  # as if all were on this machine
         processes.from_first(lambda: require_memory(needed, device, remedy))
+
+
+def _mean_points(members: Members) -> tuple[Tensor, Tensor]:
+    """The mean point of each picture of the source and of the target, ``(., K)`` each."""
+    return members.source.mean(members.source.z), members.target.mean(members.target.z)
 
 
 def _is_typical(start: Points, witnesses: WitnessBatch) -> list[bool]:
@@ -261,17 +279,18 @@ def _is_typical(start: Points, witnesses: WitnessBatch) -> list[bool]:
 def _is_unlike(start: Points, witnesses: WitnessBatch) -> list[bool]:
     """For each input, whether it lies farther from its sets than all but ``FAR`` of their own pictures do.
 
-    Ours: a head that is turned like no other, a mouth that is wide open among closed ones. By the mean distance in z.
+    Ours: a head that is turned like no other, a mouth that is wide open among closed ones. By the mean distance of the
+    mean points of pictures.
     """
-    own = witnesses[start.owner]
-    excess = start.z.new_empty(len(start.z))
-    for witness, rows in own.shared():
-        members = torch.cat([witness.source, witness.target])
+    z = start.mean(start.z)
+    excess = z.new_empty(len(z))
+    for witness, rows in witnesses.shared():
+        members = torch.cat(_mean_points(witness.members))
         middle = members.mean(dim=0)  # distances of points far from 0 lose digits
-        members, points = members - middle, start.z[rows] - middle
+        members, points = members - middle, z[rows] - middle
         among = torch.cdist(members, members).sum(dim=1) / max(1, len(members) - 1)
         excess[rows] = torch.cdist(points, members).mean(dim=1) - torch.quantile(among, 1 - FAR)
-    return (start.mean(excess) > 0).tolist()
+    return (excess > 0).tolist()
 
 
 def _joined(edits: Sequence[Edit], data: EditData) -> Edit:

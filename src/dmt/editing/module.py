@@ -12,7 +12,7 @@ from torch import Tensor
 from dmt.data import ImageBatch
 from dmt.editing.comparison import Contrasts
 from dmt.inversion import Inversion, Inverter
-from dmt.manifolds import Points, Space
+from dmt.manifolds import Points, Representation
 from dmt.solvers import Solution
 from dmt.traversal.walks import Traversal, Walk
 from dmt.traversal.witness import WitnessBatch
@@ -61,7 +61,7 @@ class EditModule(LightningModule):
     walk: Walk
     """How points move, or would: rules that choose lambda look at it."""
 
-    def __init__(self, space: Space, contrasts: Contrasts, lams: Tensor, inverter: Inverter):
+    def __init__(self, space: Representation, contrasts: Contrasts, lams: Tensor, inverter: Inverter):
         super().__init__()
         self.extractor, self.manifold = space.extractor, space.manifold  # modules, so that they follow the device
         self.space = space
@@ -115,7 +115,7 @@ class PointsModule(LightningModule):
         space: where pictures are points.
     """
 
-    def __init__(self, space: Space):
+    def __init__(self, space: Representation):
         super().__init__()
         self.extractor, self.manifold = space.extractor, space.manifold
         self.space = space

@@ -10,7 +10,7 @@ from dmt.editing.comparison import Contrasts
 from dmt.editing.module import EditModule
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.inversion import Inversion, Inverter
-from dmt.manifolds import Space
+from dmt.manifolds import Representation
 from dmt.networks.probe import fit_probe
 from dmt.solvers import Solution
 from dmt.traversal.walks import LinearInterpolation, Traversal
@@ -33,7 +33,13 @@ class PixelMeanModule(EditModule):
     walk: LinearInterpolation
 
     def __init__(
-        self, space: Space, contrasts: Contrasts, lams: Tensor, inverter: Inverter, *, alpha: float | None = None
+        self,
+        space: Representation,
+        contrasts: Contrasts,
+        lams: Tensor,
+        inverter: Inverter,
+        *,
+        alpha: float | None = None,
     ):
         super().__init__(space, contrasts, lams, inverter)
         self.walk = LinearInterpolation(alpha)
@@ -84,7 +90,7 @@ class AdversarialModule(EditModule):
 
     def __init__(
         self,
-        space: Space,
+        space: Representation,
         contrasts: Contrasts,
         lams: Tensor,
         inverter: Inverter,
@@ -94,6 +100,8 @@ class AdversarialModule(EditModule):
         damping: float = 0.3,
     ):
         super().__init__(space, contrasts, lams, inverter)
+        if space.catalog_points() is None:
+            raise UserError("method=adversarial needs pictures that are points: manifold=span or manifold=pca")
         self.walk = LinearInterpolation()
         self.check(confidence, steps, damping)
         self.margin = float(torch.logit(torch.tensor(confidence, dtype=torch.float64)))

@@ -11,7 +11,7 @@ from dmt.editing.comparison import Contrasts
 from dmt.editing.module import EditModule
 from dmt.errors import UserError
 from dmt.inversion import Inversion, Inverter
-from dmt.manifolds import Space
+from dmt.manifolds import Representation
 from dmt.traversal.walks import Traversal, Walk, lambda_path
 
 
@@ -34,7 +34,7 @@ class TraversalModule(EditModule):
 
     def __init__(
         self,
-        space: Space,
+        space: Representation,
         contrasts: Contrasts,
         lams: Tensor,
         inverter: Inverter,

@@ -1,12 +1,13 @@
 """Things -> points on which a walk goes, and displacements of points -> what the inverter shall reach."""
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from dmt.networks.extractor import FeatureLayout
+from dmt.data import Sets
+from dmt.networks.extractor import FeatureExtractor, FeatureLayout
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Points:
         return type(self)(self.z.to(device), self.owner.to(device), self.n_things)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sums ``(B,)`` over each thing's points of ``values (P,)``."""
-        return values.new_zeros(self.n_things).index_add(0, self.owner, values)
+        """Sums ``(B,)`` over each thing's points of ``values (P,)``, or ``(B, K)`` of ``(P, K)``."""
+        return values.new_zeros(self.n_things, *values.shape[1:]).index_add(0, self.owner, values)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Means ``(B,)`` over each thing's points of ``values (P,)``."""
+        """Means ``(B,)`` over each thing's points of ``values (P,)``, or ``(B, K)`` of ``(P, K)``."""
         return self.sum(values) / self.sum(torch.ones_like(values))
 
     def repeated(self, n: int) -> Self:
@@ -73,11 +74,45 @@ class Encoded:
     layout: FeatureLayout
 
 
+@dataclass(frozen=True)
+class Members:
+    """The points of the pictures of both sides.
+
+    Args:
+        source: of the source.
+        target: of the target.
+    """
+
+    source: Points
+    target: Points
+
+
 class Representation(Protocol):
     """How pictures become points, and displacements become activations again.
 
-    ``dmt.manifolds.Space`` is the representation of today: one point a picture.
+    ``dmt.manifolds.Space`` has one point for every picture, ``dmt.manifolds.LocalSpace`` one for every place of it.
     """
+
+    @property
+    def extractor(self) -> FeatureExtractor:
+        """Pictures -> activations."""
+
+    @property
+    def manifold(self) -> Any:
+        """What was fitted, a module that follows the device."""
+
+    @property
+    def unit(self) -> float:
+        """What lambda' is multiplied by, so that it means about the same in every representation."""
+
+    def members(self, sets: Sets) -> Members:
+        """The points of two sets of the catalog's pictures, those that are known."""
+
+    def catalog_points(self) -> tuple[Tensor, Tensor] | None:
+        """Coordinates ``(n, K)`` of the catalog's pictures, as source and as target; ``None``: they have many each."""
+
+    def coordinates(self, images: Tensor) -> Tensor:
+        """Points ``(P, K)`` of pictures ``(B, 3, H, W)`` in [0, 1], in double precision, on the processor."""
 
     def encode(self, images: Tensor) -> Encoded:
         """Pictures ``(B, 3, H, W)`` in [0, 1] as points."""

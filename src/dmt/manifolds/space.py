@@ -2,30 +2,26 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from dmt.data import EditData, Selection, Sets
+from dmt.data import EditData, Sets
 from dmt.errors import UserError
 from dmt.manifolds.exact import ExactPCA
 from dmt.manifolds.features import CatalogFeatures
 from dmt.manifolds.manifold import Manifold
 from dmt.manifolds.module import BrokenImages, CodeWriter, ManifoldModule, StoredFeatures
 from dmt.manifolds.pca import PCA
-from dmt.manifolds.representation import Encoded, Points
-from dmt.manifolds.span import Span
+from dmt.manifolds.representation import Encoded, Members, Points, Representation
 from dmt.manifolds.streaming import IncrementalPCA
 from dmt.networks import Backbone
 from dmt.networks.extractor import FeatureExtractor, FeatureLayout
-from dmt.networks.probe import predicted_scores
 from dmt.storage import processes
 from dmt.storage.tensors import cache_key, read_tensors, write_tensors
 
@@ -33,7 +29,6 @@ log = logging.getLogger(__name__)
 
 SCALE_PREFIX = "scale."
 POINTS = "points"
-MOST_KEPT = 4  # spans of sets that a SetFit holds: each has some 300 feature vectors in memory
 
 
 @dataclass(frozen=True)
@@ -79,6 +74,17 @@ class Space:
         shares = (delta / squares).where(squares > 0, 0)
         return encoded.layout.unpack(self.manifold.adjoint(shares.float().to(encoded.features.device)))
 
+    @property
+    def unit(self) -> float:
+        return 1.0
+
+    def members(self, sets: Sets) -> Members:
+        sides = (self.source[sets.source], self.target[sets.target])
+        return Members(*(Points.one_each(side[~side.isnan().any(dim=1)].double()) for side in sides))
+
+    def catalog_points(self) -> tuple[Tensor, Tensor]:
+        return self.source, self.target
+
     def coordinates(self, images: Tensor) -> Tensor:
         """Coordinates ``(B, K)`` of pictures ``(B, 3, H, W)`` in [0, 1], in double precision, on the processor."""
         return self.encode(images).points.z
@@ -104,7 +110,7 @@ class SpaceFit(Protocol):
     features: CatalogFeatures
     """The features that it is fitted to."""
 
-    def __call__(self, data: EditData) -> Space:
+    def __call__(self, data: EditData) -> Representation:
         """The space for the sets and inputs of ``data``."""
 
 
@@ -222,77 +228,6 @@ class CatalogFit:
             loader = features.data.all_dataloader(rows.start, len(rows))
             trainer.predict(ManifoldModule(extractor, manifold), loader, return_predictions=False)
         return points[rows.start : rows.stop]
-
-
-class SetFit:
-    """For each edit the span of its own two sets and inputs (the paper's third version, March 2016).
-
-    Sets are chosen by labels, before any picture is read, so that an edit needs a few hundred pictures and not all. The
-    last spaces are kept, for edits that differ in nothing that they depend on.
-
-    Args:
-        features: of the catalog.
-        span: not fitted yet; ``None``: without z-scores.
-    """
-
-    def __init__(self, features: CatalogFeatures, span: Span | None = None):
-        self.features = features
-        self.span = Span() if span is None else span
-        self._last: dict[str, Space] = {}
-
-    def parts(self, data: EditData, selection: Selection) -> list[EditData]:
-        """The inputs with the pictures that their sets are chosen from, those with the same together."""
-        chosen = selection.by_labels(data.pool, data.inputs, partial(self._own_scores, data))
-        together: dict[tuple[bytes, bytes], tuple[Sets, list[str]]] = {}
-        for name, sets in zip(data.inputs, chosen, strict=True):
-            key = (sets.source.tobytes(), sets.target.tobytes())
-            together.setdefault(key, (sets, []))[1].append(name)
-        return [data.part(names, sets) for sets, names in together.values()]
-
-    def __call__(self, data: EditData) -> Space:
-        inputs = hashlib.sha256()
-        for name in data.inputs:  # pictures that were handed over have the same names in every edit
-            inputs.update(data.catalog.read_named(name, data.image_size).numpy().tobytes())
-        key = repr((data.source.tolist(), data.target.tolist(), inputs.hexdigest(), data.task))
-        if key not in self._last:
-            if len(self._last) >= MOST_KEPT:
-                self._last.pop(next(iter(self._last)))
-            self._last[key] = self._fitted(data)
-        return self._last[key]
-
-    def _fitted(self, data: EditData) -> Space:
-        extractor = self.features.extractor()
-        span = deepcopy(self.span)
-        rows: list[int] = []
-
-        def take(features: Tensor, positions: list[int]) -> None:
-            span.partial_fit(features)
-            rows.extend(positions)
-
-        view = data.task.source_view if data.task is not None else None
-        self.features.some(extractor, data.source, take, view)
-        n_source = len(rows)
-        self.features.some(extractor, data.target, take)
-        n_sets = len(rows)
-        self.features.of_loader(extractor, data.predict_dataloader(), take)
-        span.finish()
-        codes = span.codes.float()
-        sides = []
-        parts = (slice(n_source), slice(n_source, n_sets)) if view is not None else [slice(n_sets)] * 2
-        for part in parts:
-            points = torch.full((len(data.catalog.names), codes.shape[1]), torch.nan)
-            points[rows[part]] = codes[part]
-            sides.append(points)
-        return Space(extractor, span, sides[0], sides[1], self.features.metadata(extractor))
-
-    def _own_scores(self, data: EditData, name: str, labels: Sequence[str]) -> np.ndarray:
-        """How much of labels an input has, or what its features say of that where nobody labelled it."""
-        index = data.catalog.index(name)
-        if index is not None:
-            return np.array([data.catalog.scores(label)[index] for label in labels])
-        points, positions, own = self.features.pooled(data.catalog.read_named(name, data.image_size))
-        scores = np.stack([data.catalog.scores(label)[positions] for label in labels], axis=1)
-        return predicted_scores(points, torch.from_numpy(scores), own)[0].numpy()
 
 
 def read_space(path: Path, make: Callable[[str], Backbone], backbone: Backbone | str | None = None) -> Space:

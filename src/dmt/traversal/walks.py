@@ -110,7 +110,7 @@ class WitnessDescent:
         before, gradients = own.allowed_gradients(z)
         weights, sigma = torch.empty_like(before), torch.empty_like(before)
         for witness, rows in own.shared():
-            weights[rows] = witness.kernel.lambda_weight(lam[start.owner[rows]])
+            weights[rows] = witness.lambda_weight(lam[start.owner[rows]])
             sigma[rows] = witness.kernel.sigma2**0.5
         # Ours: the solver's first step, its unit of length, would reach the minimum if the witness were linear, but is
         # no longer than sigma, within which it nearly is; one unit of z is a thousandth of that for LFW's features

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dmt.errors import UserError
+from dmt.manifolds.representation import Members, Points
 from dmt.traversal.kernels import Kernel
 
 
@@ -19,31 +20,45 @@ class Witness:
 
     Args:
         kernel: a kernel; its bandwidth rule is applied to source and target together.
-        source: ``(n, K)``.
-        target: ``(m, K)``.
+        source: ``(n, K)``, or points with whose they are.
+        target: ``(m, K)``, likewise.
         weighting: ``mean``, or ``sum`` (the paper's equation).
         kept: ``(r, K)``, orthonormal directions along which nothing moves (``dmt.traversal.kept``); ``None``: none.
+        unit: what lambda' is multiplied by; see ``dmt.manifolds.Representation``.
 
     Raises:
         UserError: an empty set, or an unknown weighting.
     """
 
     def __init__(
-        self, kernel: Kernel, source: Tensor, target: Tensor, weighting: str = "mean", kept: Tensor | None = None
+        self,
+        kernel: Kernel,
+        source: Tensor | Points,
+        target: Tensor | Points,
+        weighting: str = "mean",
+        kept: Tensor | None = None,
+        unit: float = 1.0,
     ):
-        if len(source) == 0 or len(target) == 0:
-            raise UserError(f"the witness needs images on both sides, got {len(source)} and {len(target)}")
+        source, target = (side if isinstance(side, Points) else Points.one_each(side) for side in (source, target))
+        if source.n_things == 0 or target.n_things == 0:
+            raise UserError(f"the witness needs images on both sides, got {source.n_things} and {target.n_things}")
         if weighting not in ("mean", "sum"):
             raise UserError(f"witness.weighting must be mean or sum, got {weighting!r}")
-        points = torch.cat([source, target])
+        n_source, n_target = len(source.z), len(target.z)
+        points = torch.cat([source.z, target.z])
         self.kernel = kernel.fit(points)
-        self.source, self.target = points[: len(source)], points[len(source) :]
+        self.source, self.target = points[:n_source], points[n_source:]
+        self.members = Members(source, target)
         self.weighting = weighting
         self.kept = kept
-        n_source, n_target = (len(source), len(target)) if weighting == "mean" else (1, 1)
-        weights = points.new_full((len(points),), 1 / n_source)
-        weights[len(source) :] = -1 / n_target
+        self.unit = unit
+        weights = points.new_full((len(points),), 1 / n_source if weighting == "mean" else 1)
+        weights[n_source:] = -1 / n_target if weighting == "mean" else -1
         self._expansion = self.kernel.expansion(points, weights)
+
+    def lambda_weight(self, lam: Tensor) -> Tensor:
+        """Lambda ``(B,)`` in ``witness + lambda ||delta||^2`` from the dimensionless ``lam``."""
+        return self.kernel.lambda_weight(lam * self.unit)
 
     def allowed(self, delta: Tensor) -> Tensor:
         """What is left of displacements ``(..., K)`` without their part along the directions that are kept."""
@@ -58,19 +73,21 @@ class Witness:
         return self._expansion.with_gradient(z)
 
     def at_target(self) -> Tensor:
-        """Witness values ``(m,)`` at the target's own points, each left out of its own value.
+        """Mean witness value of the points of each of the target's pictures, left out of its own values: ``(m,)``.
 
         Raises:
-            UserError: the target has fewer than two points.
+            UserError: the target has fewer than two pictures.
         """
-        n_target = len(self.target)
-        if n_target < 2:
+        target = self.members.target
+        if target.n_things < 2:
             raise UserError("the target has one point; what is typical of it needs at least two")
         to_source, among = self.kernel(self.target, self.source), self.kernel(self.target, self.target)
-        others = among.sum(dim=1) - among.diagonal()
+        own = among.new_zeros(len(among), target.n_things).index_add(1, target.owner, among)
+        others = among.sum(dim=1) - own[torch.arange(len(own)), target.owner]
         if self.weighting == "sum":
-            return to_source.sum(dim=1) - others
-        return to_source.mean(dim=1) - others / (n_target - 1)
+            return target.mean(to_source.sum(dim=1) - others)
+        n_others = len(among) - target.sum(torch.ones_like(others))[target.owner]
+        return target.mean(to_source.mean(dim=1) - others / n_others)
 
 
 @dataclass(frozen=True)

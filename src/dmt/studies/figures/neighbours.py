@@ -98,7 +98,7 @@ class NeighboursAlongThePath:
         """As many pictures of either class: of the sets of the edit, or of those in neither."""
         rng = np.random.default_rng(self.seed)
         sets = (edit.data.source, edit.data.target)
-        points = (edit.space.source, edit.space.target)
+        points = edit.points
         classes = []
         for members, scores, codes in zip(sets, edit.data.pool.sides, points, strict=True):
             candidates = members if used else np.setdiff1d(np.flatnonzero(scores > 0), members)

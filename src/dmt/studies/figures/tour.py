@@ -58,7 +58,7 @@ class Tour:
         plane = _plane([_mean_difference(edit) for edit in edits.values()])
         canvas = Canvas(figsize=(8, 6))
         axes = canvas.add_subplot()
-        points = next(iter(edits.values())).space.target.double()
+        points = next(iter(edits.values())).points[1].double()
         present = points[~points.isnan().any(dim=1)]
         sample = present[torch.linspace(0, len(present) - 1, min(self.dots, len(present))).long()]
         axes.scatter(*_columns(sample, plane), s=3, color="0.8", label="pictures")
@@ -70,7 +70,7 @@ class Tour:
 
 
 def _draw_edit(axes: Axes, name: str, edit: Edit, plane: Tensor, colour: str) -> None:
-    target = edit.space.target[edit.data.target].double()
+    target = edit.points[1][edit.data.target].double()
     places = np.stack(_columns(target[~target.isnan().any(dim=1)], plane))
     across, along = np.meshgrid(*(np.linspace(column.min(), column.max(), 60) for column in places))
     density = gaussian_kde(places)(np.stack([across.ravel(), along.ravel()])).reshape(across.shape)
@@ -89,7 +89,7 @@ def _columns(points: Tensor, plane: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mean_difference(edit: Edit) -> Tensor:
-    source, target = edit.space.source[edit.data.source], edit.space.target[edit.data.target]
+    source, target = edit.points[0][edit.data.source], edit.points[1][edit.data.target]
     return target.double().nanmean(dim=0) - source.double().nanmean(dim=0)
 
 

@@ -53,7 +53,7 @@ def edits_by_layers(
     edits: dict[str, Edit] = {}
     reconstructions: dict[str, float] = {}
     for name, layers in choices.items():
-        edit = replace(editor, space=SetFit(fit.features.of_layers(layers), fit.span)).edit(task, images)
+        edit = replace(editor, space=SetFit(fit.features.of_layers(layers), fit.manifold)).edit(task, images)
         edits[name], images = edit, edit.data.inputs
         device = editor.trainer().strategy.root_device
         found = reconstruction_psnrs(edit.space.extractor.to(device), edit.data, editor.inverter.solver)

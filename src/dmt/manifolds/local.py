@@ -1,0 +1,103 @@
+"""Every place of a picture as a point of its own: the space of classes whose pictures are not aligned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dmt.data import EditData, Sets
+from dmt.errors import UserError
+from dmt.manifolds.features import CatalogFeatures
+from dmt.manifolds.places import Places
+from dmt.manifolds.representation import Encoded, Members, Points
+from dmt.networks.extractor import FeatureExtractor, FeatureLayout
+
+
+@dataclass(frozen=True)
+class LocalSpace:
+    """Where places are points: a ``dmt.manifolds.Representation`` with many points for every picture.
+
+    Args:
+        extractor: pictures -> activations.
+        manifold: activations <-> points.
+        source: places of the source's pictures, with whose they are.
+        target: the same of the target.
+    """
+
+    extractor: FeatureExtractor
+    manifold: Places
+    source: Points
+    target: Points
+
+    @property
+    def unit(self) -> float:
+        return self.manifold.unit
+
+    def members(self, sets: Sets) -> Members:
+        return Members(self.source, self.target)
+
+    def catalog_points(self) -> None:
+        return None
+
+    def encode(self, images: Tensor) -> Encoded:
+        with torch.no_grad():
+            activations = self.extractor(images)
+            layout = FeatureLayout.of(activations)
+            z = self.manifold.points(activations).cpu().double()
+        owner = torch.arange(len(images)).repeat_interleave(len(z) // len(images))
+        return Encoded(Points(z, owner, len(images)), layout.pack(activations), layout)
+
+    @torch.no_grad()
+    def targets(self, encoded: Encoded, delta: Tensor, form: str = "residual") -> dict[str, Tensor]:
+        if form != "residual":
+            raise UserError(f"target_features must be residual with manifold=local, got {form!r}")
+        activations = encoded.layout.unpack(encoded.features)
+        changes = self.manifold.changes(delta.float().to(encoded.features.device), encoded.layout.shapes)
+        return {layer: activations[layer] + change for layer, change in changes.items()}
+
+    @torch.no_grad()
+    def along(self, encoded: Encoded, delta: Tensor) -> dict[str, Tensor]:
+        moved = delta.float().to(encoded.features.device)
+        shapes: Mapping[str, tuple[int, ...]] = encoded.layout.shapes
+        adjoint, changes = self.manifold.adjoint(moved, shapes), self.manifold.changes(moved, shapes)
+        products = [(adjoint[layer] * changes[layer]).flatten(1).sum(dim=1) for layer in changes]
+        whole = sum(products[1:], products[0])[:, None, None, None]
+        return {layer: (value / whole).where(whole > 0, 0) for layer, value in adjoint.items()}
+
+    def coordinates(self, images: Tensor) -> Tensor:
+        """Points ``(B * h * w, K)`` of pictures ``(B, 3, H, W)`` in [0, 1], in double precision, on the processor."""
+        return self.encode(images).points.z
+
+
+def local_space(features: CatalogFeatures, places: Places, data: EditData) -> LocalSpace:
+    """The places of both sides' pictures."""
+    extractor = features.extractor()
+    layout = extractor.layout(data.image_size, data.image_size)
+    generator = torch.Generator().manual_seed(0)
+    source_view = None if data.task is None else data.task.source_view
+    sides: list[Tensor] = []
+    for members, view in ((data.source, source_view), (data.target, None)):
+        chosen = _evenly(members, places.most_pictures)
+        each = -(-places.most_points // len(chosen))
+        rows: list[Tensor] = []
+
+        def take(found: Tensor, positions: list[int], each: int = each, rows: list[Tensor] = rows) -> None:
+            rows.append(places.sampled(layout.unpack(found), each, generator))
+
+        features.some(extractor, chosen, take, view)
+        sides.append(torch.cat(rows))
+    fitted = places.fitted(layout.shapes, torch.cat([side.flatten(0, 1) for side in sides]))
+    source, target = (_owned(fitted, side) for side in sides)
+    return LocalSpace(extractor, fitted, source, target)
+
+
+def _owned(places: Places, sampled: Tensor) -> Points:
+    owner = torch.arange(len(sampled)).repeat_interleave(sampled.shape[1])
+    return Points(places.project(sampled.flatten(0, 1)), owner, len(sampled))
+
+
+def _evenly(members: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of some positions, evenly spaced."""
+    return members[np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).round().astype(int))]
