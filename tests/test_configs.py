@@ -46,6 +46,9 @@ COMMANDS = {
 
 # What a user must fill in, by the option that leaves it open
 OPEN = {
+    "backbone=module": ["backbone.builder=nets:build"],
+    "backbone=timm": ["backbone.name=resnet18"],
+    "backbone=torchvision": ["backbone.name=resnet18"],
     "data=folder": ["data.catalog.root=/nonexistent"],
     "task=attribute": ["task.attribute=Smiling"],
     "task=folder": ["task.source=cat", "task.target=dog"],
@@ -254,7 +257,7 @@ def test_probes_are_built_with_the_values_given(judge, monkeypatch):
     for name in ("PooledFeatures", "ReservedPictures", "ProbeJudge", "AttributesJudge"):
         monkeypatch.setattr(f"dmt.judges.{name}", SimpleNamespace)  # nothing is read or learnt
     monkeypatch.setattr("dmt.data.LFW", SimpleNamespace)
-    monkeypatch.setattr("dmt.networks.TorchvisionNetwork", SimpleNamespace)
+    monkeypatch.setattr("dmt.networks.torchvision_backbone", SimpleNamespace)
     given = [f"judges.{judge}.floor=0.7", f"judges.{judge}.pictures.features.grid=3", "data.reserved=0.4"]
     cfg = composed("traverse", f"judges={judge}", "task=senior", *given, "cache_dir=/c", "data.image_size=90").judges
     built = instantiate(cfg[judge], _convert_="all")

@@ -6,19 +6,19 @@ from torchmetrics.functional.image.lpips import _LPIPS
 
 from dmt.errors import UserError
 from dmt.judges.perceptual import LAYERS, PerceptualDistance, layer_distance, squeezenet_heads
-from dmt.networks import TorchvisionNetwork
+from dmt.networks import ModuleNetwork, torchvision_backbone
 
 NODES = dict(zip(LAYERS, [f"features.{i}" for i in (1, 4, 7, 9, 10, 11, 12)], strict=True))
 
 FILES = ("squeezenet1_1-b8a52dc0.pth", "squeezenet1_1_gluon.safetensors")
 
 
-def squeezenet(weights=None, folder="/nonexistent") -> TorchvisionNetwork:
+def squeezenet(weights=None, folder="/nonexistent") -> ModuleNetwork:
     torch.manual_seed(0)
-    return TorchvisionNetwork("squeezenet1_1", NODES, weights, folder)
+    return torchvision_backbone("squeezenet1_1", NODES, weights=weights, weights_dir=folder)
 
 
-def reference(network: TorchvisionNetwork) -> _LPIPS:
+def reference(network: ModuleNetwork) -> _LPIPS:
     """Torchmetrics' LPIPS with its own heads and our trunk; ``pnet_rand`` keeps it from a download."""
     lpips = _LPIPS(net="squeeze", pnet_rand=True)
     ours = network.network.state_dict()
@@ -31,7 +31,7 @@ def pictures(count: int, *size: int) -> torch.Tensor:
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
-def require_the_reference(network: TorchvisionNetwork) -> None:
+def require_the_reference(network: ModuleNetwork) -> None:
     lpips = reference(network)
     for size in [(64, 64), (33, 40)]:
         before, after = pictures(6, *size).split(3)
@@ -99,6 +99,6 @@ def test_missing_weights_are_an_error_that_names_them(tmp_path):
 
 
 def test_a_network_without_the_layers_is_refused():
-    network = TorchvisionNetwork("squeezenet1_1", {"conv1": "features.1"}, None)
+    network = torchvision_backbone("squeezenet1_1", {"conv1": "features.1"}, weights=None)
     with pytest.raises(UserError, match="the backbone has no layer 'fire3'"):
         PerceptualDistance(network)

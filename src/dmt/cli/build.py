@@ -203,10 +203,9 @@ def layers_of(cfg: DictConfig, data: EditData, backbone: Backbone) -> list[str]:
         found = scores.measure(backbone, data, trainer_of(cfg), cfg.cache_dir)
         _settle_layers(cfg, scores.choose(found))
         log.info("layers=auto: %s\n%s", ", ".join(cfg.layers), text_table(score_table(found, cfg.layers)))
-    elif cfg.layers == PAPER_LAYERS and isinstance(backbone, ModuleNetwork):
-        if not set(cfg.layer_names[PAPER_LAYERS]) & set(backbone.layer_names):
-            _settle_layers(cfg, upper_layers(backbone.layer_names))
-            log.info("layers: %s has no %s; %s are taken", backbone.title, PAPER_LAYERS, ", ".join(cfg.layers))
+    elif cfg.layers == PAPER_LAYERS and _is_without(backbone, cfg.layer_names[PAPER_LAYERS]):
+        _settle_layers(cfg, upper_layers(backbone.layer_names))
+        log.info("layers: the network has none of %s; %s are taken", PAPER_LAYERS, ", ".join(cfg.layers))
     if isinstance(cfg.layers, str) and cfg.layers not in cfg.layer_names:
         raise UserError(
             f"layers must be {', '.join(cfg.layer_names)}, auto or a list such as [conv3_1,conv4_1], got {cfg.layers!r}"
@@ -229,6 +228,11 @@ def upper_layers(names: Sequence[str]) -> list[str]:
     """
     placed = [name for name in names if not name.endswith(CLASS)] or list(names)
     return list(dict.fromkeys(placed[round(share * (len(placed) - 1))] for share in (0.45, 0.7, 0.95)))
+
+
+def _is_without(backbone: Backbone, layers: Sequence[str]) -> bool:
+    """Whether a network whose layers are named after its modules has none of these."""
+    return isinstance(backbone, ModuleNetwork) and not set(layers) & set(backbone.layer_names)
 
 
 def _settle_layers(cfg: DictConfig, layers: Sequence[str]) -> None:

@@ -33,7 +33,8 @@ def inversion_bytes(
         history: of the solver.
     """
     probe = min(size, PROBE_SIZE)
-    kept = _bytes_kept(extractor, layers, probe) * (size / probe) ** 2
+    brought_to_one_size = extractor.layout(probe, probe) == extractor.layout(size, size)  # inside the network
+    kept = _bytes_kept(extractor, layers, probe) * (1 if brought_to_one_size else (size / probe) ** 2)
     features = 4 * extractor.layout(size, size).size
     picture = 4 * 3 * size**2
     return batch_size * (2 * kept + 3 * features + (2 * history + POINTS_OF_A_STEP) * picture)

@@ -1,18 +1,22 @@
 """Networks whose layers the manifold is built on."""
 
+from dmt.networks.any_backbone import module_backbone, timm_backbone, torchvision_backbone
 from dmt.networks.digits import digits_backbone, digits_network
+from dmt.networks.module_network import ModuleNetwork
 from dmt.networks.network import Backbone, JointNetwork, LayeredNetwork, network_fingerprint
-from dmt.networks.torchvision_network import TorchvisionNetwork
 from dmt.networks.vgg import vgg19, vgg19_distilled
 
 __all__ = [
     "Backbone",
     "JointNetwork",
     "LayeredNetwork",
-    "TorchvisionNetwork",
+    "ModuleNetwork",
     "digits_backbone",
     "digits_network",
+    "module_backbone",
     "network_fingerprint",
+    "timm_backbone",
+    "torchvision_backbone",
     "vgg19",
     "vgg19_distilled",
 ]

@@ -237,4 +237,4 @@ def measure_scales(
 
 
 def _buffer(layer: str) -> str:
-    return "scale_" + layer.replace(".", "_")  # no dots in a buffer's name
+    return "scale_" + layer.replace(".", ":")  # no dots in a buffer's name, and no two layers with one buffer

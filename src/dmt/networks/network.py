@@ -36,6 +36,7 @@ class Standardize(nn.Module):
         return (images - self.mean) / self.std
 
 
+MOST_LISTED = 30  # names in an error
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's constants for its ImageNet networks
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -115,7 +116,8 @@ def require_layers(layers: Collection[str], known: Sequence[str]) -> None:
     for name in layers:
         if name not in known:
             hint = nearest_name(name, known)
-            raise UserError(f"the backbone has no layer {name!r}{hint} (layers: {', '.join(known)})")
+            listed = [*known[:MOST_LISTED], "..."] if len(known) > MOST_LISTED + 1 else known
+            raise UserError(f"the backbone has no layer {name!r}{hint} (layers: {', '.join(listed)})")
 
 
 def network_fingerprint(network: nn.Module) -> str:

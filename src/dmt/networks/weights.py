@@ -1,8 +1,9 @@
 """Pretrained weights: find a file, else download and verify it, and load it as plain tensors."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from dmt.errors import UserError
 from dmt.storage.downloads import download
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # Lightning's, PyTorch's tutorials', many authors'
 
 
 def find_weights(names: Sequence[str], folder: str | Path, url: str | None = None, sha256: str = "") -> Path:
@@ -41,7 +44,7 @@ def find_weights(names: Sequence[str], folder: str | Path, url: str | None = Non
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from ``.safetensors`` or, with ``weights_only``, from ``.pth``.
+    """Read a state dict from ``.safetensors`` or, with ``weights_only``, from ``.pth``, also out of a checkpoint.
 
     Raises:
         UserError: the file is damaged or holds something other than tensors.
@@ -54,8 +57,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} could not be read as weights ({_first_line(error)}); fetch it again") from error
     except Exception as error:  # pickle's own errors share no base class with the others
         raise UserError(f"{path} holds more than plain tensors ({_first_line(error)})") from error
-    while isinstance(loaded, Mapping) and isinstance(loaded.get("model"), Mapping):
-        loaded = loaded["model"]
+    while inner := _wrapped(loaded):
+        loaded = inner
     if not (isinstance(loaded, Mapping) and any(isinstance(value, Tensor) for value in loaded.values())):
         raise UserError(f"{path} holds no named tensors")
     return {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
@@ -64,10 +67,14 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 def load_into(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Copy every tensor that ``network`` needs from ``tensors``; further ones are left unread.
 
+    Names may all begin with what training put before them (``module.``, ``model.``). Counts of batches may be missing:
+    they are of no use to a network that is not trained.
+
     Raises:
         UserError: a tensor is missing or has another shape.
     """
-    own = network.state_dict()
+    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    tensors = _without_prefix(tensors, own)
     for name, tensor in own.items():
         if name not in tensors:
             raise UserError(f"{path} has no tensor {name!r}; it belongs to another network")
@@ -75,7 +82,7 @@ def load_into(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
             raise UserError(
                 f"{path}: {name} has shape {tuple(tensors[name].shape)}, this network needs {tuple(tensor.shape)}"
             )
-    network.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own})
+    network.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own}, strict=False)
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -85,6 +92,24 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(tensors[name].detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _wrapped(loaded: Any) -> Mapping[str, Any] | None:
+    """The state dict inside a checkpoint, if there is one."""
+    if not isinstance(loaded, Mapping):
+        return None
+    return next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
+
+
+def _without_prefix(tensors: Mapping[str, Tensor], needed: Collection[str]) -> Mapping[str, Tensor]:
+    """The tensors without the prefix under which all that are needed can be found, if there is one."""
+    if not needed or all(name in tensors for name in needed):
+        return tensors
+    some = max(needed, key=len)
+    for prefix in (name.removesuffix(some) for name in tensors if name.endswith("." + some)):
+        if all(prefix + name in tensors for name in needed):
+            return {name: tensors[prefix + name] for name in needed}
+    return tensors
 
 
 def _first_line(error: Exception) -> str:
