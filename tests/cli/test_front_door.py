@@ -1,5 +1,7 @@
 """What a Python user does: five lines, and the parts on their own."""
 
+import re
+import shlex
 import subprocess
 import sys
 from functools import partial
@@ -14,8 +16,10 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 import dmt
-from dmt.cli import conf_folder
+from dmt.cli import build, conf_folder
 from dmt.cli.front_door import composed
+from dmt.cli.overrides import check_overrides
+from dmt.data import pictures_below
 from dmt.manifolds import SetFit
 from dmt.traversal.kernels import Laplacian
 
@@ -146,3 +150,48 @@ def test_what_the_package_offers_is_there():
         assert getattr(dmt, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Editr'"):
         dmt.Editr  # noqa: B018
+
+
+def sides_of(catalog: dmt.Folder, *overrides: str) -> tuple[str, list[str]]:
+    """The title of a task as the command line gives it, and the classes of its source."""
+    arguments = ["data=folder", f"data.catalog.root={catalog.root}", "task=folder", "task.target=dogs", *overrides]
+    check_overrides(arguments, conf_folder(), "traverse")
+    data = dmt.EditData(catalog, build.task_of(composed(*arguments)), images=1, image_size=16)
+    return data.task.title, sorted({catalog.names[i].rpartition("/")[0] for i in data.source})
+
+
+@pytest.fixture
+def classes(tmp_path, save_picture):
+    def make(*names: str) -> dmt.Folder:
+        for number, name in enumerate((*names, "dogs")):
+            for seed in range(4):
+                save_picture(tmp_path / "pets" / name / f"{seed}.png", 10 * number + seed)
+        return dmt.Folder(tmp_path / "pets")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "label", ["1e3", "null", "true", "1_000", "3", "007", "nan", "[x]", "[1e3, true]", "two words"]
+)
+def test_a_class_is_typed_as_it_is_called(classes, label):
+    catalog = classes(label)
+    assert sides_of(catalog, f"task.source={label}") == (f"{label} to dogs", [label])
+    assert sides_of(catalog, f'task.source="{label}"') == (f"{label} to dogs", [label])
+    assert dmt.EditData(catalog, dmt.task("folder", source=label, target="dogs"), images=1).task.source == label
+
+
+@pytest.mark.parametrize("label", ["straße", "a,b", "x=y", "{x}", "a(b)", "it's", "a;b", "~", "#1", "Null"])
+def test_a_class_that_needs_quotes_is_answered_with_them(classes, label):
+    catalog = classes(label, "null")
+    with pytest.raises(dmt.UserError) as caught:
+        sides_of(catalog, f"task.source={label}")
+    shown = re.search(r"""['"]task\.source=["'].*""", str(caught.value))[0]
+    assert sides_of(catalog, *shlex.split(shown)) == (f"{label} to dogs", [label])
+
+
+def test_a_folder_is_given_as_images_on_the_command_line(classes):
+    catalog = classes("cats")
+    images = build.images_of(composed(f"images={catalog.root}/cats/"))
+    data = dmt.EditData(dmt.Digits(), images=images, task=dmt.ClassTask("3", "8"))
+    assert data.inputs == [str(path) for path in pictures_below(catalog.root / "cats")]

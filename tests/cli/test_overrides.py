@@ -154,6 +154,7 @@ ANSWERS = [
     ("--resolve", "--resolve is of use with --cfg only: --cfg job --resolve"),
     # values
     ("task=frowning,senior", "has several values; for a run with each write -m task=frowning,senior"),
+    ("person=a,b", "write -m person=a,b; a name with a comma has quotes: 'person=\"a,b\"'"),
     ("images=a,b", "for a run with each write -m images=a,b; a list has brackets: 'images=[a,b]'"),
     ("task=frowning, senior", "cannot read 'task=frowning,': write task=frowning,senior"),
     ("images=[a, b.jpg]", "write 'images=[a, b.jpg]'"),

@@ -14,6 +14,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+from PIL import Image
 
 from dmt.cli.command import Command, parsed
 from dmt.cli.conf_files import commented_settings, first_sentence, options
@@ -31,7 +32,7 @@ from dmt.cli.names import (
 )
 from dmt.errors import UserError, nearest_name
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+NAMED = ("task.", "person", "data.catalog.")  # settings whose values are names of other people's
 PLAIN = re.compile(r"[\w-]+")
 SEE_HELP = "--help lists the settings"
 WRITTEN = "settings are written name=value"
@@ -215,7 +216,7 @@ def _no_equals_sign(argument: str, after: list[str], loose: list[str], command: 
     owners = {option: group for group in (*command.groups, "experiment", "task") for option in command.options(group)}
     if argument in owners:
         return f"{WRITTEN}: write {owners[argument]}={argument}"
-    if argument.lower().endswith(PICTURES):
+    if argument.endswith("/") or f".{argument.lower().rpartition('.')[2]}" in {*Image.registered_extensions(), ".heic"}:
         return f"{WRITTEN}: write {_written('images', f'[{argument}]')}"
     if before in command.settings and before not in command.groups:
         whole = _written(before, " ".join([value, argument, *loose]))
@@ -318,9 +319,11 @@ def _uncomposed(error: ConfigCompositionException, command: Command) -> str | No
 
 def _several_values(argument: str, command: Command) -> str:
     name, _, value = argument.partition("=")
-    takes_list = name not in command.groups and isinstance(command.default_of(name), list | None)
+    takes_name = name.startswith(NAMED) and not isinstance(command.default_of(name), list)
+    takes_list = not takes_name and name not in command.groups and isinstance(command.default_of(name), list | None)
     brackets = f"; a list has brackets: {_written(name, f'[{value}]')}" if takes_list and "(" not in value else ""
-    return f"{argument} has several values; for a run with each write {_shell(['-m', argument])}{brackets}"
+    quotes = f"; a name with a comma has quotes: {_written(name, _quoted(value))}" if takes_name else ""
+    return f"{argument} has several values; for a run with each write {_shell(['-m', argument])}{brackets}{quotes}"
 
 
 def _not_given(name: str, command: Command) -> str:

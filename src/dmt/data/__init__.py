@@ -1,8 +1,9 @@
 """Pictures, their labels, and the LightningDataModules that serve them."""
 
-from dmt.data.catalogs import LFW, Catalog, Digits, Folder
+from dmt.data.catalogs import LFW, Catalog, Digits, Folder, Unlabelled
 from dmt.data.class_catalogs import ClassFolders, TorchvisionClasses
 from dmt.data.faces import Face, FaceDetector
+from dmt.data.folders import pictures_below
 from dmt.data.framed import Framed, Patch, finished
 from dmt.data.framing import CentreFraming, FaceFraming, Frame, Framing
 from dmt.data.given import Given, PictureLike
@@ -53,8 +54,10 @@ __all__ = [
     "Sets",
     "Task",
     "TorchvisionClasses",
+    "Unlabelled",
     "finished",
     "label_signs",
+    "pictures_below",
     "read_image",
     "read_labelled",
     "to_pixels",

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import logging
 import tarfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -12,14 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmt.data.images import read_image
+from dmt.data.folders import FolderContents, are_no_pictures, counted, some
+from dmt.data.images import is_picture_name, opens, read_image
+from dmt.data.labels import label_named
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError, nearest_name
 from dmt.storage.downloads import download
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+FEW = 10  # pictures of a class below which what was left out of it is a warning (ours)
+MOST_OPENED = 500  # files of a folder's small classes that are opened, to see whether they are pictures (ours)
+MOST_OPENED_OF_ONE = 50  # pictures of a small class (ours)
 
 
 class Catalog(Protocol):
@@ -56,7 +61,10 @@ class Catalog(Protocol):
         """The group of a picture that was asked for by name or path, ``None`` if it is of none."""
 
     def scores(self, label: str) -> np.ndarray:
-        """How much of the label each picture has, ``(n,)``: above 0 if it has it; raises ``UserError`` if unknown."""
+        """How much of the label each picture has, ``(n,)``: above 0 if it has it; raises ``UserError`` if unknown.
+
+        What stands for which label: ``label_named``.
+        """
 
 
 class FileCatalog:
@@ -121,6 +129,9 @@ class FileCatalog:
 class Folder(FileCatalog):
     """Pictures in one subfolder per class, or in one folder with a CSV file of labels.
 
+    Which files of a subfolder are pictures, at any depth: see ``FolderContents``. What is left out is logged, and
+    a class of few pictures beside many other files is a warning.
+
     Args:
         root: the folder.
         labels: a CSV file with a header: a column ``file`` (relative to ``root``), an optional column ``group``, and
@@ -135,19 +146,47 @@ class Folder(FileCatalog):
         if not root.is_dir():
             raise UserError(f"there is no folder {root}; set data.catalog.root to a folder with a subfolder per class")
         if labels is None:
-            files = sorted(p.relative_to(root).as_posix() for p in root.glob("*/**/*") if _is_image(p))
+            contents = FolderContents.of(root)
+            files = [file for file in contents.pictures if "/" in file]
+            if not files:
+                raise UserError(_no_classes(contents))
             classes = np.array([Path(file).parts[0] for file in files])
             self._scores = {name: np.where(classes == name, 1.0, -1.0) for name in sorted(set(classes.tolist()))}
             groups = files
+            _say_what_is_left_out(contents)
         else:
             files, groups, self._scores = _read_labels(Path(labels).expanduser(), root)
         self.labels = list(self._scores)
-        if not files:
-            raise UserError(f"there are no images in {root} (looked for a subfolder per class)")
         super().__init__(root, files, files, groups)
 
     def scores(self, label: str) -> np.ndarray:
         return _scores_of(self._scores, label, str(self.root))
+
+
+class Unlabelled(FileCatalog):
+    """All pictures below a folder, at any depth, of which nothing is known.
+
+    Which files are pictures: see ``FolderContents``.
+
+    Args:
+        root: the folder.
+
+    Raises:
+        UserError: there is no such folder, or no picture in it.
+    """
+
+    labels: Sequence[str] = ()
+
+    def __init__(self, root: str | Path):
+        contents = FolderContents.of(root)
+        if not contents.pictures:
+            raise UserError(f"there are no images in {contents.root}{contents.instead}")
+        if contents.left_out:
+            log.info("%s", contents.left_out)
+        super().__init__(contents.root, contents.pictures, contents.pictures, contents.pictures)
+
+    def scores(self, label: str) -> np.ndarray:
+        return _scores_of({}, label, str(self.root))
 
 
 class LFW(FileCatalog):
@@ -259,7 +298,7 @@ class Digits:
 
     def scores(self, label: str) -> np.ndarray:
         known = {str(digit): np.where(self.digits == digit, 1.0, -1.0) for digit in range(10)}
-        return _scores_of(known, str(label), "the digits")
+        return _scores_of(known, label, "the digits")
 
 
 def read_attributes(path: Path) -> tuple[list[str], list[int], dict[str, np.ndarray]]:
@@ -356,11 +395,55 @@ def _read_labels(path: Path, root: Path) -> tuple[list[str], list[str], dict[str
     return files, groups, {name: np.array(values) for name, values in scores.items()}
 
 
-def _scores_of(scores: dict[str, np.ndarray], label: str, place: str) -> np.ndarray:
-    by_lower_case = {name.lower(): name for name in scores}
-    if label.lower() not in by_lower_case:
-        raise UserError(f"{place} has no label {label!r}{nearest_name(label, scores)} (there are {', '.join(scores)})")
-    return scores[by_lower_case[label.lower()]]
+def _scores_of(scores: Mapping[str, np.ndarray], label: str, place: str) -> np.ndarray:
+    return scores[label_named(label, list(scores), place)]
+
+
+def _say_what_is_left_out(contents: FolderContents) -> None:
+    """Log what of a folder with a subfolder per class is in no class, and the classes that are small for it."""
+    sizes = Counter(file.partition("/")[0] for file in contents.pictures if "/" in file)
+    unopened = _unopened(contents, sizes)
+    if contents.left_out:
+        log.info("%s", contents.left_out)
+    if contents.loose:
+        which = f"{counted(len(contents.loose), 'picture')} directly in {contents.root}, in no subfolder"
+        log.warning("%s, and so of no class: %s", which, some(contents.loose))
+    empty = [_with_others(folder, contents) for folder in contents.folders if not sizes[folder]]
+    if empty:
+        log.warning("no class, for there are no pictures below %s: %s", contents.root, some(empty))
+    small = [line for folder in sizes if (line := _said_of_small(folder, sizes[folder], unopened[folder], contents))]
+    if small:
+        log.warning("%s", some(small))
+
+
+def _unopened(contents: FolderContents, sizes: Mapping[str, int]) -> Counter[str]:
+    """How many files of each small class have a picture's suffix and do not open; some classes are not looked at."""
+    small = [file for file in contents.pictures if 0 < sizes[file.partition("/")[0]] <= MOST_OPENED_OF_ONE]
+    broken = [file for file in small[:MOST_OPENED] if not opens(contents.root / file)]
+    return Counter(file.partition("/")[0] for file in broken)
+
+
+def _said_of_small(folder: str, size: int, unopened: int, contents: FolderContents) -> str:
+    left_out, size = contents.others_in[folder] + unopened, size - unopened
+    if size >= FEW or not left_out:
+        return ""
+    only = f"only {counted(size, 'picture')}" if size else "no pictures"
+    return f"{folder} has {only} ({counted(left_out)} there {are_no_pictures(left_out)})"
+
+
+def _with_others(folder: str, contents: FolderContents) -> str:
+    others = contents.others_in[folder]
+    return f"{folder} ({counted(others)} of other kinds)" if others else f"{folder} (empty)"
+
+
+def _no_classes(contents: FolderContents) -> str:
+    said = f"there are no images in {contents.root} (looked for a subfolder per class)"
+    if not contents.loose:
+        return said + contents.instead
+    return (
+        f"{said}; {counted(len(contents.loose), 'picture')} directly in it: sort them into a subfolder per class, or "
+        "say what they show in a CSV file, data.catalog.labels=FILE"
+    )
 
 
 def _fingerprint(root: Path, files: Sequence[str], with_times: bool) -> str:
@@ -373,8 +456,4 @@ def _fingerprint(root: Path, files: Sequence[str], with_times: bool) -> str:
 
 
 def _is_own_file(name: str) -> bool:
-    return _is_image(Path(name)) and Path(name).expanduser().is_file()
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
+    return is_picture_name(name) and Path(name).expanduser().is_file()

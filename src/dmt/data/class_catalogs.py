@@ -12,8 +12,9 @@ from torch import Tensor
 
 from dmt.data.catalogs import FileCatalog, Folder
 from dmt.data.images import ImageError, read_image, to_tensor
+from dmt.data.labels import label_named
 from dmt.data.photographs import Photograph
-from dmt.errors import UserError, nearest_name
+from dmt.errors import UserError
 
 COLUMNS = ("class_id", "group")
 
@@ -147,6 +148,5 @@ def _opened(part: Callable[[], Any]) -> Any:
 
 
 def _scores_of_class(classes: np.ndarray, labels: Sequence[str], label: str) -> np.ndarray:
-    if label not in labels:
-        raise UserError(f"the data set has no class {label!r}{nearest_name(label, labels)}")
-    return np.where(classes == labels.index(label), 1.0, -1.0)
+    found = label_named(label, labels, "the data set", "class")
+    return np.where(classes == labels.index(found), 1.0, -1.0)

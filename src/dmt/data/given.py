@@ -1,5 +1,6 @@
 """Pictures that a user hands over -> pictures that a catalog can be asked for by name."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -10,13 +11,16 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from dmt.data.catalogs import Catalog
+from dmt.data.folders import FolderContents, counted
 from dmt.data.images import ImageError, to_tensor
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError, require_list
 
+log = logging.getLogger(__name__)
+
 PictureLike = str | Path | Image.Image | Tensor | np.ndarray
-"""A name in the catalog or a path; a PIL image; a tensor ``(3, H, W)`` in [0, 1]; an array ``(H, W, 3)`` or ``(H, W)``,
-of uint8, or of floats in [0, 1]."""
+"""A name in the catalog, or a path (of a folder: all pictures in it); a PIL image; a tensor ``(3, H, W)`` in [0, 1]; an
+array ``(H, W, 3)`` or ``(H, W)``, of uint8, or of floats in [0, 1]."""
 
 
 class Given:
@@ -44,18 +48,20 @@ class Given:
 
     @classmethod
     def of(cls, catalog: Catalog, images: Sequence[PictureLike]) -> Self:
-        """A catalog with some pictures, names or paths.
+        """A catalog with some pictures, names or paths; the path of a folder stands for all pictures below it.
 
         Raises:
-            UserError: something that is no picture, or a single picture without a list around it.
+            UserError: something that is no picture, a folder without one, or a single picture without a list around it.
         """
+        if isinstance(images, str | Path) and _is_folder(images, catalog):
+            images = [images]
         if isinstance(images, str | Path | Image.Image):
             require_list("images", images)
         pictures: dict[str, Image.Image | Tensor] = {}
         asked = []
         for number, image in enumerate(images, start=1):
             if isinstance(image, str | Path):
-                asked.append(str(image))
+                asked += _pictures_in(image) if _is_folder(image, catalog) else [str(image)]
             else:
                 asked.append(f"image_{number}")
                 pictures[asked[-1]] = _picture(image)
@@ -90,6 +96,21 @@ class Given:
 
     def scores(self, label: str) -> np.ndarray:
         return self.catalog.scores(label)
+
+
+def _is_folder(image: str | Path, catalog: Catalog) -> bool:
+    """Whether the path of a folder is meant, and not a picture of the catalog that has its name."""
+    return bool(str(image)) and str(image) not in catalog.names and Path(image).expanduser().is_dir()
+
+
+def _pictures_in(folder: str | Path) -> list[str]:
+    contents = FolderContents.of(folder)
+    if not contents.pictures:
+        raise UserError(f"images: there are no pictures in the folder {folder}{contents.instead}")
+    log.info("images: %s in %s", counted(len(contents.pictures), "picture"), contents.root)
+    if contents.left_out:
+        log.info("images: %s", contents.left_out)
+    return [str(contents.root / file) for file in contents.pictures]
 
 
 def _picture(image: object) -> Image.Image | Tensor:

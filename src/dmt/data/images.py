@@ -1,14 +1,20 @@
 """Image files of any kind -> square RGB tensors in [0, 1]."""
 
+import warnings
+from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 from skimage.color import rgb2lab
 from torch import Tensor
 
 from dmt.errors import UserError
+
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+NO_PICTURES = {"MPEG"}  # formats that Pillow tells by their first bytes and does not decode, beside its stubs
 
 
 class ImageError(UserError):
@@ -24,16 +30,91 @@ def read_image(path: Path, size: int) -> Tensor:
     Raises:
         ImageError: the file is missing, damaged, or no image.
     """
+    path = Path(path)
+    require_regular_file(path)
     try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * size, 2 * size))
-            return to_tensor(ImageOps.exif_transpose(image), size)
+        with path.open("rb") as file:
+            require_decoder(file, path)
+            with Image.open(file) as image:
+                image.draft("RGB", (2 * size, 2 * size))
+                return to_tensor(ImageOps.exif_transpose(image), size)
     except FileNotFoundError as error:
         raise ImageError(f"{path}: there is no such file") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path} is too large to decode ({error}); scale it down first") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ImageError(f"{path} does not decode as an image ({error})") from error
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file's suffix, in whatever case, is of a format that can be read here.
+
+    >>> is_picture_name("a.JPG"), is_picture_name("a.txt"), is_picture_name("a.mpg")
+    (True, False, False)
+    """
+    return Path(name).suffix.lower() in readable_suffixes()
+
+
+def opens(path: Path) -> bool:
+    """Whether a file begins as a picture does; its pixels are not decoded."""
+    try:
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            require_decoder(file, path)
+            with Image.open(file):
+                return True
+    except Image.DecompressionBombError:
+        return True
+    except (OSError, SyntaxError, ValueError, EOFError, ImageError):
+        return False
+
+
+@cache
+def readable_suffixes() -> frozenset[str]:
+    """The suffixes of all formats that Pillow decodes here, in lower case; HEIC where ``pillow-heif`` is installed."""
+    _register_heif()
+    suffixes = Image.registered_extensions()
+    return frozenset(suffix.lower() for suffix, format in suffixes.items() if _decodes(format))
+
+
+def _decodes(format: str) -> bool:
+    if format == "EPS":
+        return bool(EpsImagePlugin.has_ghostscript())
+    if format == "MPO":  # a JPEG of several pictures
+        return True
+    if format not in Image.OPEN or format in NO_PICTURES:
+        return False
+    opener = Image.OPEN[format][0]
+    return not (isinstance(opener, type) and issubclass(opener, ImageFile.StubImageFile))
+
+
+def require_regular_file(path: Path) -> None:
+    """Raise an ``ImageError`` for a folder, and for a pipe or a device, whose end would never come."""
+    try:
+        is_special = path.exists() and not path.is_file()
+    except OSError:  # whoever opens it says what is wrong
+        return
+    if is_special:
+        raise ImageError(f"{path} is no regular file; name the file of a picture")
+
+
+def require_decoder(file: IO[bytes], path: Path) -> None:
+    """Raise an ``ImageError`` for HEIC where ``pillow-heif`` is missing; the file is left at its beginning."""
+    head = file.read(12)
+    file.seek(0)
+    if head[4:8] != b"ftyp" or head[8:12] in (b"avif", b"avis"):
+        return
+    if not _register_heif():
+        raise ImageError(f"{path}: reading HEIC needs pillow-heif: pip install 'dmt[heic]'")
+
+
+def _register_heif() -> bool:
+    """Teach Pillow HEIC; whether ``pillow-heif`` is there."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def to_tensor(image: Image.Image, size: int) -> Tensor:

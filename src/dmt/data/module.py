@@ -1,5 +1,6 @@
 """Pictures for a fit and for an edit: a catalog and a task -> source set, target set, inputs, and their loaders."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -20,6 +21,8 @@ from dmt.data.images import ImageError
 from dmt.data.selection import Pool, Reserved, Sets, choose_inputs, in_groups, most_confident_sets
 from dmt.data.tasks import PictureView, Task
 from dmt.errors import UserError, require_whole_number
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class EditData(LightningDataModule):
     Args:
         catalog: the pictures and their labels.
         task: which way to walk; ``None`` if only a manifold is fitted.
-        images: the pictures to edit: names in the catalog, paths, or pictures (see ``PictureLike``); or how many
-            to draw from the source, no two of one group.
+        images: the pictures to edit: names in the catalog, paths (of a folder: all pictures in it), or pictures (see
+            ``PictureLike``); or how many to draw from the source, no two of one group.
         image_size: pictures are served at this height and width.
         set_size: the most pictures per side, the most confidently labelled ones (paper: 2,000).
         framing: where in a picture the things to edit lie; ``None``: pictures are served as they are, and their files
@@ -108,14 +111,15 @@ class EditData(LightningDataModule):
             require_whole_number(name, value, "a whole number above 0", least=1)
         named = Given.of(catalog, [] if isinstance(images, int) else images)
         self.catalog = named if framing is None else Framed(named, framing)
-        self.task = task
+        self.task = None if task is None else task.within(self.catalog)
         self.image_size = image_size
         self.serving = serving
         self.reserved = Reserved.of(reserved)
         self.inputs: list[str] = []
         self.source = self.target = np.zeros(0, dtype=int)
-        if task is not None:
-            self._choose(task, images if isinstance(images, int) else named.asked, set_size)
+        if task is not None and self.task is not None:
+            _say_what_is_meant(task, self.task)
+            self._choose(self.task, images if isinstance(images, int) else named.asked, set_size)
 
     def _choose(self, task: Task, images: Sequence[str] | int, set_size: int) -> None:
         source_scores, target_scores = task.scores(self.catalog)
@@ -159,6 +163,16 @@ class EditData(LightningDataModule):
             own[members] = scores[members]
             sides.append(own)
         part.pool = replace(self.pool, sides=(sides[0], sides[1]), confident=sets)
+        return part
+
+    def without(self, positions: np.ndarray) -> "EditData":
+        """The same, with some pictures of the catalog in neither set."""
+        part = copy(self)
+        part.source, part.target = (side[~np.isin(side, positions)] for side in (self.source, self.target))
+        sides = [scores.copy() for scores in self.pool.sides]
+        for scores in sides:
+            scores[positions] = -1
+        part.pool = replace(self.pool, sides=(sides[0], sides[1]), confident=Sets(part.source, part.target))
         return part
 
     def mean_pictures(self, sets: Sets) -> tuple[Tensor, Tensor]:
@@ -225,8 +239,8 @@ class EditData(LightningDataModule):
         """Some pictures of the catalog, in order, each made into something else first if asked for."""
         return self._loader(_CatalogImages(self.catalog, self.image_size, view), positions, self.serving.batch_size)
 
-    def predict_dataloader(self, rows: range | None = None) -> DataLoader:
-        """The pictures to edit, or a range of them; one that does not decode is an error."""
+    def predict_dataloader(self, rows: Sequence[int] | None = None) -> DataLoader:
+        """The pictures to edit, or some of them; one that does not decode is an error."""
         view = self.task.source_view if self.task is not None else None
         dataset = _NamedImages(self.catalog, self.inputs, self.image_size, view)
         return self._loader(dataset, range(len(dataset)) if rows is None else rows, self.serving.edit_batch_size)
@@ -243,6 +257,13 @@ class EditData(LightningDataModule):
 
 class LFWAttributeSplits(EditData):
     """``EditData`` of Labeled Faces in the Wild, as the configuration calls it."""
+
+
+def _say_what_is_meant(written: Task, meant: Task) -> None:
+    """Log the labels that are the catalog's in another case."""
+    for ours, theirs in zip(written.labels(), meant.labels(), strict=True):
+        if isinstance(ours, str) and ours != theirs and ours.casefold() == theirs.casefold():
+            log.info("%r is taken for %r, the label that there is", ours, theirs)
 
 
 def _mean_picture(loader: DataLoader) -> Tensor:

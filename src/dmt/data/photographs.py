@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
-from dmt.data.images import ImageError
+from dmt.data.images import ImageError, require_decoder, require_regular_file
 from dmt.storage.files import replacing
 
 EXTENSIONS = (
@@ -105,6 +105,7 @@ class Photograph:
             ImageError: the file is missing, damaged, no image, without pixels, or beyond ``MOST_PIXELS``.
         """
         path = Path(path)
+        require_regular_file(path)
         try:
             with _opened(path) as image:
                 return _photograph(image, path)
@@ -398,7 +399,7 @@ _OPENING = threading.Lock()
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The file's header read, without Pillow's limit of size, which is lifted no longer than that takes."""
     with path.open("rb") as file:
-        _require_decoder(file, path)
+        require_decoder(file, path)
         with _OPENING:
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
@@ -409,18 +410,6 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
         finally:
             image.close()  # which also frees the pixels, now and not when cycles are collected
-
-
-def _require_decoder(file: IO[bytes], path: Path) -> None:
-    head = file.read(12)
-    file.seek(0)
-    if head[4:8] != b"ftyp" or head[8:12] in (b"avif", b"avis"):
-        return
-    try:
-        import pillow_heif
-    except ImportError as error:
-        raise ImageError(f"{path}: reading HEIC needs pillow-heif: pip install 'dmt[heic]'") from error
-    pillow_heif.register_heif_opener()
 
 
 def _photograph(image: Image.Image, path: Path | None) -> Photograph:

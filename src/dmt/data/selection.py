@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dmt.data.catalogs import Catalog
+from dmt.data.labels import labels_meant
 from dmt.errors import UserError, is_number, nearest_name, require_whole_number
 
 CLIP = 2.5  # standard deviations of a score beyond which more of it is no more (ours)
@@ -164,16 +165,18 @@ class Matched:
 
     def _labels(self, pool: Pool) -> tuple[list[str], np.ndarray]:
         """The labels that pictures are matched by, and how much each counts, ``(L,)``."""
-        own_labels = {label.lower() for label in pool.own_labels}
-        labels = [label for label in pool.catalog.labels if label.lower() not in own_labels]
+        everything = pool.catalog.labels
+        own_labels = {found for label in pool.own_labels for found in labels_meant(label, everything)}
+        labels = [label for label in everything if label not in own_labels]
         counting_more = pool.balance if self.same is None else self.same
-        same, known = {label.lower() for label in counting_more}, {label.lower() for label in labels}
-        unknown = [label for label in counting_more if label.lower() not in known]
+        meant = {label: set(labels_meant(label, everything)) - own_labels for label in counting_more}
+        unknown = [label for label, found in meant.items() if not found]
         if unknown:
             raise UserError(
                 f"selection.same names {sorted(unknown)}: there are no such labels, or the task changes them"
             )
-        return labels, np.array([self.weight if label.lower() in same else 1.0 for label in labels])
+        same = {label for found in meant.values() for label in found}
+        return labels, np.array([self.weight if label in same else 1.0 for label in labels])
 
 
 @dataclass(frozen=True)
@@ -332,12 +335,12 @@ def label_signs(catalog: Catalog, labels: Sequence[str], own_labels: Sequence[st
     Raises:
         UserError: a label is unknown or the task's own.
     """
-    known = {label.lower() for label in catalog.labels}
-    own = {label.lower() for label in own_labels}
+    own = {found for label in own_labels for found in labels_meant(label, catalog.labels)}
     for label in labels:
-        if label.lower() not in known:
+        found = labels_meant(label, catalog.labels)
+        if not found:
             raise UserError(f"keep names {label!r}: there is no such label{nearest_name(label, catalog.labels)}")
-        if label.lower() in own:
+        if set(found) <= own:
             raise UserError(f"keep names {label!r}, which the task is there to change; leave it out")
     columns = [np.where(catalog.scores(label) > 0, 1.0, -1.0) for label in labels]
     return np.stack(columns, axis=1)

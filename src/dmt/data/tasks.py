@@ -1,14 +1,15 @@
 """A task says which pictures of a catalog make the source and which the target."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from torch import Tensor
 
 from dmt.data.catalogs import Catalog
 from dmt.data.images import ImageError, chroma, desaturated
+from dmt.data.labels import labels_meant, matching
 from dmt.data.selection import Selection
 from dmt.errors import UserError, nearest_name, require_whole_number
 
@@ -44,6 +45,9 @@ class Task(Protocol):
 
     def labels(self) -> Sequence[str]:
         """The labels of the catalog that the edit is about."""
+
+    def within(self, catalog: Catalog) -> Self:
+        """The same with labels spelt as the catalog spells them; those it does not have stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,11 @@ class AttributeTask:
     def labels(self) -> Sequence[str]:
         return [self.attribute] if self.source is None else [self.attribute, self.source]
 
+    def within(self, catalog: Catalog) -> Self:
+        source = None if self.source is None else _spelt(self.source, catalog)
+        balance = tuple(_spelt(label, catalog) for label in self.balance)
+        return replace(self, attribute=_spelt(self.attribute, catalog), source=source, balance=balance)
+
 
 @dataclass(frozen=True)
 class ClassTask:
@@ -120,13 +129,16 @@ class ClassTask:
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         if str(self.source) == str(self.target):
             raise UserError(f"task.source and task.target are both {self.source!r}; they must differ")
-        return catalog.scores(str(self.source)), catalog.scores(str(self.target))
+        return catalog.scores(self.source), catalog.scores(self.target)
 
     def strata(self, catalog: Catalog) -> None:
         return None
 
     def labels(self) -> Sequence[str]:
         return [str(self.source), str(self.target)]
+
+    def within(self, catalog: Catalog) -> Self:
+        return replace(self, source=_spelt(self.source, catalog), target=_spelt(self.target, catalog))
 
 
 @dataclass(frozen=True)
@@ -174,13 +186,19 @@ class PersonTask:
     def labels(self) -> Sequence[str]:
         return []
 
+    def within(self, catalog: Catalog) -> Self:
+        return self
+
     def _group(self, catalog: Catalog) -> str:
-        known = {group.replace("_", " ").casefold(): group for group in catalog.groups}
-        wanted = str(self.person).replace("_", " ")
-        if wanted.casefold() not in known:
-            spelled = (group.replace("_", " ") for group in known.values())
-            raise UserError(f"there are no pictures of {self.person!r}{nearest_name(wanted, spelled)}")
-        return known[wanted.casefold()]
+        found = matching(str(self.person), catalog.groups, _with_spaces)
+        if not found:
+            spelled = map(_with_spaces, dict.fromkeys(catalog.groups))
+            nearest = nearest_name(_with_spaces(str(self.person)), spelled)
+            raise UserError(f"there are no pictures of {self.person!r}{nearest}")
+        if len(found) > 1:
+            either = " or ".join(repr(group) for group in found)
+            raise UserError(f"{self.person!r} may be {either}: write person as one of them is written")
+        return found[0]
 
 
 @dataclass(frozen=True)
@@ -231,6 +249,9 @@ class ColorizeTask:
     def labels(self) -> Sequence[str]:
         return []
 
+    def within(self, catalog: Catalog) -> Self:
+        return self
+
 
 def _mean_chroma(catalog: Catalog, index: int) -> float:
     """Of a small copy; 0 for a broken picture."""
@@ -238,3 +259,13 @@ def _mean_chroma(catalog: Catalog, index: int) -> float:
         return chroma(catalog.read(index, SMALL))
     except ImageError:
         return 0.0
+
+
+def _spelt(label: str, catalog: Catalog) -> str:
+    """A label as the catalog spells it; as it is where it has none or several, of which ``scores`` then tells."""
+    found = labels_meant(label, catalog.labels)
+    return found[0] if len(found) == 1 else label
+
+
+def _with_spaces(name: str) -> str:
+    return name.replace("_", " ")

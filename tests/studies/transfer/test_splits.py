@@ -58,6 +58,9 @@ def test_listed_halves_are_those_listed_in_that_order():
 
 def test_classes_that_look_like_numbers_may_be_listed_as_numbers():
     assert ListedHalves([0, 1], [2, 3]).halves(["0", "1", "2", "3"], {}, None, 0).b == ("2", "3")
+    assert ListedHalves([1000.0, True], ["Cat", "CAR"]).halves(["1e3", "true", "Cat", "cat", "car"], {}, None, 0) == (
+        Halves(("1e3", "true"), ("Cat", "car"))
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from dmt.errors import UserError, nearest_name, require_whole_number
+from dmt.data.labels import label_named
+from dmt.errors import UserError, require_whole_number
 from dmt.storage.tensors import cache_key
 
 
@@ -125,10 +126,9 @@ class ListedHalves:
     def halves(self, labels: Sequence[str], kinds: Mapping[str, str], size: int | None, seed: int) -> Halves:
         if size is not None:
             raise UserError("transfer.split=listed has the classes that are listed; leave transfer.classes=null")
-        a, b = (tuple(str(label) for label in half) for half in (self.a, self.b))
-        for label in a + b:
-            if label not in labels:
-                raise UserError(f"the data set has no class {label!r}{nearest_name(label, labels)}")
+        a, b = (
+            tuple(label_named(label, labels, "the data set", "class") for label in half) for half in (self.a, self.b)
+        )
         return Halves(a, b)
 
 
