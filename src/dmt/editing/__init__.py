@@ -2,7 +2,14 @@
 
 from dmt.editing.comparison import Comparison
 from dmt.editing.editor import Edit, Editor
-from dmt.editing.lambda_rules import ConvincesJudge, FixedLambda, LambdaRule, TypicalOfTarget, TypicalPicture
+from dmt.editing.lambda_rules import (
+    ConvincesJudge,
+    FixedLambda,
+    LambdaRule,
+    LeastChange,
+    TypicalOfTarget,
+    TypicalPicture,
+)
 from dmt.editing.records import EditedImage, Record
 from dmt.editing.rivals import AdversarialModule, PixelMeanModule
 from dmt.editing.traversal_module import TraversalModule
@@ -16,6 +23,7 @@ __all__ = [
     "Editor",
     "FixedLambda",
     "LambdaRule",
+    "LeastChange",
     "PixelMeanModule",
     "Record",
     "TraversalModule",

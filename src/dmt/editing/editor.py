@@ -20,7 +20,7 @@ from dmt.editing.records import EditedImage, edited_images, judged
 from dmt.errors import UserError
 from dmt.inversion import Inverter
 from dmt.inversion.memory import inversion_bytes, require_memory
-from dmt.judges import Judge
+from dmt.judges import Judge, LearnsFromData
 from dmt.manifolds import Members, Points, Representation, SetFit, Space, SpaceFit
 from dmt.storage import processes
 from dmt.storage.files import replacing
@@ -183,25 +183,29 @@ class Editor:
         rule = self.rule if lam is None else FixedLambda(lam) if isinstance(lam, int | float | str) else lam
         rule.require(self.judges)
         data = self.data(way, images=images)
+        judges = dict(self.judges)
+        for name, judge in self.judges.items():
+            if isinstance(judge, LearnsFromData):
+                judges[name], data = judge.taught(data)
         selection = self.comparison.selection_for(data)
         log.info("%s: %s; editing %d", way.title, selection.describe(data.pool), len(data.inputs))
         parts = self.space.parts(data, selection) if isinstance(self.space, SetFit) else [data]
         first, *others = parts
-        edits = [self._edited(first, rule)]
+        edits = [self._edited(first, rule, judges)]
         for part in others:  # a space of each would fill the memory
-            edits.append(replace(self._edited(part, rule), space=edits[0].space))
+            edits.append(replace(self._edited(part, rule, judges), space=edits[0].space))
         return edits[0] if len(edits) == 1 else _joined(edits, data)
 
-    def _edited(self, data: EditData, rule: LambdaRule) -> Edit:
+    def _edited(self, data: EditData, rule: LambdaRule, judges: Mapping[str, Judge]) -> Edit:
         space = self._space(data)
         self._require_memory(data, space)
 
-        shares = processes.divided(range(len(data.inputs)), processes.count())
+        everything = range(len(data.inputs))
 
-        def run(module: pl.LightningModule) -> list[Any]:
+        def run(module: pl.LightningModule, rows: Sequence[int] = everything) -> list[Any]:
             trainer = self.trainer(inference_mode=False, enable_progress_bar=False)
-            own = processes.own(shares)
-            loader = data.predict_dataloader(own)
+            own = processes.own(processes.divided(range(len(rows)), processes.count()))
+            loader = data.predict_dataloader([rows[place] for place in own])
             if isinstance(module, EditModule) and self.inverter.on_progress is not None:
                 self.inverter.on_progress.begin(len(own))
             parts = processes.gathered(lambda: trainer.predict(module, loader) or [])
@@ -214,7 +218,11 @@ class Editor:
             return self.method(space, contrasts, lams, self.inverter)
 
         def finished(batches: list[EditedBatch]) -> list[EditedImage]:
-            return processes.from_first(lambda: judged(edited_images(batches, data), self.judges))
+            return processes.from_first(lambda: judged(edited_images(batches, data), judges))
+
+        def tried(lams: Tensor, rows: Tensor) -> list[EditedImage]:
+            every = lams.new_ones(start.n_things).index_put((rows,), lams)
+            return finished(run(module_with(every), rows.tolist()))
 
         def arrived(lams: Tensor) -> Tensor:
             pictures = [batch.inversion.images for batch in run(module_with(lams))]
@@ -226,7 +234,7 @@ class Editor:
                 start,
                 contrasts.witnesses,
                 module_with(torch.zeros(start.n_things)).walk,
-                lambda lams: finished(run(module_with(lams))),
+                tried,
                 arrived,
                 lambda: _mean_points(space.members(Sets(data.source, data.target))),
             )

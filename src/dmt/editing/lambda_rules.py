@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dmt.editing.records import EditedImage
-from dmt.editing.search import bayesian_lambdas, largest_crossing, require_range
+from dmt.editing.search import bayesian_lambdas, bracketed_crossing, largest_crossing, require_range
 from dmt.errors import UserError, is_number, nearest_name, require_side, require_whole_number
 from dmt.manifolds import Points
 from dmt.networks.probe import fit_probe, held_out_logits
@@ -34,7 +34,7 @@ class Trials:
         start: where the inputs lie.
         witnesses: one for each input.
         walk: how their points move.
-        edited: lambdas ``(n,)`` -> the inputs edited with them.
+        edited: lambdas ``(m,)`` and which of the inputs they are of, ``(m,)`` -> these, edited with them.
         arrived: lambdas ``(n,)`` -> the mean point of each finished picture, ``(n, K)``.
         sides: the mean points of the pictures of the whole source and target, ``(., K)`` each.
     """
@@ -42,7 +42,7 @@ class Trials:
     start: Points
     witnesses: WitnessBatch
     walk: Walk
-    edited: Callable[[Tensor], list[EditedImage]]
+    edited: Callable[[Tensor, Tensor], list[EditedImage]]
     arrived: Callable[[Tensor], Tensor]
     sides: Callable[[], tuple[Tensor, Tensor]]
 
@@ -270,22 +270,15 @@ class ConvincesJudge:
         return f"lambda' by the judge of {self.judge}"
 
     def require(self, judges: Collection[str]) -> None:
-        if self.judge not in judges:
-            raise UserError(
-                f"lambda by a judge needs a judge {self.judge!r}{nearest_name(self.judge, judges)}; add judges=faces, "
-                "or choose auto=witness"
-            )
+        _require_judge(self.judge, judges)
 
     def choose(self, trials: Trials) -> tuple[Tensor, int]:
         sign = 1 if self.beyond == "above" else -1
 
         def evaluate(lams: list[float]) -> list[tuple[float, float]]:
-            images = trials.edited(torch.tensor(lams, dtype=torch.float64))
-            column = f"{self.judge}_after"
-            if column not in images[0].record:
-                raise UserError(f"the judge {self.judge!r} compares pictures; lambda needs one that gives a number")
+            images = trials.edited(torch.tensor(lams, dtype=torch.float64), torch.arange(len(lams)))
             return [
-                (float(image.record["change"]), sign * (self.threshold - float(image.record[column])))
+                (float(image.record["change"]), sign * (self.threshold - _number_after(image, self.judge)))
                 for image in images
             ]
 
@@ -296,3 +289,78 @@ class ConvincesJudge:
                 "lambda=auto: %d of %d images convinced the judge at no lambda tried", unconvinced, trials.n_images
             )
         return search.lams, search.evaluations
+
+
+@dataclass(frozen=True)
+class LeastChange:
+    """For each image the largest lambda' whose finished picture convinces a judge: bracketed, then bisected.
+
+    Ours; a trial edits those images only that are not settled yet, five or six trials in all where edits are neither
+    tiny nor huge. ``ConvincesJudge`` asks the same by Bayesian optimisation, as the paper does.
+
+    Args:
+        judge: the name of a judge.
+        threshold: what the judge says of a result must lie beyond it.
+        beyond: ``above`` or ``below`` the threshold.
+        first: the lambda' that is tried first.
+        lowest: the smallest lambda' that is tried.
+        highest: the largest.
+        steps: bisections, each of which halves a factor of 2 in ``log lambda``.
+
+    Raises:
+        UserError: ``beyond`` is neither, a number is none, or an impossible range.
+    """
+
+    judge: str
+    threshold: float = 0.5
+    beyond: str = "above"
+    first: float = 0.5
+    lowest: float = 0.05
+    highest: float = 4.0
+    steps: int = 2
+
+    def __post_init__(self) -> None:
+        require_side("beyond", self.beyond)
+        if not is_number(self.threshold):
+            raise UserError(f"threshold must be a number, got {self.threshold!r}")
+        require_range("lowest", self.lowest, "first", self.first)
+        require_range("first", self.first, "highest", self.highest)
+        require_whole_number("steps", self.steps, "a whole number above 0", least=1)
+
+    @property
+    def title(self) -> str:
+        return f"the least change that convinces the judge of {self.judge}"
+
+    def require(self, judges: Collection[str]) -> None:
+        _require_judge(self.judge, judges)
+
+    def choose(self, trials: Trials) -> tuple[Tensor, int]:
+        def reached(lams: Tensor, rows: Tensor) -> Tensor:
+            found = [_number_after(image, self.judge) for image in trials.edited(lams, rows)]
+            return torch.tensor([value > self.threshold if self.beyond == "above" else value < self.threshold
+                                 for value in found])  # fmt: skip
+
+        search = bracketed_crossing(reached, trials.n_images, self.first, self.lowest, self.highest, self.steps)
+        unconvinced = search.reached.count(False)
+        if unconvinced:
+            log.warning(
+                "lambda=auto: %d of %d images convinced the judge at no lambda down to %g",
+                *(unconvinced, trials.n_images, self.lowest),
+            )
+        return search.lams, search.evaluations
+
+
+def _require_judge(judge: str, judges: Collection[str]) -> None:
+    if judge not in judges:
+        raise UserError(
+            f"lambda by a judge needs a judge {judge!r}{nearest_name(judge, judges)}; add judges=faces, or choose "
+            "auto=witness"
+        )
+
+
+def _number_after(image: EditedImage, judge: str) -> float:
+    """What a judge says of a result."""
+    column = f"{judge}_after"
+    if column not in image.record:
+        raise UserError(f"the judge {judge!r} compares pictures; lambda needs one that gives a number")
+    return float(image.record[column])

@@ -98,6 +98,50 @@ def largest_crossing(
     return LambdaSearch(lams, found.tolist(), evaluations + steps)
 
 
+def bracketed_crossing(
+    reached: Callable[[Tensor, Tensor], Tensor], n_images: int, first: float, low: float, high: float, steps: int = 3
+) -> LambdaSearch:
+    """Find ``max {lambda in [low, high]: reached(lambda)}`` per image, where every trial is dear.
+
+    From ``first``, an image that is reached gets half the edit, one that is not twice the edit, until it is known
+    from both sides; then the bracket is bisected in ``log lambda``. Only images that are not settled are tried. Ours.
+
+    >>> bracketed_crossing(lambda lams, rows: lams <= 0.25, 1, 1.0, 0.01, 4.0, steps=12).lams.round(decimals=3)
+    tensor([0.2500], dtype=torch.float64)
+
+    Args:
+        reached: maps lams ``(m,)`` float64 and which of the images they are of ``(m,)`` to ``(m,)`` of bool.
+        n_images: B.
+        first: where it begins, between ``low`` and ``high``.
+        low: smallest lambda', the largest edit.
+        high: largest lambda', the smallest edit.
+        steps: bisections: the answer lies below the crossing by a factor of at most ``2 ** (2 ** -steps)``, 1.09 for 3.
+
+    Raises:
+        UserError: not 0 < low < first < high, or ``steps`` is no whole number above 0.
+    """
+    require_range("lowest", low, "first", first)
+    require_range("first", first, "highest", high)
+    require_whole_number("steps", steps, "a whole number above 0, for example 3", least=1)
+    lams = torch.full((n_images,), float(first), dtype=torch.float64)
+    below, above = torch.full_like(lams, torch.nan), torch.full_like(lams, torch.nan)
+    left = torch.full_like(lams, steps)
+    active = torch.arange(n_images)
+    evaluations = 0
+    while len(active):
+        hit = reached(lams[active], active).cpu()
+        evaluations += 1
+        below[active[hit]], above[active[~hit]] = lams[active[hit]], lams[active[~hit]]
+        known = ~below.isnan() & ~above.isnan()
+        ends = (above.isnan() & (below >= high)) | (below.isnan() & (above <= low)) | (known & (left <= 0))
+        left[known] -= 1
+        outward = torch.where(below.isnan(), (lams / 2).clamp_min(low), (lams * 2).clamp_max(high))
+        lams = torch.where(known, below.sqrt() * above.sqrt(), outward)
+        active = active[~ends[active]]
+    found = ~below.isnan()
+    return LambdaSearch(torch.where(found, below, torch.full_like(below, low)), found.tolist(), evaluations)
+
+
 def bayesian_lambdas(
     evaluate: Callable[[list[float]], list[tuple[float, float]]],
     n_images: int,

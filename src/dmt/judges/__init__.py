@@ -1,5 +1,6 @@
 """Independent networks that say what a picture shows; they judge results and are never a loss."""
 
+from dmt.judges.classes import ClassesJudge, LearnsFromData
 from dmt.judges.cout import CoutJudge
 from dmt.judges.geometry import GeometryJudge
 from dmt.judges.judge import Judge, LikenessJudge, Network, OutputJudge
@@ -11,9 +12,11 @@ from dmt.judges.reserved import PooledFeatures, ReservedPictures
 
 __all__ = [
     "AttributesJudge",
+    "ClassesJudge",
     "CoutJudge",
     "GeometryJudge",
     "Judge",
+    "LearnsFromData",
     "LikenessJudge",
     "Network",
     "OnnxJudge",

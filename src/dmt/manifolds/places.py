@@ -11,7 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 from dmt.errors import UserError, require_whole_number
 from dmt.networks.extractor import FeatureLayout
 
-MOST_PLACES = 600  # of a picture, where the grid is not given (ours: the walk's time grows with them)
+MOST_PLACES = 256  # of a picture, where the grid is not given (ours: more cost time and bring little)
 
 Activations = Mapping[str, Tensor]
 

@@ -19,7 +19,7 @@ JUDGE = "judge "  # before the judge's name, the title of its column
 SIZES = ((45.0, "hardly changed"), (30.0, "little changed"), (20.0, "changed"))
 MOST_CHANGED = "much changed"
 
-TARGET_PROBE = "probe"  # of this judge (judges=probe) a high number means the target; of others that is not known
+TARGET_JUDGES = ("classifier", "classes", "probe")  # of these a high number means the target; of others it is not known
 DID_CHANGE = ("yes", "changed")  # verdicts that count
 
 WHERE_JUDGES_COME_FROM = (
@@ -35,9 +35,10 @@ def verdict_rows(images: Sequence[EditedImage]) -> list[Record]:
     - ``image``: the end of the name (``short_names``); ``edit``: which of several edits of one input;
     - ``lambda``;
     - ``changed``: whether the class did: the record's own ``verdict``, a word, if it has one; ``yes`` or ``no`` by its
-      ``reached``, or by the judge ``probe``, whose number is the probability of the target (``already``: it was above
-      0.5 in the input, too). Without any judge, the witness of input and result, whose fall is what an edit seeks and
-      so proves nothing. Of other judges it is not known which side is the target's, so that it stays open;
+      ``reached``, or by a judge whose number is the probability of the target, such as ``classes`` or ``probe``
+      (``already``: it was above 0.5 in the input, too). Without any judge, the witness of input and result, whose fall
+      is what an edit seeks and so proves nothing. Of other judges it is not known which side is the target's, so that
+      it stays open;
     - ``judge NAME``: a judge's number of the input and of the result;
     - ``kept``: the cosine of the faces' embeddings, or SSIM and PSNR where nobody looked at faces;
     - ``realised``: the share of lambda's displacement that the picture's own features have moved, where it is not 1;
@@ -127,7 +128,8 @@ def _word(record: Record) -> str:
         return str(record["verdict"])
     if "reached" in record:
         return "yes" if record["reached"] else "no"
-    before, after = _ends(record, TARGET_PROBE)
+    knowing = next((judge for judge in TARGET_JUDGES if f"{judge}_after" in record), "")
+    before, after = _ends(record, knowing)
     if before is None or after is None:
         return ""
     return "no" if not after > HALF else "already" if before > HALF else "yes"
@@ -137,7 +139,7 @@ def _judges(record: Record) -> list[str]:
     """Who says something of the input and of the result, first the one whose side is known."""
     names = [column.removesuffix("_before") for column in record if column.endswith("_before")]
     judges = [name for name in names if name != "witness" and f"{name}_after" in record]
-    return sorted(judges, key=lambda judge: judge != TARGET_PROBE)
+    return sorted(judges, key=lambda judge: judge not in TARGET_JUDGES)
 
 
 def _judge_columns(rows: Sequence[Record]) -> list[str]:

@@ -1,0 +1,127 @@
+"""The data of an edit -> a probe of another network that tells its classes apart, from pictures outside its sets."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from dmt.data import EditData
+from dmt.errors import UserError, is_number, require_whole_number
+from dmt.judges.judge import Judge
+from dmt.judges.reserved import BATCH, PooledFeatures
+from dmt.networks.probe import LinearProbe, fit_probe, held_out_logits
+
+log = logging.getLogger(__name__)
+
+LEAST = 10  # pictures of either side that a probe learns from, if there are so many beside the sets (ours)
+MOST = 200  # and the most (ours)
+SEPARATE = 0.75  # AUC below which classes are said to hardly separate (ours)
+
+
+@runtime_checkable
+class LearnsFromData(Protocol):
+    """A judge that learns, for each edit, from pictures which the edit then does not see."""
+
+    def taught(self, data: EditData) -> tuple[Judge, EditData]:
+        """The judge, and the data without the pictures it has learnt from."""
+
+
+class ClassesJudge:
+    """The probability that a picture is of the task's target: ``NAME_before`` and ``NAME_after``, flipped above 0.5.
+
+    For classes of any kind, and for as few as twenty pictures of each. The probe is linear, both classes weighted
+    alike, in features of another network than the edit's, averaged in the cells of a grid (ours).
+
+    Args:
+        features: of what is learnt from and judged.
+        size: pictures are brought to this height and width first.
+        share: of the pictures of either side, from which the probe learns and which the edit does not see; where that
+            would be fewer than ``LEAST`` it learns from all but the inputs.
+        strength: see ``dmt.networks.probe.fit_probe``.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    def __init__(self, features: PooledFeatures, size: int = 128, share: float = 0.3, strength: float = 0.01):
+        require_whole_number("judges.classes.size", size, "a whole number above 0", least=1)
+        if not (is_number(share) and 0 < share < 1):
+            raise UserError(f"judges.classes.share must be a number between 0 and 1, got {share!r}")
+        features.extractor.layout(size, size)  # an unfit size is said before any work
+        self.features = features
+        self.size = size
+        self.share = share
+        self.strength = strength
+
+    def taught(self, data: EditData) -> tuple["TaughtJudge", EditData]:
+        usable = [np.flatnonzero(scores > 0) for scores in data.pool.sides]
+        kept_out = [_evenly(rows, round(self.share * len(rows))) for rows in usable]
+        is_enough = min(map(len, kept_out)) >= LEAST
+        learnt_from = [_evenly(rows, MOST) for rows in (kept_out if is_enough else usable)]
+        source, target = (self._points(data, rows) for rows in learnt_from)
+        sides = f"{len(source)} + {len(target)} pictures"
+        if min(len(source), len(target)) < 2:
+            raise UserError("a side has fewer than 2 pictures for a probe to learn from; leave out judges=classes")
+        logits = held_out_logits(source, target, self.strength)
+        auc = float(roc_auc_score([0] * len(source) + [1] * len(target), logits))
+        assert data.task is not None
+        from_where = "that the edit does not see" if is_enough else "of its sets, for there are few"
+        log.info("judges: classes of %r, learnt from %s %s: AUC %.3f", data.task.title, sides, from_where, auc)
+        if auc < SEPARATE:
+            log.warning(
+                "these classes hardly separate in this network: AUC %.2f, where 0.5 is chance; what the judge says "
+                "means little",
+                auc,
+            )
+        judge = TaughtJudge(self, fit_probe(source, target, self.strength), auc)
+        return judge, data.without(np.concatenate(learnt_from)) if is_enough else data
+
+    def points_of(self, images: Sequence[Tensor]) -> Tensor:
+        """Features ``(n, D)`` of pictures ``(3, H, W)`` in [0, 1], in double precision."""
+        size, parts = (self.size, self.size), []
+        for start in range(0, len(images), BATCH):
+            batch = torch.stack(list(images[start : start + BATCH]))
+            if batch.shape[-2:] != size:
+                batch = interpolate(batch, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+            parts.append(self.features(batch).double())
+        return torch.cat(parts)
+
+    def _points(self, data: EditData, rows: np.ndarray) -> Tensor:
+        batches = [batch.images for batch in data.some_dataloader(rows.tolist()) if len(batch.images)]
+        return torch.cat([self.points_of(list(images)) for images in batches])
+
+    def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        raise UserError("judges=classes learns from the sets of an edit, of which there is none here")
+
+
+@dataclass(frozen=True)
+class TaughtJudge:
+    """What a ``ClassesJudge`` has learnt.
+
+    Args:
+        classes: who sees.
+        probe: who tells the classes apart.
+        auc: by cross-validation.
+    """
+
+    classes: ClassesJudge
+    probe: LinearProbe
+    auc: float
+
+    def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        return {f"{name}_before": self.probabilities(before), f"{name}_after": self.probabilities(after)}
+
+    def probabilities(self, images: Sequence[Tensor]) -> np.ndarray:
+        """Of the target, ``(n,)``, for pictures ``(3, H, W)`` in [0, 1]."""
+        return self.probe(self.classes.points_of(images)).sigmoid().numpy()
+
+
+def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of some positions, evenly spaced."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, max(1, min(most, len(rows)))).round().astype(int))]
