@@ -24,6 +24,7 @@ from dmt.inversion import Inverter
 from dmt.inversion.inverter import OnProgress
 from dmt.manifolds import CatalogFeatures, CatalogFit, Places, SetFit, SpaceFit, Span
 from dmt.networks import Backbone, ModuleNetwork
+from dmt.networks.extractor import FeatureExtractor
 from dmt.networks.module_network import CLASS
 from dmt.networks.network import require_layers
 from dmt.reporting.animation import require_writer
@@ -37,6 +38,11 @@ log = logging.getLogger("dmt")
 
 AUTO = "auto"  # in place of lambda, or of a list of layers
 PAPER_LAYERS = "conv345"  # the default of conf/base.yaml
+PAPER_LOW_LAYERS = ["conv1_1", "conv2_1"]  # the regularizers' default
+# Of another network (ours):
+COARSEST = 20  # pixels from place to place: a sixteenth of the picture's resolution, rounded
+UPPER = (0.45, 0.7, 0.95)  # shares of its layers, from pixels upwards
+LOW = (0.0, 0.2)
 CONFIG = "config.yaml"  # in the folder of a run
 
 
@@ -112,9 +118,12 @@ def editor_of(cfg: DictConfig, on_progress: OnProgress | None = None, data: "Dat
         built(cfg.realise),
     )
     data = data or DataOf(cfg)  # after all that is said without a look at pictures
+    features = features_of(cfg, data(None))
+    if settle_low_layers(cfg, features.backbone):
+        inverter = replace(inverter, regularizers=built(cfg.regularizer))
     return Editor(
         data=data,
-        space=space_of(cfg, features_of(cfg, data(None))),
+        space=space_of(cfg, features),
         method=method,
         comparison=comparison,
         rule=rule_of(cfg),
@@ -204,7 +213,7 @@ def layers_of(cfg: DictConfig, data: EditData, backbone: Backbone) -> list[str]:
         _settle_layers(cfg, scores.choose(found))
         log.info("layers=auto: %s\n%s", ", ".join(cfg.layers), text_table(score_table(found, cfg.layers)))
     elif cfg.layers == PAPER_LAYERS and _is_without(backbone, cfg.layer_names[PAPER_LAYERS]):
-        _settle_layers(cfg, upper_layers(backbone.layer_names))
+        _settle_layers(cfg, upper_layers(FeatureExtractor(backbone, backbone.layer_names), data.image_size))
         log.info("layers: the network has none of %s; %s are taken", PAPER_LAYERS, ", ".join(cfg.layers))
     if isinstance(cfg.layers, str) and cfg.layers not in cfg.layer_names:
         raise UserError(
@@ -220,14 +229,45 @@ def layers_of(cfg: DictConfig, data: EditData, backbone: Backbone) -> list[str]:
     return layers
 
 
-def upper_layers(names: Sequence[str]) -> list[str]:
-    """Three of a network's layers, from the middle to the upper stages, as the paper's of VGG-19 are (ours).
+def settle_low_layers(cfg: DictConfig, backbone: Backbone) -> bool:
+    """Have regularizers hold on to a network's own low layers where it has none of VGG-19's; whether any does."""
+    penalties = [
+        node for node in cfg.regularizer.values() if node and list(node.get("layers") or []) == PAPER_LOW_LAYERS
+    ]
+    if not penalties or not _is_without(backbone, PAPER_LOW_LAYERS):
+        return False
+    own = layers_at(backbone.layer_names, LOW)
+    for penalty in penalties:
+        penalty.layers = own
+    _write_again(cfg)
+    log.info("regularizer: the network has no %s; %s are taken", " and ".join(PAPER_LOW_LAYERS), ", ".join(own))
+    return True
 
-    >>> upper_layers(["conv1", "fire2", "fire3", "fire4", "fire5", "fire6", "fire7", "fire8"])
+
+def upper_layers(extractor: FeatureExtractor, size: int) -> list[str]:
+    """Where a network's three upper resolutions end, down to a sixteenth of the picture's, as the paper's are VGG-19's.
+
+    Ours: of a network that has fewer, three layers from the middle upwards.
+
+    Args:
+        extractor: of all layers.
+        size: height and width of the pictures in pixels.
+    """
+    shapes = extractor.layout(size, size).shapes
+    ends = {
+        shape[1]: name for name, shape in shapes.items() if shape[1] * COARSEST >= size and not name.endswith(CLASS)
+    }
+    return list(ends.values())[-3:] if len(ends) >= 3 else layers_at(extractor.layers, UPPER)
+
+
+def layers_at(names: Sequence[str], shares: Sequence[float]) -> list[str]:
+    """Layers of a network at shares of its way from pixels upwards, class tokens left out.
+
+    >>> layers_at(["conv1", "fire2", "fire3", "fire4", "fire5", "fire6", "fire7", "fire8"], UPPER)
     ['fire4', 'fire6', 'fire8']
     """
     placed = [name for name in names if not name.endswith(CLASS)] or list(names)
-    return list(dict.fromkeys(placed[round(share * (len(placed) - 1))] for share in (0.45, 0.7, 0.95)))
+    return list(dict.fromkeys(placed[round(share * (len(placed) - 1))] for share in shares))
 
 
 def _is_without(backbone: Backbone, layers: Sequence[str]) -> bool:
@@ -238,6 +278,11 @@ def _is_without(backbone: Backbone, layers: Sequence[str]) -> bool:
 def _settle_layers(cfg: DictConfig, layers: Sequence[str]) -> None:
     """Have the configuration and its file say which layers were chosen."""
     cfg.layers = list(layers)
+    _write_again(cfg)
+
+
+def _write_again(cfg: DictConfig) -> None:
+    """Have the file of the configuration say what was chosen after it was written."""
     file = Path(cfg.output_dir) / CONFIG
     if processes.is_first() and file.is_file():
         write_config(cfg, file)

@@ -43,17 +43,18 @@ def main_layers(network: nn.Module, calls: Sequence[Call], most: int = MOST) -> 
         return isinstance(modules[name], nn.Sequential) and (few or any(children[child] for child in children[name]))
 
     def is_single(name: str) -> bool:
-        return not any(any(True for _ in modules[child].parameters()) for child in children[name])
+        return not any(_dimensions(modules[child]) for child in children[name])
 
     def tidied(names: Sequence[str]) -> list[str]:
         kept = [name for name in names if _has_places(of_name[name].shape) and not of_name[name].is_input]
-        passed_on = {
+        finished = {  # by the normalisation or non-linearity that follows at once
             name
             for name, following in pairwise(kept)
-            if is_single(name) and is_single(following) and _parent(name, counts) == _parent(following, counts)
-            and any(True for _ in modules[name].parameters())
+            if _parent(name, counts) == _parent(following, counts)
+            and is_single(name) and is_single(following)
+            and _dimensions(modules[name]) and max(_dimensions(modules[following]), default=0) < 2
         }  # fmt: skip
-        return [name for name in kept if name not in passed_on]
+        return [name for name in kept if name not in finished]
 
     level = children[""]
     while True:
@@ -75,6 +76,11 @@ def _parent(name: str, called: Counter[str]) -> str:
         if name in called:
             break
     return name
+
+
+def _dimensions(module: nn.Module) -> list[int]:
+    """Of every parameter: 2 or more are those of a convolution or a matrix."""
+    return [parameter.ndim for parameter in module.parameters()]
 
 
 def _has_places(shape: tuple[int, ...] | None) -> bool:
