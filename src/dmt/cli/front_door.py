@@ -1,5 +1,6 @@
 """What ``import dmt`` offers that the configuration decides: default editors, tasks by name, spaces fitted and read."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from dmt.cli import build, conf_folder
 from dmt.cli.overrides import explain
 from dmt.cli.programs import quieten
 from dmt.data import Catalog, Task
-from dmt.editing import Editor
+from dmt.editing import Editor, Explain
 from dmt.errors import UserError
 from dmt.manifolds import CatalogFit, Space
 from dmt.manifolds.space import read_space
@@ -22,7 +23,7 @@ from dmt.networks import Backbone
 from dmt.networks.precision import compute_exact_float32
 from dmt.reporting.progress import InversionBar
 
-BACKBONE = "backbone"  # what a saved space calls the option of conf/backbone that it was fitted with
+BACKBONE = "backbone"  # what a saved space calls the option of conf/backbone, and what else was said of it
 DEFAULTS = {"digits": ["experiment=digits"]}  # what goes with a data set
 
 
@@ -48,6 +49,7 @@ def composed(*overrides: str) -> DictConfig:
 def default_editor(data: str = "lfw", *overrides: str) -> Editor:
     """The editor that the command line would use; see ``dmt.Editor.default``."""
     cfg = composed(*DEFAULTS.get(data, [f"data={data}"]), *overrides)
+    _require_network(cfg)
     _prepare()
     return build.editor_of(cfg, InversionBar())
 
@@ -70,7 +72,10 @@ def task(name: str, **options: Any) -> Task:
     cfg = composed(f"task={name}")
     for key, value in options.items():
         OmegaConf.update(cfg, f"task.{key}", value, force_add=True)
-    return build.task_of(cfg)
+    found = build.task_of(cfg)
+    if isinstance(found, Explain):
+        raise UserError("task=explain is made by dmt.explain(classifier, ...) in Python; docs/explain.md")
+    return found
 
 
 def fit(
@@ -90,7 +95,8 @@ def fit(
         backbone: the network, an option of ``conf/backbone``.
         n_components: how many components are kept, or a share of the variance; ``None``: 512, or half as many as
             there are pictures where that is less.
-        layers: of the network; ``None``: conv3_1, conv4_1 and conv5_1 (the paper).
+        layers: of the network; ``None``: conv3_1, conv4_1 and conv5_1 (the paper), or what stands there in a network
+            that has no such layers.
         image_size: height and width of the pictures in pixels; ``None``: as the data set's configuration says.
         cache: where features and manifolds are kept; ``None``: ``DMT_CACHE`` or ``~/.cache/dmt``.
 
@@ -99,6 +105,7 @@ def fit(
     """
     named = DEFAULTS.get(data, [f"data={data}"]) if isinstance(data, str) else ["data=folder", "data.catalog.root=."]
     cfg = composed(*named, "manifold=pca", f"backbone={backbone}", *overrides)
+    _require_network(cfg)
     if layers is not None:
         cfg.layers = layers
     if image_size is not None:
@@ -113,7 +120,8 @@ def fit(
     found = build.space_of(cfg, build.features_of(cfg, everything))
     assert isinstance(found, CatalogFit)
     space = found.space
-    return replace(space, fitted_with={**space.fitted_with, BACKBONE: backbone})
+    chosen = [backbone, *(word for word in overrides if word.startswith("backbone."))]
+    return replace(space, fitted_with={**space.fitted_with, BACKBONE: shlex.join(chosen)})
 
 
 def load_space(path: str | Path, backbone: Backbone | str | None = None) -> Space:
@@ -127,7 +135,19 @@ def load_space(path: str | Path, backbone: Backbone | str | None = None) -> Spac
         UserError: the file is missing or damaged, or the network is another one.
     """
     file = Path(path).expanduser()
-    return read_space(file, lambda name: build.built(composed(f"backbone={name}").backbone), backbone)
+    return read_space(file, _network, backbone)
+
+
+def _network(chosen: str) -> Backbone:
+    """The network of an option of ``conf/backbone``, with what else was said of it: ``timm backbone.name=resnet18``."""
+    cfg = composed(*shlex.split(f"backbone={chosen}"))
+    _require_network(cfg)
+    return build.built(cfg.backbone)
+
+
+def _require_network(cfg: DictConfig) -> None:
+    for key in sorted(OmegaConf.missing_keys(cfg.backbone)):
+        raise UserError(f"{key} must be given: {key}=VALUE")
 
 
 def _prepare() -> None:
