@@ -25,6 +25,7 @@ _PLACES = {
     "StreamingPCA": "dmt.manifolds.estimator",
     "UserError": "dmt.errors",
     "default_editor": "dmt.cli.front_door",
+    "explain": "dmt.editing",
     "fit": "dmt.cli.front_door",
     "load_space": "dmt.cli.front_door",
     "minimise": "dmt.solvers",

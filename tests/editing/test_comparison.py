@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression
 
 from dmt.data import AttributeTask, Confident, EditData, Matched, Nearest, Sets
 from dmt.editing import comparison as module
-from dmt.editing.comparison import Comparison, present
+from dmt.editing.comparison import Comparison
 from dmt.errors import UserError
 from dmt.manifolds import Points, Space
 from dmt.traversal.kernels import RBF, Linear
@@ -164,10 +164,6 @@ def test_the_mean_pictures_are_those_of_the_data():
     torch.testing.assert_close(source, torch.full((3, 4, 4), np.arange(10).mean() / N))
     torch.testing.assert_close(target, torch.full((3, 4, 4), np.arange(30, 50).mean() / N))
 
-
-def test_present_leaves_out_points_of_which_any_coordinate_is_unknown():
-    points = torch.tensor([[1.0, 2.0], [torch.nan, 0.0], [3.0, 4.0], [torch.nan, torch.nan]])
-    assert present(points).tolist() == [[1, 2], [3, 4]]
 
 
 # What is kept

@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dmt.data import EditData, PictureLike, Task
-from dmt.editing import Comparison, Editor, FixedLambda, LambdaRule, TraversalModule
+from dmt.editing import Comparison, Editor, Explain, FixedLambda, LambdaRule, TraversalModule
 from dmt.editing.module import EditModule
 from dmt.errors import UserError, nearest_name, require_whole_number
 from dmt.inversion import Inverter
@@ -89,8 +89,8 @@ def images_of(cfg: DictConfig) -> list[str] | int:
     return named or cfg.n_images
 
 
-def task_of(cfg: DictConfig) -> Task:
-    """Which way to walk."""
+def task_of(cfg: DictConfig) -> Task | Explain:
+    """Which way to walk, or which classifier to explain."""
     return built(cfg.task)
 
 

@@ -24,7 +24,7 @@ from pytorch_lightning.strategies import ParallelStrategy
 
 from dmt.cli import build, conf_folder
 from dmt.cli.overrides import explain
-from dmt.editing import Editor
+from dmt.editing import Editor, Explain
 from dmt.errors import UserError, require_whole_number
 from dmt.manifolds import CatalogFit, Space
 from dmt.networks.precision import compute_exact_float32, working_precision
@@ -118,7 +118,8 @@ def traverse(cfg: DictConfig) -> Report:
     bar = InversionBar()
     editor = processes.in_turn(lambda: build.editor_of(cfg, bar))
     if cfg.figure is None:
-        edit = editor.edit(task, build.images_of(cfg))
+        images = build.images_of(cfg)
+        edit = task(editor, images) if isinstance(task, Explain) else editor.edit(task, images)
         report = Report.of_edit(edit.title, edit.images)
     else:
         report = build.built(cfg.figure)(editor, task, build.images_of(cfg))

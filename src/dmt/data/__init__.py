@@ -12,7 +12,7 @@ from dmt.data.labelled import ClassificationTask, ClassTable, LabelledBatches, L
 from dmt.data.module import EditData, ImageBatch, LFWAttributeSplits, Serving
 from dmt.data.photographs import Photograph
 from dmt.data.selection import Confident, Matched, Nearest, Pool, Reserved, Selection, Sets, label_signs
-from dmt.data.tasks import AttributeTask, ClassTask, ColorizeTask, PersonTask, PictureView, Task
+from dmt.data.tasks import AttributeTask, ClassTask, ColorizeTask, PersonTask, PictureView, ScoredTask, Task
 
 __all__ = [
     "LFW",
@@ -49,6 +49,7 @@ __all__ = [
     "PictureView",
     "Pool",
     "Reserved",
+    "ScoredTask",
     "Selection",
     "Serving",
     "Sets",

@@ -115,6 +115,8 @@ class EditData(LightningDataModule):
         self.image_size = image_size
         self.serving = serving
         self.reserved = Reserved.of(reserved)
+        self.asked = named.asked
+        """What was asked for by name, path or picture, in order; the pictures of a folder each."""
         self.inputs: list[str] = []
         self.source = self.target = np.zeros(0, dtype=int)
         if task is not None and self.task is not None:

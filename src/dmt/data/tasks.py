@@ -269,3 +269,38 @@ def _spelt(label: str, catalog: Catalog) -> str:
 
 def _with_spaces(name: str) -> str:
     return name.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class ScoredTask:
+    """Between pictures that somebody scored, such as a classifier.
+
+    Args:
+        title: the task in a few words.
+        source: how surely each picture of the catalog belongs to the source, ``(n,)``, above 0 if it does.
+        target: the same for the target.
+    """
+
+    source_view: ClassVar[None] = None
+    source_size: ClassVar[None] = None
+    target_size: ClassVar[None] = None
+    balance: ClassVar[Sequence[str]] = ()
+    selection: ClassVar[None] = None
+
+    title: str
+    source: np.ndarray
+    target: np.ndarray
+
+    def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
+        if not len(self.source) == len(self.target) == len(catalog.names):
+            raise UserError(f"{self.title}: {len(self.source)} pictures are scored, there are {len(catalog.names)}")
+        return self.source, self.target
+
+    def strata(self, catalog: Catalog) -> None:
+        return None
+
+    def labels(self) -> Sequence[str]:
+        return []
+
+    def within(self, catalog: Catalog) -> Self:
+        return self

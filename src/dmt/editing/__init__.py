@@ -2,6 +2,7 @@
 
 from dmt.editing.comparison import Comparison
 from dmt.editing.editor import Edit, Editor
+from dmt.editing.explain import Explain, explain
 from dmt.editing.lambda_rules import (
     ConvincesJudge,
     FixedLambda,
@@ -21,6 +22,7 @@ __all__ = [
     "Edit",
     "EditedImage",
     "Editor",
+    "Explain",
     "FixedLambda",
     "LambdaRule",
     "LeastChange",
@@ -29,4 +31,5 @@ __all__ = [
     "TraversalModule",
     "TypicalOfTarget",
     "TypicalPicture",
+    "explain",
 ]

@@ -92,6 +92,9 @@ class OnProgress(Protocol):
     def begin(self, n_images: int) -> None:
         """So many images are about to be inverted, in batches."""
 
+    def again(self, n_images: int) -> None:
+        """So many images of the last batch are inverted once more, to come as far as was wished."""
+
     def __call__(self, progress: Progress) -> None:
         """An iteration of a batch is done."""
 
@@ -181,6 +184,8 @@ class Inverter:
             at_work = 1 + multiplier + realise.stiffness * (1 - share)  # what the last inversion amounted to
             multiplier[short] = (at_work / share.clamp_min(1 / MOST_TIMES)).clamp_max(MOST_TIMES)[short] - 1
             part = short.nonzero()[:, 0]
+            if self.on_progress is not None:
+                self.on_progress.again(len(part))
             again = self._solved(problem.of(part).with_multiplier(multiplier[part]), values[part])
             values[part] = again.value.reshape(-1, *images.shape[1:])
             solution = solution.gone_on(part, again)

@@ -1,6 +1,7 @@
 """Independent networks that say what a picture shows; they judge results and are never a loss."""
 
 from dmt.judges.classes import ClassesJudge, LearnsFromData
+from dmt.judges.classifier import Classifier, ModuleClassifier, OnnxClassifier, classifier_of
 from dmt.judges.cout import CoutJudge
 from dmt.judges.geometry import GeometryJudge
 from dmt.judges.judge import Judge, LikenessJudge, Network, OutputJudge
@@ -13,12 +14,15 @@ from dmt.judges.reserved import PooledFeatures, ReservedPictures
 __all__ = [
     "AttributesJudge",
     "ClassesJudge",
+    "Classifier",
     "CoutJudge",
     "GeometryJudge",
     "Judge",
     "LearnsFromData",
     "LikenessJudge",
+    "ModuleClassifier",
     "Network",
+    "OnnxClassifier",
     "OnnxJudge",
     "OutputJudge",
     "PerceptualDistance",
@@ -27,6 +31,7 @@ __all__ = [
     "Realism",
     "RealismJudge",
     "ReservedPictures",
+    "classifier_of",
     "realism",
     "realism_scores",
 ]

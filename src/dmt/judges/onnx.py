@@ -70,13 +70,23 @@ class OnnxJudge:
             raise UserError(f"a judge's channels must be rgb or bgr, got {self.channels!r}")
         self._require_fit()
 
+    @classmethod
+    def sized(cls, path: str | Path, size: int | None = None, **options: Any) -> "OnnxJudge":
+        """The network with pictures of its own size, if it takes but one; 224 pixels where it takes any."""
+        sides = [224, 224]
+        if size is None and Path(path).expanduser().is_file():
+            # the sides beside the channels, wherever the layout has these
+            shape = _session_of(Path(path).expanduser()).get_inputs()[0].shape[1:]
+            sides = [side for side in shape if isinstance(side, int) and side > 4] or sides
+        return cls(path, size=size or sides[-1], **options)
+
     def __call__(self, images: Sequence[Tensor]) -> dict[str, np.ndarray]:
         """Map pictures ``(3, H, W)`` in [0, 1] to the network's outputs by name, each ``(B, ...)``."""
-        return {name: self.output(images, name) for name in self._outputs}
+        return {name: self.output(images, name) for name in self.outputs}
 
     def output(self, images: Sequence[Tensor], name: str) -> np.ndarray:
-        if name not in self._outputs:
-            raise UserError(f"the judge has no output {name!r}; it has {', '.join(self._outputs)}")
+        if name not in self.outputs:
+            raise UserError(f"the judge has no output {name!r}; it has {', '.join(self.outputs)}")
         fixed = self._input.shape[0]
         size = fixed if isinstance(fixed, int) else BATCH
         starts = range(0, len(images), size)
@@ -96,23 +106,11 @@ class OnnxJudge:
 
     @cached_property
     def _session(self) -> Any:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise UserError("judges need onnxruntime: pip install 'dmt[judges]'") from error
-        path = Path(self.path).expanduser()
-        if not path.is_file():
-            raise UserError(f"there is no judge {path}; put one there, or choose another folder: weights_dir=FOLDER")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = torch.get_num_threads()
-        try:
-            return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors share no public base class
-            raise UserError(f"{path} could not be read as an ONNX network ({error})") from error
+        return _session_of(Path(self.path).expanduser())
 
     @property
-    def _outputs(self) -> list[str]:
+    def outputs(self) -> list[str]:
+        """Names of the network's outputs."""
         return [output.name for output in self._session.get_outputs()]
 
     @property
@@ -159,3 +157,19 @@ def _are_numbers(values: object, count: int) -> bool:
 
 def _shape(sides: Sequence[int | str | None]) -> str:
     return " x ".join(str(side or "?") for side in sides)
+
+
+def _session_of(path: Path) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError("judges need onnxruntime: pip install 'dmt[judges]'") from error
+    if not path.is_file():
+        raise UserError(f"there is no judge {path}; put one there, or choose another folder: weights_dir=FOLDER")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no public base class
+        raise UserError(f"{path} could not be read as an ONNX network ({error})") from error

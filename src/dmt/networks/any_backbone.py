@@ -148,6 +148,17 @@ def module_backbone(
     Raises:
         UserError: there is no such function, it fails, or it makes no network; weights missing or of another network.
     """
+    network = built_network(builder, weights, weights_dir, options)
+    return ModuleNetwork(network, layers, mean=mean, std=std, input_size=input_size, channels=channels)
+
+
+def built_network(
+    builder: str,
+    weights: str | Sequence[str] | None = None,
+    weights_dir: str | Path = WEIGHTS_DIR,
+    options: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """What a function makes, with its weights; arguments and errors as ``module_backbone``."""
     build = _imported(builder)
     try:
         network = build(**(options or {}))
@@ -156,7 +167,7 @@ def module_backbone(
     if not isinstance(network, nn.Module):
         raise UserError(f"builder {builder} must make a torch.nn.Module, got {type(network).__name__}")
     _load(network, weights, weights_dir)
-    return ModuleNetwork(network, layers, mean=mean, std=std, input_size=input_size, channels=channels)
+    return network
 
 
 def _imported(builder: str) -> Any:

@@ -36,11 +36,17 @@ class InversionBar:
         self._began = clock()
         self._n_done = 0  # images of the batches that have ended
         self._batch: _Batch | None = None
+        self._is_again = False
 
     def begin(self, n_images: int) -> None:
         """Count from the first image again, towards ``n_images``: what is shown then says how much time is left."""
         self.close()
         self._n_images, self._n_done, self._began = n_images, 0, self._clock()
+
+    def again(self, n_images: int) -> None:
+        """The next batch is of images that were counted before."""
+        self.close()
+        self._is_again = True
 
     def __call__(self, progress: Progress) -> None:
         """Show where the solver is; iteration 1 begins a new batch."""
@@ -62,7 +68,8 @@ class InversionBar:
         batch, self._batch = self._batch, None
         if batch is None:
             return
-        self._n_done += batch.progress.problems
+        self._n_done += 0 if self._is_again else batch.progress.problems
+        self._is_again = False
         if batch.bar is not None:
             batch.bar.close()
         else:
@@ -74,6 +81,8 @@ class InversionBar:
         label = f"editing images {first}-{last}" if last > first else f"editing image {last}"
         if self._n_images is not None:
             label += f" of {self._n_images}"
+        if self._is_again:
+            label = f"editing {progress.problems} of the last once more"
         self._lines.start()
         file, bar = self._lines.stream, None
         if file.isatty():

@@ -20,7 +20,7 @@ SIZES = ((45.0, "hardly changed"), (30.0, "little changed"), (20.0, "changed"))
 MOST_CHANGED = "much changed"
 
 TARGET_JUDGES = ("classifier", "classes", "probe")  # of these a high number means the target; of others it is not known
-DID_CHANGE = ("yes", "changed")  # verdicts that count
+DID_CHANGE = ("yes", "changed", "confirmed")  # verdicts that count
 
 WHERE_JUDGES_COME_FROM = (
     "No judge says whether the class changed: judges=faces for faces, judges=probe for any class (docs/judges.md)."
