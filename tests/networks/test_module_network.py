@@ -474,6 +474,12 @@ def test_a_vision_transformer_of_timm_takes_what_its_options_say():
     torch.testing.assert_close(found["norm.class"][..., 0, 0], tokens[:, 0])
 
 
+def test_a_vision_transformer_of_timm_says_which_size_it_takes():
+    pytest.importorskip("timm")
+    network = timm_backbone("vit_tiny_patch16_224", ["norm"], weights=None, options={"img_size": 80})
+    assert network(pictures(), ["norm"])["norm"].shape == (1, 192, 5, 5)  # places of 16 x 16 pixels
+
+
 def test_an_unknown_network_of_timm_is_a_user_error():
     pytest.importorskip("timm")
     with pytest.raises(UserError, match="timm has no network 'resnet51'; did you mean 'resnet"):

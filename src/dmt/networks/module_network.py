@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -225,10 +226,13 @@ def _module_names(network: nn.Module) -> list[str]:
 
 def _usual_sizes(network: nn.Module) -> Iterator[int]:
     """Sizes to try: what the network says of itself, as those of timm, torchvision and transformers do; then others."""
-    config = getattr(network, "default_cfg", None)
-    said = [config.get("input_size", [None])[-1]] if isinstance(config, Mapping) else []
-    said += [getattr(network, "image_size", None), getattr(getattr(network, "config", None), "image_size", None)]
-    yield from dict.fromkeys([*(size for size in said if isinstance(size, int)), *SIZES])
+    places = (("patch_embed", "img_size"), ("default_cfg", "input_size"), ("config", "image_size"))
+    said: list[Any] = [getattr(network, "image_size", None)]
+    for holder, name in places:
+        held = getattr(network, holder, None)
+        said.append(held.get(name) if isinstance(held, Mapping) else getattr(held, name, None))
+    sides = [size[-1] if isinstance(size, tuple | list) and size else size for size in said]
+    yield from dict.fromkeys([*(side for side in sides if isinstance(side, int)), *SIZES])
 
 
 def _first_line(error: BaseException | None) -> str:
