@@ -14,7 +14,7 @@ from torch import Tensor
 from dmt.data import EditData, PictureLike, Sets, Task
 from dmt.editing.comparison import Comparison, Contrasts
 from dmt.editing.files import save_images
-from dmt.editing.lambda_rules import FixedLambda, LambdaRule, Trials
+from dmt.editing.lambda_rules import FixedLambda, LambdaRule, LeastChange, Trials
 from dmt.editing.module import EditedBatch, EditModule, PointsModule
 from dmt.editing.records import EditedImage, edited_images, judged
 from dmt.errors import UserError
@@ -214,8 +214,12 @@ class Editor:
         start = Points.joined(run(PointsModule(space)))
         contrasts = self.comparison(data, space, start)
 
+        inverter = self.inverter
+        if isinstance(rule, LeastChange) and inverter.realise is not None:  # any lambda that convinces will do
+            inverter = replace(inverter, realise=replace(inverter.realise, rounds=1))
+
         def module_with(lams: Tensor) -> EditModule:
-            return self.method(space, contrasts, lams, self.inverter)
+            return self.method(space, contrasts, lams, inverter)
 
         def finished(batches: list[EditedBatch]) -> list[EditedImage]:
             return processes.from_first(lambda: judged(edited_images(batches, data), judges))

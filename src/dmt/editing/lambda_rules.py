@@ -296,7 +296,8 @@ class LeastChange:
     """For each image the largest lambda' whose finished picture convinces a judge: bracketed, then bisected.
 
     Ours; a trial edits those images only that are not settled yet, five or six trials in all where edits are neither
-    tiny nor huge. ``ConvincesJudge`` asks the same by Bayesian optimisation, as the paper does.
+    tiny nor huge. Each is one inversion, so that what is realised of lambda is only about 1: what counts is the result.
+    ``ConvincesJudge`` asks the same by Bayesian optimisation, as the paper does.
 
     Args:
         judge: the name of a judge.
@@ -314,9 +315,9 @@ class LeastChange:
     judge: str
     threshold: float = 0.5
     beyond: str = "above"
-    first: float = 0.5
+    first: float = 0.7
     lowest: float = 0.05
-    highest: float = 4.0
+    highest: float = 6.0
     steps: int = 2
 
     def __post_init__(self) -> None:
