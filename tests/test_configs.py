@@ -50,7 +50,9 @@ OPEN = {
     "backbone=timm": ["backbone.name=resnet18"],
     "backbone=torchvision": ["backbone.name=resnet18"],
     "data=folder": ["data.catalog.root=/nonexistent"],
+    "data=pictures": ["images=/nonexistent"],
     "task=attribute": ["task.attribute=Smiling"],
+    "task=explain": ["task.classifier=nets:build", "images=/nonexistent"],
     "task=folder": ["task.source=cat", "task.target=dog"],
     "task=person": ["person=George W Bush"],
 }
@@ -192,8 +194,8 @@ PLAIN = (
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith(PLAIN)])
 def test_plain_objects_are_built_with_the_values_given(option):
     cfg = composed("traverse", option, *OPEN.get(option, []))[option.split("=")[0]]
-    if not cfg:
-        return  # selection=by_task: nothing is built
+    if not cfg or option == "task=explain":
+        return  # selection=by_task: nothing is built; explain: has a test of its own
     values = {key: value for key, value in cfg.items() if key not in ("_target_", "selection")}
     built = instantiate(cfg)
     assert {key: getattr(built, key) for key in values} == values
@@ -201,9 +203,23 @@ def test_plain_objects_are_built_with_the_values_given(option):
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("manifold=")])
 def test_manifolds_are_built_with_the_values_given(option):
-    key, value = {"manifold=span": ("z_score", True)}.get(option, ("n_components", 7))
+    own = {"manifold=span": ("z_score", True), "manifold=local": ("channels", 7)}
+    key, value = own.get(option, ("n_components", 7))
     cfg = composed("traverse", option, f"manifold.{key}={value}").manifold
     assert getattr(instantiate(cfg), key) == value
+
+
+def test_an_explanation_is_built_with_the_values_given(monkeypatch):
+    monkeypatch.setattr("dmt.judges.classifier.built_network", lambda where, weights: torch.nn.Identity())
+    given = {"classes": ["cat", "dog"], "names": ["dog", "cat"], "number": None}
+    options = [f"task.{name}={value}".replace("'", "").replace(" ", "") for name, value in given.items() if value]
+    cfg = composed("traverse", "task=explain", *OPEN["task=explain"], *options, "task.preprocessing.size=30").task
+    explained = instantiate(cfg, _convert_="all")
+    assert {name: getattr(explained, name) for name in given} == given
+    assert (explained.classifier.title, explained.classifier.size) == ("nets:build", 30)
+    search = {key: value for key, value in cfg.search.items() if key != "_target_"}
+    assert {key: getattr(explained.search, key) for key in search} == search
+    assert explained.search.judge == "classifier"
 
 
 def test_every_method_is_built_with_the_values_given():
@@ -513,7 +529,8 @@ def test_the_paths_come_from_the_environment(monkeypatch):
 def test_the_table_of_switches_says_what_the_files_do():
     told = re.search(r"# What one choice decides[^\n]*\n((?:#   [^\n]*\n)+)", (CONF / "base.yaml").read_text())
     assert told is not None
-    table = {tuple(line.strip("# ").split(" -> ")) for line in told.group(1).splitlines()}
+    lines = [line.strip("# ").split(" -> ") for line in told.group(1).splitlines()]
+    table = {(choice, decided) for choice, those in lines for decided in those.split(", ")}
     found = set()
     for file in FILES:
         if file.parent.name in ("experiment", "conf"):
@@ -521,7 +538,8 @@ def test_the_table_of_switches_says_what_the_files_do():
         for entry in OmegaConf.load(file).get("defaults", []):
             if isinstance(entry, DictConfig) and (key := next(iter(entry))).startswith(("override ", "/selection")):
                 group = re.sub(r"^override /|^/|@.*", "", key)
-                found.add((f"{file.parent.name}={file.stem}", f"{group}={entry[key]}"))
+                chosen = str(entry[key]).replace("'", "")  # of a list
+                found.add((f"{file.parent.name}={file.stem}", f"{group}={chosen}"))
     assert table == found
 
 
@@ -537,6 +555,56 @@ def test_a_choice_switches_another_unless_the_user_makes_it(choice, key, expecte
     own = {"regularizer": "regularizer=sparse", "net": "net=resnet18"}[key]
     for order in ([choice, own], [own, choice]):
         assert composed("traverse", *order)[key] == composed("traverse", own)[key]
+
+
+OF_A_FOLDER = {
+    "manifold": "local",
+    "regularizer": "smooth",
+    "parametrization": "spectrum",
+    "solver": "quick",
+    "judges": "[classes]",
+}
+OTHERS = {
+    "manifold": "pca",
+    "regularizer": "change",
+    "parametrization": "pixels",
+    "solver": "fine",
+    "judges": "[]",
+    "auto": "picture",
+}
+
+
+@pytest.mark.parametrize(
+    ("choice", "decided"),
+    [
+        (["data=folder", *OPEN["data=folder"]], OF_A_FOLDER | {"auto": "least"}),
+        (["task=explain", *OPEN["task=explain"]], OF_A_FOLDER),
+    ],
+)
+def test_pictures_of_any_kind_are_edited_by_their_places_unless_the_user_says_otherwise(choice, decided):
+    cfg = composed("traverse", *choice)
+    for group, option in decided.items():
+        assert cfg[group] == composed("traverse", f"{group}={option}")[group]
+        assert cfg[group] != plain("traverse")[group]
+        own = f"{group}={OTHERS[group]}"
+        for order in ([*choice, own], [own, *choice]):
+            assert composed("traverse", *order)[group] == composed("traverse", own)[group]
+
+
+def test_a_question_to_a_classifier_is_asked_of_the_pictures_named_unless_the_user_names_other_data():
+    cfg = composed("traverse", "task=explain", *OPEN["task=explain"])
+    assert cfg.data.catalog == {"_target_": "dmt.data.Unlabelled", "root": "/nonexistent"}
+    assert composed("traverse", "task=explain", *OPEN["task=explain"], "data=digits").data == composed(
+        "traverse", "data=digits"
+    ).data
+
+
+@pytest.mark.parametrize("choice", ["data=folder", "data=pictures"])
+def test_training_fits_one_manifold_whatever_the_data_say_unless_the_user_or_a_study_does(choice):
+    assert composed("train", choice, *OPEN[choice]).manifold == plain("train").manifold
+    assert composed("train", choice, *OPEN[choice], "manifold=exact").manifold._target_ == "dmt.manifolds.ExactPCA"
+    study = composed("train", choice, *OPEN[choice], "experiment=layer_scores")
+    assert study.manifold == plain("traverse").manifold
 
 
 def test_a_task_chooses_how_its_sets_are_chosen_unless_the_user_does():

@@ -26,6 +26,7 @@ GROUPS = {  # in the order of a page
     "auto": "what lambda=auto looks at",
     "regularizer": "what holds the pixels back",
     "parametrization": "what of the pixels is moved",
+    "solver": "how long is sought",
     "judges": "of the results",
     "net": "the network that the transfer study trains",
     "logger": "where results are logged",
@@ -72,7 +73,7 @@ PAGES = {
             "experiment=transfer_report": "its tables and figures",
         },
         ("layers", "normalization", "keep_features", "transfer", "scores", "trainer.accelerator", "threads"),
-        ("method", "auto", "regularizer", "parametrization", "judges"),
+        ("method", "auto", "regularizer", "parametrization", "solver", "judges"),
         "log.txt, config.yaml, and the tables and figures of a study",
     ),
 }

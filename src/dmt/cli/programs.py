@@ -97,7 +97,9 @@ def train(cfg: DictConfig) -> None:
     data = build.DataOf(cfg)
     fit = processes.in_turn(lambda: build.space_of(cfg, build.features_of(cfg, data(None))))
     if not isinstance(fit, CatalogFit):
-        raise UserError("manifold=span is fitted to the sets of an edit, by traverse.py; there is nothing to train")
+        raise UserError(
+            "manifold=span and manifold=local are fitted to the sets of an edit, by traverse.py; there is nothing to train"
+        )
     space = fit.space
     logger = build.logger_of(cfg, folder) if processes.is_first() else None
     if logger is not None:
