@@ -17,6 +17,7 @@ from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dmt.data import EditData, PictureLike, Task
+from dmt.data.catalogs import FileCatalog
 from dmt.editing import Comparison, Editor, Explain, FixedLambda, LambdaRule, TraversalModule
 from dmt.editing.module import EditModule
 from dmt.errors import UserError, nearest_name, require_whole_number
@@ -44,6 +45,7 @@ COARSEST = 20  # pixels from place to place: a sixteenth of the picture's resolu
 UPPER = (0.45, 0.7, 0.95)  # shares of its layers, from pixels upwards
 LOW = (0.0, 0.2)
 CONFIG = "config.yaml"  # in the folder of a run
+SMALLEST, LARGEST = 32, 128  # pixels at which pictures are edited unless somebody says (ours: larger ones take longer)
 
 
 def built(node: Any, place: str = "", **options: Any) -> Any:
@@ -149,11 +151,22 @@ class DataOf:
         if catalog is not None:
             del options["catalog"]
         make = built(OmegaConf.create(options), "data", _partial_=True)
+        if cfg.data.get("image_size", 0) is None:
+            cfg.data.image_size = make.keywords["image_size"] = _usual_size(catalog or make.keywords["catalog"])
+            _write_again(cfg)
         self._make = make if catalog is None else partial(make, catalog=catalog)
         self._serving = replace(make.keywords["serving"], seed=cfg.seed)
 
     def __call__(self, task: Task | None, images: Sequence[PictureLike] | int = 8) -> EditData:
         return self._make(task=task, images=images, serving=self._serving)
+
+
+def _usual_size(catalog: Any) -> int:
+    """The height and width in pixels that pictures of a catalog are edited at, unless somebody says."""
+    side = catalog.typical_side() if isinstance(catalog, FileCatalog) else None
+    size = LARGEST if side is None else max(SMALLEST, min(LARGEST, side - side % 8))
+    log.info("pictures are edited at %d x %d pixels (data.image_size)", size, size)
+    return size
 
 
 def method_of(cfg: DictConfig) -> Callable[..., EditModule]:

@@ -98,7 +98,8 @@ def train(cfg: DictConfig) -> None:
     fit = processes.in_turn(lambda: build.space_of(cfg, build.features_of(cfg, data(None))))
     if not isinstance(fit, CatalogFit):
         raise UserError(
-            "manifold=span and manifold=local are fitted to the sets of an edit, by traverse.py; there is nothing to train"
+            "manifold=span and manifold=local are fitted to the sets of an edit, by traverse.py; "
+            "there is nothing to train"
         )
     space = fit.space
     logger = build.logger_of(cfg, folder) if processes.is_first() else None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dmt.data.folders import FolderContents, are_no_pictures, counted, some
-from dmt.data.images import is_picture_name, opens, read_image
+from dmt.data.images import is_picture_name, opens, read_image, shorter_side
 from dmt.data.labels import label_named
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError, nearest_name
@@ -99,6 +99,12 @@ class FileCatalog:
 
     def photograph(self, name: str) -> Photograph:
         return Photograph.read(self._path(name))
+
+    def typical_side(self, sample: int = 50) -> int | None:
+        """The median of the shorter sides of some pictures in pixels, by what their files say; ``None``: none does."""
+        chosen = np.unique(np.linspace(0, len(self.files) - 1, min(sample, len(self.files))).round().astype(int))
+        sides = [side for i in chosen if (side := shorter_side(self.root / self.files[i])) is not None]
+        return int(np.median(sides)) if sides else None
 
     def _path(self, name: str) -> Path:
         """The file of a picture that was asked for by name or path."""

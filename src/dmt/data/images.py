@@ -68,6 +68,17 @@ def opens(path: Path) -> bool:
         return False
 
 
+def shorter_side(path: Path) -> int | None:
+    """The shorter side of a picture in pixels, as its file says; ``None`` if it does not begin as a picture does."""
+    try:
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            require_decoder(file, path)
+            with Image.open(file) as image:
+                return min(image.size)
+    except (OSError, SyntaxError, ValueError, EOFError, ImageError, Image.DecompressionBombError):
+        return None
+
+
 @cache
 def readable_suffixes() -> frozenset[str]:
     """The suffixes of all formats that Pillow decodes here, in lower case; HEIC where ``pillow-heif`` is installed."""

@@ -38,7 +38,8 @@ class Explain:
 
     Args:
         classifier: who is asked.
-        classes: from which to which; one: from it to whatever is next for each picture; ``None``: from any.
+        classes: from which to which; one: from it to whatever is next for each picture, and any other than its own
+            will do; ``None``: from any.
         names: of the classifier's outputs, in order; ``None``: ``classes`` where there are as many, else ``0``, ``1``.
         number: of a classifier that says a number: ``+10`` or ``-5``, by how much it shall change; ``>50`` or ``<20``,
             what it shall be.
@@ -172,7 +173,7 @@ class Explain:
             chances = _chances(said, said)
             source, target = (_surely(chances, position) for position in (way.own, way.wanted))
             title = f"{labels[way.own]} to {labels[way.wanted]}"
-            judge: Judge = _Preference(self.classifier, way, _are_logits(said))
+            judge: Judge = _Preference(self.classifier, way, _are_logits(said), len(self.classes or ()) == 2)
             rule = replace(self.search, judge=CLASSIFIER)
             columns = {"from": labels[way.own], "to": labels[way.wanted]}
         else:
@@ -238,20 +239,26 @@ class _Way:
 
 @dataclass(frozen=True)
 class _Preference:
-    """How much a classifier prefers the wanted class to the best of the others: above 0.5 it has changed its mind."""
+    """How much a classifier prefers the wanted class to the best of the others: above 0.5 it has changed its mind.
+
+    Where no class was named, how much it prefers the best of the others to the picture's own.
+    """
 
     classifier: Classifier
     way: _Way
     are_logits: bool
+    is_named: bool
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
         return {f"{name}_before": self._read(before), f"{name}_after": self._read(after)}
 
     def _read(self, images: Sequence[Tensor]) -> np.ndarray:
         chances = _as_chances(torch.from_numpy(self.classifier.outputs(images)).double(), self.are_logits)
-        wanted = chances[:, self.way.wanted]
-        others = chances.index_fill(1, torch.tensor([self.way.wanted]), -1.0).amax(dim=1)
-        return (wanted / (wanted + others).clamp_min(1e-12)).numpy()
+        one = self.way.wanted if self.is_named else self.way.own
+        of_one = chances[:, one]
+        of_others = chances.index_fill(1, torch.tensor([one]), -1.0).amax(dim=1)
+        share = of_one / (of_one + of_others).clamp_min(1e-12)
+        return (share if self.is_named else 1 - share).numpy()
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class ClassesJudge:
         UserError: a number out of range.
     """
 
-    def __init__(self, features: PooledFeatures, size: int = 128, share: float = 0.3, strength: float = 0.01):
+    def __init__(self, features: PooledFeatures, size: int = 128, share: float = 0.3, strength: float = 0.1):
         require_whole_number("judges.classes.size", size, "a whole number above 0", least=1)
         if not (is_number(share) and 0 < share < 1):
             raise UserError(f"judges.classes.share must be a number between 0 and 1, got {share!r}")
@@ -58,6 +58,7 @@ class ClassesJudge:
         self.size = size
         self.share = share
         self.strength = strength
+        self._seen: dict[tuple[str, int], Tensor] = {}  # pictures of a catalog -> their features
 
     def taught(self, data: EditData) -> tuple["TaughtJudge", EditData]:
         usable = [np.flatnonzero(scores > 0) for scores in data.pool.sides]
@@ -93,8 +94,14 @@ class ClassesJudge:
         return torch.cat(parts)
 
     def _points(self, data: EditData, rows: np.ndarray) -> Tensor:
-        batches = [batch.images for batch in data.some_dataloader(rows.tolist()) if len(batch.images)]
-        return torch.cat([self.points_of(list(images)) for images in batches])
+        """Features ``(n, D)`` of the catalog's pictures that decode; each is looked at once."""
+        catalog = data.catalog.fingerprint
+        new = [row for row in rows.tolist() if (catalog, row) not in self._seen]
+        for batch in data.some_dataloader(new) if new else ():
+            if len(batch.images):
+                found = zip(batch.indices, self.points_of(list(batch.images)), strict=True)
+                self._seen |= {(catalog, index): point for index, point in found}
+        return torch.stack([self._seen[catalog, row] for row in rows.tolist() if (catalog, row) in self._seen])
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
         raise UserError("judges=classes learns from the sets of an edit, of which there is none here")

@@ -1,6 +1,5 @@
 """Every place of a picture as a point of its own: the space of classes whose pictures are not aligned."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,12 +58,10 @@ class LocalSpace:
 
     @torch.no_grad()
     def along(self, encoded: Encoded, delta: Tensor) -> dict[str, Tensor]:
-        moved = delta.float().to(encoded.features.device)
-        shapes: Mapping[str, tuple[int, ...]] = encoded.layout.shapes
-        adjoint, changes = self.manifold.adjoint(moved, shapes), self.manifold.changes(moved, shapes)
-        products = [(adjoint[layer] * changes[layer]).flatten(1).sum(dim=1) for layer in changes]
-        whole = sum(products[1:], products[0])[:, None, None, None]
-        return {layer: (value / whole).where(whole > 0, 0) for layer, value in adjoint.items()}
+        changes = self.manifold.changes(delta.float().to(encoded.features.device), encoded.layout.shapes)
+        squares = [change.square().flatten(1).sum(dim=1) for change in changes.values()]
+        whole = sum(squares[1:], squares[0])[:, None, None, None]
+        return {layer: (change / whole).where(whole > 0, 0) for layer, change in changes.items()}
 
     def coordinates(self, images: Tensor) -> Tensor:
         """Points ``(B * h * w, K)`` of pictures ``(B, 3, H, W)`` in [0, 1], in double precision, on the processor."""

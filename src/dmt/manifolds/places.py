@@ -1,5 +1,6 @@
 """Activations of several layers <-> one point for every place of a grid: what is alike is found wherever it lies."""
 
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Self
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from dmt.errors import UserError, require_whole_number
+from dmt.errors import UserError, is_number, require_whole_number
 from dmt.networks.extractor import FeatureLayout
 
 MOST_PLACES = 256  # of a picture, where the grid is not given (ours: more cost time and bring little)
@@ -57,7 +58,7 @@ class Places(nn.Module):
             require_whole_number("manifold.grid", grid, "null or a whole number above 0", least=1)
         require_whole_number("manifold.pictures", pictures, "a whole number above 1", least=2)
         require_whole_number("manifold.points", points, "a whole number above 1", least=2)
-        if not unit > 0:
+        if not (is_number(unit) and 0 < unit < math.inf):
             raise UserError(f"manifold.unit must be a number above 0, got {unit!r}")
         self.channels = channels
         self.grid = grid
@@ -160,15 +161,6 @@ class Places(nn.Module):
             layer: torch.einsum("bkhw,ck->bchw", _from_grid(part, shapes[layer][1:]), back)
             for layer, part, back in zip(self.layers, maps.split(sizes, dim=1), self._buffers_of("back"), strict=True)
         }
-
-    def adjoint(self, delta: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-        """``{layer: (B, C, h, w)}`` with ``<adjoint(delta), change> = <delta, linear(change)>``, for each picture."""
-        n_pictures = len(delta) // (self.shape[0] * self.shape[1])
-        changes = {layer: delta.new_zeros(n_pictures, *shapes[layer]).requires_grad_() for layer in self.layers}
-        with torch.enable_grad():
-            product = (self.linear(changes) * delta).sum()
-            gradients = torch.autograd.grad(product, list(changes.values()))
-        return dict(zip(self.layers, gradients, strict=True))
 
     def _buffers_of(self, kind: str) -> list[Tensor]:
         return [self.get_buffer(f"{kind}_{position}") for position in range(len(self.layers))]

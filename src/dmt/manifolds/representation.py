@@ -135,6 +135,7 @@ class Representation(Protocol):
             delta: ``(P, K)``, the displacements.
 
         Returns:
-            ``{layer: (B, C, h, w)}``: ``<along, change> = <dz, delta> / <delta, delta>``, where dz is how far the
-            thing's own points move with the change; zeros for a thing whose points are not displaced.
+            ``{layer: (B, C, h, w)}``: ``<along, change>`` is 1 for the change that ``targets`` asks for. With one point
+            a picture it is ``<dz, delta> / <delta, delta>``, where dz is how far that point moves with the change;
+            with many it is the same of activations. Zeros for a thing whose points are not displaced.
         """

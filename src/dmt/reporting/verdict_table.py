@@ -87,7 +87,7 @@ def verdict(record: Record) -> Record:
         "changed": _word(record) or ("" if judges else _by_the_witness(record)),
         **{JUDGE + judge: _from_to(record, judge) for judge in judges},
         "kept": _kept(record),
-        "realised": _share(record),
+        "realised": "" if _was_searched(record) else _share(record),
         "picture": change_in_words(record),
         "seconds": _rounded(record, "seconds", 2),
         "unconverged": _unconverged(record),
@@ -200,11 +200,19 @@ def notes(images: Sequence[EditedImage]) -> list[str]:
             change_in_words(image.record) in ("unchanged", "hardly changed") for image in images
         ],
         "did not reach lambda's displacement": [
-            bool(_share(image.record)) and image.record.get("multiplier", 1.0) != 1.0 for image in images
+            bool(_share(image.record))
+            and image.record.get("multiplier", 1.0) != 1.0
+            and not _was_searched(image.record)
+            for image in images
         ],
     }
     said_of = {said: [name for name, so in zip(names, which, strict=True) if so] for said, which in found.items()}
     return [f"{len(those)} of {len(images)} {said}: {', '.join(those)}" for said, those in said_of.items() if those]
+
+
+def _was_searched(record: Record) -> bool:
+    """Whether lambda was found by trying, so that it is of no account how much of it was realised."""
+    return (_number(record, "inversions") or 1) > 1
 
 
 def _rounded(record: Record, column: str, digits: int) -> str | float:
