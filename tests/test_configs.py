@@ -594,9 +594,10 @@ def test_pictures_of_any_kind_are_edited_by_their_places_unless_the_user_says_ot
 def test_a_question_to_a_classifier_is_asked_of_the_pictures_named_unless_the_user_names_other_data():
     cfg = composed("traverse", "task=explain", *OPEN["task=explain"])
     assert cfg.data.catalog == {"_target_": "dmt.data.Unlabelled", "root": "/nonexistent"}
-    assert composed("traverse", "task=explain", *OPEN["task=explain"], "data=digits").data == composed(
-        "traverse", "data=digits"
-    ).data
+    assert (
+        composed("traverse", "task=explain", *OPEN["task=explain"], "data=digits").data
+        == composed("traverse", "data=digits").data
+    )
 
 
 @pytest.mark.parametrize("choice", ["data=folder", "data=pictures"])

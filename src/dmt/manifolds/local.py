@@ -69,13 +69,17 @@ class LocalSpace:
 
 
 def local_space(features: CatalogFeatures, places: Places, data: EditData) -> LocalSpace:
-    """The places of both sides' pictures."""
+    """The places of both sides' pictures.
+
+    Raises:
+        UserError: none of the pictures of a side decodes.
+    """
     extractor = features.extractor()
     layout = extractor.layout(data.image_size, data.image_size)
     generator = torch.Generator().manual_seed(0)
     source_view = None if data.task is None else data.task.source_view
     sides: list[Tensor] = []
-    for members, view in ((data.source, source_view), (data.target, None)):
+    for name, members, view in (("source", data.source, source_view), ("target", data.target, None)):
         chosen = _evenly(members, places.most_pictures)
         each = -(-places.most_points // len(chosen))
         rows: list[Tensor] = []
@@ -84,6 +88,8 @@ def local_space(features: CatalogFeatures, places: Places, data: EditData) -> Lo
             rows.append(places.sampled(layout.unpack(found), each, generator))
 
         features.some(extractor, chosen, take, view)
+        if not rows:
+            raise UserError(f"none of the pictures of the {name} decodes")
         sides.append(torch.cat(rows))
     fitted = places.fitted(layout.shapes, torch.cat([side.flatten(0, 1) for side in sides]))
     source, target = (_owned(fitted, side) for side in sides)
