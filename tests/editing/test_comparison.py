@@ -165,7 +165,6 @@ def test_the_mean_pictures_are_those_of_the_data():
     torch.testing.assert_close(target, torch.full((3, 4, 4), np.arange(30, 50).mean() / N))
 
 
-
 # What is kept
 
 

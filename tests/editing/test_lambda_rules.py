@@ -8,14 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import brentq
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from dmt.editing.lambda_rules import ConvincesJudge, FixedLambda, Trials, TypicalOfTarget, TypicalPicture
+from dmt.editing.lambda_rules import (
+    ConvincesJudge,
+    FixedLambda,
+    LeastChange,
+    Trials,
+    TypicalOfTarget,
+    TypicalPicture,
+    along_means,
+)
 from dmt.editing.records import EditedImage
 from dmt.errors import UserError
 from dmt.manifolds import Points
@@ -109,6 +116,7 @@ def test_what_is_no_lambda_is_refused_before_any_work(value):
         (TypicalOfTarget("classifier"), "lambda' by the classifier"),
         (TypicalPicture(0.7), "lambda' by the finished picture, level 0.7"),
         (ConvincesJudge("happy"), "lambda' by the judge of happy"),
+        (LeastChange("happy"), "the least change that convinces the judge of happy"),
     ],
 )
 def test_a_rule_says_what_it_goes_by(rule, title):
@@ -320,22 +328,43 @@ def of_pictures(asked: list | None = None) -> Trials:
     return trials(Points.one_each(STARTS), witnesses, None, arrived=counted, sides=lambda: (SOURCE, TARGET))
 
 
-def excess_by_scikit_learn(level: float):
-    points, labels = np.concatenate([SOURCE, TARGET]), np.repeat([0, 1], 60)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000))
-    held_out = cross_val_predict(model, points, labels, cv=5, method="decision_function")
-    medians = [float(torch.from_numpy(held_out[labels == side]).median()) for side in (0, 1)]
-    model.fit(points, labels)
-    return lambda z: model.decision_function(z[None])[0] - (medians[0] + level * (medians[1] - medians[0]))
+def along_by_leaving_out(source: np.ndarray, target: np.ndarray) -> tuple[list[float], list[float]]:
+    """How far each point lies along the difference of the means, of which its own side's is that of the others."""
+    of_source = [
+        one @ (target.mean(axis=0) - np.delete(source, i, axis=0).mean(axis=0)) for i, one in enumerate(source)
+    ]
+    return of_source, [
+        one @ (np.delete(target, i, axis=0).mean(axis=0) - source.mean(axis=0)) for i, one in enumerate(target)
+    ]
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (7, 4), (3, 30)])
+def test_each_point_is_left_out_of_the_mean_of_its_own_side(n, m):
+    source, target = normal(n, 5), 1 + normal(m, 5, seed=1)
+    found = along_means(source, target)
+    for values, expected in zip(found, along_by_leaving_out(source.numpy(), target.numpy()), strict=True):
+        np.testing.assert_allclose(values, expected, atol=1e-12)
+
+
+def test_in_many_dimensions_noise_has_two_sides_that_do_not_lie_apart():
+    source, target = normal(40, 5000), normal(40, 5000, seed=1)
+    of_source, of_target = along_means(source, target)
+    spread = float(torch.cat([of_source, of_target]).std())
+    assert abs(float(of_source.mean() - of_target.mean())) < spread
+    direction = target.mean(dim=0) - source.mean(dim=0)
+    assert float((target @ direction).mean() - (source @ direction).mean()) > 10 * spread, "as they do by their means"
 
 
 @pytest.mark.parametrize("level", [0.4, 1.0])
 def test_the_largest_lambda_whose_picture_is_typical_enough(level):
     lams, n_tried = TypicalPicture(level, 0.02, 2.0, steps=20).choose(of_pictures())
-    excess = excess_by_scikit_learn(level)
-    for start, lam in zip(STARTS.numpy(), lams.tolist(), strict=True):
-        expected = brentq(lambda value, start=start: excess(start + 0.2 / value), 0.02, 2.0)
-        assert lam == pytest.approx(expected, rel=1e-4)
+    of_source, of_target = along_by_leaving_out(SOURCE.numpy(), TARGET.numpy())
+    low, high = (float(torch.tensor(values).median()) for values in (of_source, of_target))  # the lower of two middles
+    wanted = low + level * (high - low)
+    direction = TARGET.mean(dim=0) - SOURCE.mean(dim=0)
+    expected = 0.2 * direction.sum() / (wanted - STARTS @ direction)  # as far as 0.2 / lambda along the diagonal
+    assert ((expected > 0.02) & (expected < 2)).all()
+    np.testing.assert_allclose(lams, expected, rtol=1e-4)
     assert n_tried == 22  # both ends and the bisection
 
 
@@ -364,16 +393,17 @@ def test_a_level_that_is_no_number_is_an_error_that_names_it(level):
 def of_a_judge(crossings: list[float], asked: list | None = None, sign: int = 1) -> Trials:
     """The change is 1 / lambda, and what the judge says passes 0.5 where lambda falls below the image's crossing."""
 
-    def edited(lams: Tensor) -> list[EditedImage]:
+    def edited(lams: Tensor, rows: Tensor) -> list[EditedImage]:
         if asked is not None:
             asked.append(lams)
         empty = torch.zeros(3, 1, 1)
         said = [
-            0.5 + sign * 0.5 * math.tanh(math.log(c / lam)) for lam, c in zip(lams.tolist(), crossings, strict=True)
+            0.5 + sign * 0.5 * math.tanh(math.log(crossings[row] / lam))
+            for lam, row in zip(lams.tolist(), rows.tolist(), strict=True)
         ]
         return [
-            EditedImage(f"image_{i}", empty, empty, {"change": 1 / float(lam), "happy_after": happy, "like": 0.9})
-            for i, (lam, happy) in enumerate(zip(lams, said, strict=True))
+            EditedImage(f"image_{row}", empty, empty, {"change": 1 / float(lam), "happy_after": happy, "like": 0.9})
+            for lam, row, happy in zip(lams, rows.tolist(), said, strict=True)
         ]
 
     witnesses = WitnessBatch([], torch.zeros(len(crossings), dtype=torch.long))
@@ -432,3 +462,62 @@ def test_a_judge_that_gives_no_number_of_a_picture_will_not_do():
 def test_what_no_judge_can_be_asked_is_an_error_that_names_it(options, message):
     with pytest.raises(UserError, match=f"^{message}"):
         ConvincesJudge("happy", **options)
+
+
+# LeastChange
+
+
+@pytest.mark.parametrize(("beyond", "sign"), [("above", 1), ("below", -1)])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_the_answer_lies_below_the_crossing_by_what_the_bisections_leave(beyond, sign, steps):
+    crossings, asked = [0.08, 0.3, 0.7, 4.0], []
+    rule = LeastChange("happy", beyond=beyond, steps=steps)
+    lams, n_tried = rule.choose(of_a_judge(crossings, asked, sign))
+    for lam, crossing in zip(lams.tolist(), crossings, strict=True):
+        assert lam < crossing <= lam * 2 ** (2.0**-steps) * (1 + 1e-12), "what lies at the threshold is not beyond it"
+    assert n_tried == len(asked)
+    assert len(asked[0]) == 4
+    assert len(asked[-1]) == 1, "the others are settled"
+
+
+def test_a_higher_threshold_takes_a_larger_change():
+    lams, _ = LeastChange("happy", threshold=0.75, steps=8).choose(of_a_judge([0.9]))
+    assert float(lams) == pytest.approx(0.9 * math.exp(-math.atanh(0.5)), rel=0.01)
+
+
+def test_whoever_convinces_nobody_gets_the_largest_change_and_a_warning(caplog):
+    with caplog.at_level(logging.WARNING):
+        lams, _ = LeastChange("happy", lowest=0.2).choose(of_a_judge([0.01, 0.9, 0.1]))
+    assert lams.tolist()[::2] == [0.2, 0.2]
+    assert lams[1] > 0.7
+    assert "2 of 3 images convinced the judge at no lambda down to 0.2" in caplog.text
+
+
+def test_whoever_is_convinced_by_the_least_edit_gets_it(caplog):
+    lams, n_tried = LeastChange("happy", first=1.0, highest=6.0).choose(of_a_judge([50.0]))
+    assert lams.tolist() == [6.0]
+    assert n_tried == 4  # at 1, 2, 4 and 6
+    assert not caplog.text
+
+
+def test_the_judge_of_the_least_change_must_be_there_and_give_a_number():
+    with pytest.raises(UserError, match="lambda by a judge needs a judge 'happi'; did you mean 'happy'"):
+        LeastChange("happi").require(["happy"])
+    LeastChange("happy").require(["happy"])
+    with pytest.raises(UserError, match="the judge 'like' compares pictures; lambda needs one that gives a number"):
+        LeastChange("like").choose(of_a_judge([0.4]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beyond": "over"}, "beyond must be above or below, got 'over'"),
+        ({"threshold": "half"}, "threshold must be a number, got 'half'"),
+        ({"first": 9.0}, "first and highest must be numbers above 0, the first below the second, got 9.0 and 6.0"),
+        ({"lowest": 0.7}, "lowest and first must be numbers above 0, the first below the second, got 0.7 and 0.7"),
+        ({"steps": 0}, "steps must be a whole number above 0, got 0"),
+    ],
+)
+def test_what_no_search_can_be_is_an_error_that_names_it(options, message):
+    with pytest.raises(UserError, match=f"^{message}"):
+        LeastChange("happy", **options)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmt.editing.search import LambdaSearch, bayesian_lambdas, largest_crossing
+from dmt.editing.search import LambdaSearch, bayesian_lambdas, bracketed_crossing, largest_crossing
 from dmt.errors import UserError
 
 LOW, HIGH = 0.02, 3.0
@@ -107,6 +107,138 @@ def test_the_answer_was_seen_to_be_reached_even_where_the_judge_is_not_monotone(
     seen = [float(lams) for lams in reached.asked if reached.function(lams)]
     assert search.reached == [True]
     assert float(search.lams) == max(seen)
+
+
+# Bracketed, then bisected
+
+
+class Tried:
+    """Reached exactly where lambda is at most the image's crossing; keeps the lambdas that each image was tried at."""
+
+    def __init__(self, crossings: list[float]):
+        self.crossings = torch.tensor(crossings, dtype=torch.float64)
+        self.of_each: list[list[float]] = [[] for _ in crossings]
+        self.calls = 0
+
+    def __call__(self, lams, rows):
+        self.calls += 1
+        assert lams.dtype == torch.float64
+        assert len(lams) == len(rows) == len(set(rows.tolist()))
+        for lam, row in zip(lams.tolist(), rows.tolist(), strict=True):
+            self.of_each[row].append(lam)
+        return lams <= self.crossings[rows]
+
+
+def bracket(tried: Tried, first: float = 0.7, steps: int = 3) -> LambdaSearch:
+    return bracketed_crossing(tried, len(tried.of_each), first, LOW, HIGH, steps)
+
+
+@laws
+@given(
+    crossings=st.lists(st.floats(LOW, HIGH), min_size=1, max_size=5),
+    first=st.floats(1.01 * LOW, HIGH / 1.01),
+    steps=st.integers(1, 10),
+)
+def test_a_bracket_closes_from_below_to_the_factor_that_is_promised(crossings, first, steps):
+    search = bracket(Tried(crossings), first, steps)
+    promised = 2 ** (2.0**-steps) * (1 + 1e-12)
+    for lam, crossing in zip(search.lams.tolist(), crossings, strict=True):
+        assert lam <= crossing <= lam * promised
+    assert search.reached == [True] * len(crossings)
+
+
+def test_a_bracket_by_hand():
+    tried = Tried([2.9, 0.3, 0.7])
+    search = bracketed_crossing(tried, 3, 0.7, 0.01, 10.0, steps=2)
+    root = 2**0.5
+    assert tried.of_each[0] == pytest.approx([0.7, 1.4, 2.8, 5.6, 2.8 * root, 2.8 * root**0.5])
+    assert tried.of_each[1] == pytest.approx([0.7, 0.35, 0.175, 0.175 * root, 0.175 * root**1.5])
+    assert tried.of_each[2] == pytest.approx([0.7, 1.4, 0.7 * root, 0.7 * root**0.5])
+    assert search.lams.tolist() == pytest.approx([2.8, 0.175 * root**1.5, 0.7])
+    assert search.lams.dtype == torch.float64
+    assert search.evaluations == tried.calls == 6
+    assert search.history == []
+
+
+@pytest.mark.parametrize(
+    ("crossing", "lam", "is_reached"),
+    [(100.0, HIGH, True), (HIGH, HIGH, True), (LOW, LOW, True), (0.999 * LOW, LOW, False), (0.0, LOW, False)],
+)
+def test_an_image_reached_everywhere_or_nowhere_gets_the_end_of_the_range_after_the_way_there(
+    crossing, lam, is_reached
+):
+    tried = Tried([crossing])
+    assert answer(bracket(tried)) == ([lam], [is_reached])
+    assert max(tried.of_each[0]) <= HIGH
+    assert min(tried.of_each[0]) >= LOW
+    up, down = math.ceil(math.log2(HIGH / 0.7)), math.ceil(math.log2(0.7 / LOW))
+    bisections = 3 if crossing == LOW else 0
+    assert tried.calls == 1 + (up if crossing >= HIGH else down) + bisections
+
+
+def test_an_image_just_below_the_largest_lambda_is_bracketed_by_it():
+    tried = Tried([0.99 * HIGH])
+    lam = float(bracket(tried, steps=6).lams)
+    assert 0.95 * HIGH < lam <= 0.99 * HIGH
+    assert HIGH in tried.of_each[0]
+
+
+@laws
+@given(crossings=st.lists(st.floats(LOW / 2, 2 * HIGH), min_size=2, max_size=5))
+def test_only_images_that_are_not_settled_are_tried_and_each_as_if_it_were_alone(crossings):
+    together = Tried(crossings)
+    search = bracket(together)
+    counts = []
+    for i, crossing in enumerate(crossings):
+        alone = Tried([crossing])
+        assert float(bracket(alone).lams) == float(search.lams[i])
+        assert alone.of_each[0] == together.of_each[i]
+        counts.append(alone.calls)
+    assert search.evaluations == together.calls == max(counts)
+
+
+def test_a_bracket_of_no_images_tries_nothing():
+    search = bracketed_crossing(lambda *_: pytest.fail("nothing must be tried"), 0, 0.7, LOW, HIGH)
+    assert (search.lams.tolist(), search.reached, search.evaluations) == ([], [], 0)
+
+
+def test_the_answer_of_a_bracket_was_seen_to_be_reached_even_where_the_judge_is_not_monotone():
+    asked = []
+
+    def reached(lams, rows):
+        hit = torch.sin(9 * lams.log()) > 0
+        asked.extend(zip(lams.tolist(), hit.tolist(), strict=True))
+        return hit
+
+    for first in (0.05, 0.2, 0.7, 2.0):
+        asked.clear()
+        search = bracketed_crossing(reached, 1, first, LOW, HIGH)
+        assert (float(search.lams), True) in asked or search.reached == [False]
+
+
+@pytest.mark.parametrize(
+    ("first", "low", "high", "message"),
+    [
+        (0.01, LOW, HIGH, f"lowest and first must be numbers above 0, .* got {LOW} and 0.01"),
+        (LOW, LOW, HIGH, f"lowest and first .* got {LOW} and {LOW}"),
+        (HIGH, LOW, HIGH, f"first and highest .* got {HIGH} and {HIGH}"),
+        (0.7, 0, HIGH, "lowest and first .* got 0 and 0.7"),
+        (0.7, LOW, math.inf, "first and highest .* got 0.7 and inf"),
+        ("0.7", LOW, HIGH, "lowest and first"),
+    ],
+)
+def test_a_bracket_that_is_none_is_a_user_error(first, low, high, message):
+    with pytest.raises(UserError, match=message):
+        bracketed_crossing(lambda *_: pytest.fail("nothing must be tried"), 1, first, low, high)
+
+
+@pytest.mark.parametrize("steps", [0, 2.5, None])
+def test_a_count_of_bisections_that_cannot_be_is_a_user_error(steps):
+    with pytest.raises(UserError, match=f"steps must be a whole number above 0, .* got {steps}"):
+        bracketed_crossing(lambda *_: pytest.fail("nothing must be tried"), 1, 0.7, LOW, HIGH, steps=steps)
+
+
+# By a Gaussian process
 
 
 def graded(crossings: list[float]) -> Recorded:

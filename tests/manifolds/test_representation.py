@@ -68,6 +68,16 @@ def test_sums_and_means_are_loops_over_the_owners(counts, seed):
 
 
 @laws
+@given(crowds, st.integers(0, 100))
+def test_sums_and_means_of_rows_are_those_of_each_column(counts, seed):
+    points = points_of(counts, k=3, seed=seed)
+    for of_rows, by_column in ((points.sum(points.z), points.sum), (points.mean(points.z), points.mean)):
+        assert of_rows.shape == (len(counts), 3)
+        assert of_rows.dtype == torch.float64
+        torch.testing.assert_close(of_rows, torch.stack([by_column(column) for column in points.z.T], dim=1))
+
+
+@laws
 @given(crowds, st.integers(1, 4), st.integers(0, 100))
 def test_repeated_points_are_those_of_other_things(counts, n, seed):
     points = points_of(counts)

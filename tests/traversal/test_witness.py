@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmt.errors import UserError
+from dmt.manifolds import Points
 from dmt.traversal.kernels import RBF, Laplacian, Linear, Polynomial, RationalQuadratic
 from dmt.traversal.witness import Witness, WitnessBatch
 
@@ -140,3 +141,51 @@ def test_a_part_of_a_batch_has_the_witnesses_of_its_rows():
     one = WitnessBatch.of_one(witnesses[1], 4)
     assert len(one) == 4
     assert [(witness, rows.tolist()) for witness, rows in one.shared()] == [(witnesses[1], [0, 1, 2, 3])]
+
+
+# Pictures of many points
+
+
+def crowd(counts: list[int], seed: int = 0, shift: float = 0.0) -> Points:
+    """Pictures that have as many points each."""
+    owner = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    return Points(shift + normal(len(owner), 3, seed), owner, len(counts))
+
+
+@pytest.mark.parametrize("weighting", ["mean", "sum"])
+@pytest.mark.parametrize("kernel", [RBF(3.0), Laplacian(3.0), RationalQuadratic(3.0), Linear(3.0), Polynomial(3.0)])
+def test_each_picture_is_left_out_of_the_values_of_all_of_its_points(kernel, weighting):
+    source, target = crowd([2, 5, 1]), crowd([3, 1, 4, 2], seed=1, shift=1.0)
+    expected = []
+    for picture in range(4):
+        is_own = target.owner == picture
+        others = Witness(kernel, source.z, target.z[~is_own], weighting)
+        expected.append(others(target.z[is_own]).mean())
+    found = Witness(kernel, source, target, weighting).at_target()
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+@pytest.mark.parametrize("weighting", ["mean", "sum"])
+def test_whose_points_are_whose_is_no_matter_to_the_values_themselves(weighting):
+    source, target, z = crowd([2, 5, 1]), crowd([3, 1, 4, 2], seed=1, shift=1.0), normal(6, 3, seed=2)
+    owned, plain = Witness(RBF(), source, target, weighting), Witness(RBF(), source.z, target.z, weighting)
+    assert owned(z).equal(plain(z))
+    assert owned.members.source is source
+    assert plain.members.target.owner.tolist() == list(range(10))
+
+
+def test_many_points_of_one_picture_are_no_typical_target():
+    with pytest.raises(UserError, match="at least two"):
+        Witness(RBF(1.0), crowd([2, 2]), crowd([5])).at_target()
+
+
+def test_pictures_are_counted_on_both_sides_not_points():
+    with pytest.raises(UserError, match="needs images on both sides, got 2 and 0"):
+        Witness(RBF(1.0), crowd([3, 3]), Points(normal(0, 3), torch.zeros(0, dtype=torch.long), 0))
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.3, 2.0])
+def test_lambda_is_multiplied_by_the_unit(unit):
+    witness = Witness(RBF(2.0), normal(4, 3), 1 + normal(4, 3, seed=1), unit=unit)
+    lams = torch.tensor([0.5, 2.0, float("inf")], dtype=torch.float64)
+    assert witness.lambda_weight(lams).tolist() == pytest.approx([unit * 0.5 / 4, unit * 2 / 4, float("inf")])
