@@ -124,7 +124,7 @@ def edits(
 
 
 def measured(pair: str, methods: Sequence[str], data: Path, options: argparse.Namespace, save: Path) -> Iterator[Any]:
-    """One row for each method and strength."""
+    """For each method a row for each strength."""
     way = tuple(pair.split(">"))
     tree = Path(tempfile.mkdtemp())
     for name in way:
@@ -141,20 +141,21 @@ def measured(pair: str, methods: Sequence[str], data: Path, options: argparse.Na
     before = probe(images)
     target = torch.stack([read_image(file, SIZE) for file in pictures(tree / way[1])])
     for method in methods:
-        rows = [images]
+        rows, found = [images], []
         for strength, results in edits(method, tree, (way[0], way[1]), files, images, target):
             after = probe(results)
             source = before < 0.5
             pairs = list(zip(images, results, strict=True))
             outside = np.mean([split_change(result, picture)[1] for picture, result in pairs])
-            yield {
+            found.append({
                 "pair": pair, "method": method, "strength": strength, "auc": probe.auc,
                 "flips": float((after[source] > 0.5).double().mean()), "after": float(after.mean()),
                 "lpips": float(np.mean([options.lpips(result, picture) for picture, result in pairs])),
                 "outside": float(outside), "rms": float((results - images).square().mean().sqrt()),
-            }  # fmt: skip
+            })  # fmt: skip
             rows.append(results)
         sheet(rows, save / f"{pair.replace('>', '-').replace(' ', '_')}-{method.replace(' ', '_')}.png")
+        yield found
 
 
 def sheet(rows: Sequence[Tensor], path: Path) -> None:
@@ -218,10 +219,12 @@ def main() -> None:
         done = {row["method"] for row in rows if row["pair"] == pair}
         missing = [method for method in args.methods if method not in done]
         if missing:
-            new = list(measured(pair, missing, args.data, args, args.output))
+            new = []
+            for found in measured(pair, missing, args.data, args, args.output):  # a method at a time
+                new += found
+                with file.open("a") as out:
+                    out.writelines(json.dumps(row) + "\n" for row in found)
             rows += new
-            with file.open("a") as out:
-                out.writelines(json.dumps(row) + "\n" for row in new)
             print("\n".join(f"{row['pair']} {row['method']} {row['strength']:g}: flips {row['flips']:.2f}, LPIPS "
                             f"{row['lpips']:.3f}" for row in new), flush=True)  # fmt: skip
     for column in ("lpips", "outside"):

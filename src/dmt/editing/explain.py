@@ -192,7 +192,20 @@ class Explain:
                 )
         task = cast(Task, ScoredTask(title, source.numpy(), target.numpy()))
         edit = replace(editor, judges={CLASSIFIER: judge, **editor.judges}).edit(task, names, rule)
-        return replace(edit, images=[_with_verdict(image, rule, columns) for image in edit.images])
+        becomes = self._becomes(said, [image.result for image in edit.images])
+        images = [
+            _with_verdict(image, rule, {**columns, "becomes": own})
+            for image, own in zip(edit.images, becomes, strict=True)
+        ]
+        return replace(edit, images=images)
+
+    def _becomes(self, said: Tensor, results: Sequence[Tensor]) -> list[str]:
+        """What the classifier says of results: a class, or a number."""
+        found = torch.from_numpy(self.classifier.outputs(results)).double()
+        if self.number is not None:
+            return [f"{value:.4g}" for value in found[:, 0].tolist()]
+        labels = self._names(said)
+        return [labels[position] for position in _chances(found, said).argmax(dim=1).tolist()]
 
 
 def explain(

@@ -134,16 +134,14 @@ class AdversarialModule(EditModule):
 
     def _classifiers(self, witnesses: WitnessBatch, images: Tensor) -> tuple[Tensor, Tensor]:
         """Each image's classifier as a direction ``(B, D)`` in feature space and an offset ``(B,)``."""
-        mean = self.manifold.mean[None].clone().requires_grad_()
-        directions = images.new_zeros(len(images), mean.shape[1])
+        mean = self.manifold.mean
+        directions = images.new_zeros(len(images), len(mean))
         offsets = images.new_zeros(len(images))
         for witness, rows in witnesses.shared():
             probe = fit_probe(witness.source, witness.target)
-            with torch.enable_grad():
-                value = probe(self.manifold.encode(mean))
-                (direction,) = torch.autograd.grad(value.sum(), mean)
+            direction = self.manifold.adjoint(probe.weights[None].float().to(mean.device))[0]
             directions[rows] = direction.to(images)
-            offsets[rows] = float((value - (direction * mean).sum()).detach())
+            offsets[rows] = float(probe.offset - (direction.double() * mean.double()).sum())  # the mean is the origin
         return directions, offsets
 
     def _smallest_change(self, images: Tensor, directions: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:

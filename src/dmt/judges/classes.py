@@ -1,6 +1,7 @@
 """The data of an edit -> a probe of another network that tells its classes apart, from pictures outside its sets."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -11,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dmt.data import EditData
+from dmt.data import EditData, PictureView
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.judges.judge import Judge
 from dmt.judges.reserved import BATCH, PooledFeatures
@@ -53,6 +54,8 @@ class ClassesJudge:
         require_whole_number("judges.classes.size", size, "a whole number above 0", least=1)
         if not (is_number(share) and 0 < share < 1):
             raise UserError(f"judges.classes.share must be a number between 0 and 1, got {share!r}")
+        if not (is_number(strength) and 0 < strength < math.inf):
+            raise UserError(f"judges.classes.strength must be a number above 0, got {strength!r}")
         features.extractor.layout(size, size)  # an unfit size is said before any work
         self.features = features
         self.size = size
@@ -63,15 +66,17 @@ class ClassesJudge:
     def taught(self, data: EditData) -> tuple["TaughtJudge", EditData]:
         usable = [np.flatnonzero(scores > 0) for scores in data.pool.sides]
         kept_out = [_evenly(rows, round(self.share * len(rows))) for rows in usable]
-        is_enough = min(map(len, kept_out)) >= LEAST
+        are_left = min(len(rows) - len(out) for rows, out in zip(usable, kept_out, strict=True))
+        is_enough = min(map(len, kept_out)) >= LEAST and are_left >= 2
         learnt_from = [_evenly(rows, MOST) for rows in (kept_out if is_enough else usable)]
-        source, target = (self._points(data, rows) for rows in learnt_from)
+        assert data.task is not None
+        views = (data.task.source_view, None)
+        source, target = (self._points(data, rows, view) for rows, view in zip(learnt_from, views, strict=True))
         sides = f"{len(source)} + {len(target)} pictures"
         if min(len(source), len(target)) < 2:
             raise UserError("a side has fewer than 2 pictures for a probe to learn from; leave out judges=classes")
         logits = held_out_logits(source, target, self.strength)
         auc = float(roc_auc_score([0] * len(source) + [1] * len(target), logits))
-        assert data.task is not None
         from_where = "that the edit does not see" if is_enough else "of its sets, for there are few"
         log.info("judges: classes of %r, learnt from %s %s: AUC %.3f", data.task.title, sides, from_where, auc)
         if auc < SEPARATE:
@@ -93,15 +98,16 @@ class ClassesJudge:
             parts.append(self.features(batch).double())
         return torch.cat(parts)
 
-    def _points(self, data: EditData, rows: np.ndarray) -> Tensor:
-        """Features ``(n, D)`` of the catalog's pictures that decode; each is looked at once."""
-        catalog = data.catalog.fingerprint
-        new = [row for row in rows.tolist() if (catalog, row) not in self._seen]
-        for batch in data.some_dataloader(new) if new else ():
+    def _points(self, data: EditData, rows: np.ndarray, view: PictureView | None) -> Tensor:
+        """Features ``(n, D)`` of the catalog's pictures that decode; each is looked at once, unless it is viewed."""
+        catalog, seen = data.catalog.fingerprint, self._seen if view is None else {}
+        new = [row for row in rows.tolist() if (catalog, row) not in seen]
+        for batch in data.some_dataloader(new, view) if new else ():
             if len(batch.images):
                 found = zip(batch.indices, self.points_of(list(batch.images)), strict=True)
-                self._seen |= {(catalog, index): point for index, point in found}
-        return torch.stack([self._seen[catalog, row] for row in rows.tolist() if (catalog, row) in self._seen])
+                seen |= {(catalog, index): point for index, point in found}
+        known = [seen[catalog, row] for row in rows.tolist() if (catalog, row) in seen]
+        return torch.stack(known) if known else torch.zeros(0, 1)
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
         raise UserError("judges=classes learns from the sets of an edit, of which there is none here")

@@ -33,6 +33,7 @@ def verdict_rows(images: Sequence[EditedImage]) -> list[Record]:
     Columns; one that would be empty in all rows is left out:
 
     - ``image``: the end of the name (``short_names``); ``edit``: which of several edits of one input;
+    - ``class``: what a classifier that is explained says of the input and of the result;
     - ``lambda``;
     - ``changed``: whether the class did: the record's own ``verdict``, a word, if it has one; ``yes`` or ``no`` by its
       ``reached``, or by a judge whose number is the probability of the target, such as ``classes`` or ``probe``
@@ -83,6 +84,7 @@ def verdict(record: Record) -> Record:
     """The cells of one record; see ``verdict_rows``."""
     judges = _judges(record)
     return {
+        "class": f"{record['from']} -> {record['becomes']}" if "becomes" in record else "",
         "lambda": _rounded(record, "lambda", 3),
         "changed": _word(record) or ("" if judges else _by_the_witness(record)),
         **{JUDGE + judge: _from_to(record, judge) for judge in judges},
