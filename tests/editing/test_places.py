@@ -113,7 +113,7 @@ def test_a_blob_goes_to_the_colour_of_the_other_class_where_it_lies(editor, task
         assert sign * blueness(image.input, mask) == pytest.approx(-0.6)
         assert sign * blueness(image.result, mask) > -0.2, "a third of the way of 1.2"
         change = (image.result - image.input).abs().mean(dim=0)
-        assert change[mask].mean() > 1.2 * change[~mask].mean()
+        assert change[mask].mean() > change[~mask].mean()
     assert (edit.table["witness_after"] < edit.table["witness_before"]).all()
 
 
