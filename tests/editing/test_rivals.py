@@ -1,7 +1,7 @@
 """The shift of pixels against its formula, and the adversarial example against what makes it one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from dmt.editing.comparison import Contrasts
 from dmt.editing.rivals import AdversarialModule, PixelMeanModule
 from dmt.errors import UserError
 from dmt.inversion import Inverter
-from dmt.manifolds import IncrementalPCA, Space
+from dmt.manifolds import IncrementalPCA, Manifold, Space, Span
 from dmt.networks import LayeredNetwork, digits_network
 from dmt.networks.extractor import FeatureExtractor, measure_scales
 from dmt.traversal.kernels import RBF
@@ -39,7 +39,7 @@ class Scene:
     sets: Sets
     inputs: Tensor
     extractor: FeatureExtractor
-    manifold: IncrementalPCA
+    manifold: Manifold
 
     def contrast(self, source, target) -> Contrast:
         codes = self.codes(self.images)
@@ -278,3 +278,14 @@ def test_options_out_of_range_are_errors_that_name_them_before_any_work(digits, 
 def test_options_within_their_ranges_are_taken():
     AdversarialModule.check()
     AdversarialModule.check(confidence=0.99, steps=1, damping=1)
+
+
+@pytest.mark.parametrize("z_score", [False, True])
+def test_an_adversarial_example_is_found_on_a_span_by_its_own_classifier(digits, quiet_trainer, z_score):
+    span = Span(z_score).partial_fit(digits.extractor.vectors(digits.images)).finish()
+    on_span = replace(digits, manifold=span)
+    edited = on_span.edit(quiet_trainer, AdversarialModule, 2, confidence=0.6)
+    assert all(reason == "converged" for reason in edited.inversion.solution.reasons)
+    before, after = on_span.logits(digits.inputs[:2]), on_span.logits(edited.inversion.images)
+    assert (before < 0).all()
+    assert (after > 0.98 * np.log(0.6 / 0.4)).all()
