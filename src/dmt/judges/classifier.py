@@ -77,6 +77,8 @@ class ModuleClassifier:
             is_list = isinstance(value, Sequence) and len(value) == 3 and all(map(is_number, value))
             if not (is_number(value) or is_list):
                 raise UserError(f"preprocessing.{name} must be a number or a list of three, got {value!r}")
+        if not (np.asarray(self.std) > 0).all():
+            raise UserError(f"preprocessing.std must be above 0, got {self.std!r}")
         self.network.eval().requires_grad_(False)
 
     @torch.no_grad()

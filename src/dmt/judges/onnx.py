@@ -78,7 +78,7 @@ class OnnxJudge:
             # the sides beside the channels, wherever the layout has these
             shape = _session_of(Path(path).expanduser()).get_inputs()[0].shape[1:]
             sides = [side for side in shape if isinstance(side, int) and side > 4] or sides
-        return cls(path, size=size or sides[-1], **options)
+        return cls(path, size=sides[-1] if size is None else size, **options)
 
     def __call__(self, images: Sequence[Tensor]) -> dict[str, np.ndarray]:
         """Map pictures ``(3, H, W)`` in [0, 1] to the network's outputs by name, each ``(B, ...)``."""
