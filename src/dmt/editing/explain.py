@@ -1,6 +1,7 @@
 """A classifier and pictures -> what would have to change in each of them for the classifier to change its mind."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 CLASSIFIER = "classifier"  # the judge's name, which begins its columns
 TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
 WINDOW = 0.5  # of a wanted change: pictures whose number is no farther from an input's are like it (ours)
+BETWEEN_LINES = 10.0  # seconds
 CONFIRMED, ADVERSARIAL, NOT = "confirmed", "adversarial", "no"
 
 
@@ -99,9 +101,17 @@ class Explain:
             log.warning("%d of %d pictures are not%s to the classifier, and are left out", left_out, len(asked), first)
         if not together:
             raise UserError(f"none of the {len(asked)} pictures is of the class that is to be changed; choose others")
-        edits = []
-        for way, names in together.items():
-            edits += [self._edited(editor, data, said, way, part) for part in _parts(data, said, way, names)]
+        edits: list[Edit] = []
+        parts = [(way, part) for way, names in together.items() for part in _parts(data, said, way, names)]
+        if len(parts) > 1:  # each is short, so that a line for every inversion would say little
+            editor = replace(editor, inverter=replace(editor.inverter, on_progress=None))
+        told = time.monotonic()
+        for way, names in parts:
+            edits.append(self._edited(editor, data, said, way, names))
+            if time.monotonic() - told > BETWEEN_LINES:
+                told = time.monotonic()
+                n_done = sum(len(edit.images) for edit in edits)
+                log.info("explained %d of %d pictures", n_done, len(asked) - left_out)
         return _all_of(edits, asked, self.title)
 
     def _asked(self, data: EditData, images: Sequence[PictureLike] | int, said: Tensor) -> list[str]:
