@@ -1,6 +1,7 @@
 """A classifier and pictures -> what would have to change in each of them for the classifier to change its mind."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,8 @@ class Explain:
         log.info("%s: asking about %d pictures", self.classifier.title, len(data.catalog.names))
         said = self._of_catalog(data)
         asked = self._asked(data, images, said)
+        if not asked:
+            raise UserError(f"{self.title}: the classifier gives no picture to the class that is to be changed")
         of_inputs = self._said(torch.stack([data.catalog.read_named(name, data.image_size) for name in asked]))
         ways = _ways_to_number(self.number, said, of_inputs) if self.number else self._ways(said, of_inputs)
         together: dict[_Way, list[str]] = {}
@@ -97,8 +100,10 @@ class Explain:
                 together.setdefault(way, []).append(name)
         left_out = len(asked) - sum(map(len, together.values()))
         if left_out:
-            first = f" {self._label(said, str(self.classes[0]))!r}" if self.classes else " anything"
-            log.warning("%d of %d pictures are not%s to the classifier, and are left out", left_out, len(asked), first)
+            why = f"not {self._label(said, str(self.classes[0]))!r}" if self.classes else f"{self.number} already"
+            log.warning("%d of %d pictures are %s to the classifier, and are left out", left_out, len(asked), why)
+        if not together and self.number:
+            raise UserError(f"all of the {len(asked)} pictures are {self.number} already; choose others")
         if not together:
             raise UserError(f"none of the {len(asked)} pictures is of the class that is to be changed; choose others")
         edits: list[Edit] = []
@@ -107,7 +112,12 @@ class Explain:
             editor = replace(editor, inverter=replace(editor.inverter, on_progress=None))
         told = time.monotonic()
         for way, names in parts:
-            edits.append(self._edited(editor, data, said, way, names))
+            try:
+                edits.append(self._edited(editor, data, said, way, names))
+            except _TooFewError as error:
+                if (way, names) == parts[-1] and not edits:
+                    raise
+                log.warning("%s; left out: %s", error, ", ".join(names))
             if time.monotonic() - told > BETWEEN_LINES:
                 told = time.monotonic()
                 n_done = sum(len(edit.images) for edit in edits)
@@ -118,7 +128,8 @@ class Explain:
         if isinstance(images, int):
             drawn = np.random.default_rng(data.serving.seed).permutation(len(data.catalog.names))
             if self.classes is not None:
-                drawn = drawn[(said.argmax(dim=1) == self._position(said, str(self.classes[0]))).numpy()[drawn]]
+                own = _chances(said, said).argmax(dim=1)
+                drawn = drawn[(own == self._position(said, str(self.classes[0]))).numpy()[drawn]]
             return [data.catalog.names[i] for i in drawn[~said.isnan().any(dim=1).numpy()[drawn]][:images]]
         if not all(isinstance(image, str | Path) for image in images):
             raise UserError("pictures to explain must be names or paths")
@@ -195,7 +206,7 @@ class Explain:
             columns = {"from": f"{way.own_number:.4g}", "to": f"{way.number:.4g}"}
         for side, scores in (("from", source), ("to", target)):
             if (scores > 0).sum() < 2:
-                raise UserError(
+                raise _TooFewError(
                     f"{title}: the classifier gives {int((scores > 0).sum())} of {len(scores)} pictures to "
                     f"{columns[side]!r}; at least 2 are needed: give a folder of more pictures, "
                     "data=folder data.catalog.root=PATH"
@@ -232,7 +243,12 @@ def explain(
     """An ``Explain`` of a classifier by its file or the function that builds it; see ``dmt.judges.classifier_of``."""
     if isinstance(classifier, str | Path):
         classifier = classifier_of(classifier, weights, output, preprocessing)
+    number = None if number is None else str(number)  # YAML reads +10 as a number
     return Explain(classifier, classes, names, number, search or LeastChange(CLASSIFIER, steps=2))
+
+
+class _TooFewError(UserError):
+    """There are too few pictures like an input, or of what is wanted of it."""
 
 
 @dataclass(frozen=True)
@@ -302,6 +318,8 @@ def _wanted(number: str, own: float) -> float:
         value = float(text.lstrip("<>+"))
     except ValueError as error:
         raise UserError(f"number must be such as '+10', '-5', '>50' or '<20', got {number!r}") from error
+    if not math.isfinite(value):
+        raise UserError(f"number must be finite, got {number!r}")
     if text[:1] in "<>":
         return value
     if value == 0:
