@@ -32,11 +32,29 @@ from dmt.cli.names import (
 )
 from dmt.errors import UserError, nearest_name
 
+SEVERAL = "several"  # the task of several at once
 NAMED = ("task.", "person", "data.catalog.")  # settings whose values are names of other people's
 PLAIN = re.compile(r"[\w-]+")
 SEE_HELP = "--help lists the settings"
 WRITTEN = "settings are written name=value"
 AS_IN = f"{WRITTEN}, as in task=frowning"
+
+
+def with_several_tasks(arguments: Sequence[str]) -> list[str]:
+    """The same arguments, with ``task=[smiling,senior]`` written as Hydra takes it: ``task=several`` with both in it.
+
+    >>> with_several_tasks(["task=[smiling,senior]"])
+    ['task=several', '+task@task.smiling=smiling', '+task@task.senior=senior']
+    """
+    found: list[str] = []
+    for argument in arguments:
+        inside = re.fullmatch(r"task=\[\s*([\w, ]+?)\s*\]", argument)
+        if inside is None:
+            found.append(argument)
+            continue
+        names = [name.strip() for name in inside[1].split(",")]
+        found += [f"task={SEVERAL}", *(f"+task@task.{name}={name}" for name in dict.fromkeys(names))]
+    return found
 
 
 def check_overrides(arguments: Sequence[str], conf: Path, program: str) -> None:

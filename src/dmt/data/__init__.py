@@ -12,7 +12,16 @@ from dmt.data.labelled import ClassificationTask, ClassTable, LabelledBatches, L
 from dmt.data.module import EditData, ImageBatch, LFWAttributeSplits, Serving
 from dmt.data.photographs import Photograph
 from dmt.data.selection import Confident, Matched, Nearest, Pool, Reserved, Selection, Sets, label_signs
-from dmt.data.tasks import AttributeTask, ClassTask, ColorizeTask, PersonTask, PictureView, ScoredTask, Task
+from dmt.data.tasks import (
+    AttributeTask,
+    ClassTask,
+    ColorizeTask,
+    JointTask,
+    PersonTask,
+    PictureView,
+    ScoredTask,
+    Task,
+)
 
 __all__ = [
     "LFW",
@@ -37,6 +46,7 @@ __all__ = [
     "Given",
     "ImageBatch",
     "ImageError",
+    "JointTask",
     "LFWAttributeSplits",
     "LabelledBatches",
     "LabelledImages",

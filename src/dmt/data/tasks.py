@@ -304,3 +304,50 @@ class ScoredTask:
 
     def within(self, catalog: Catalog) -> Self:
         return self
+
+
+class JointTask:
+    """Several tasks at once: the source is of all their sources, the target of all their targets.
+
+    Args:
+        tasks: by any names, in the order in which they are told.
+
+    Raises:
+        UserError: fewer than two, or tasks that look at pictures in ways of their own.
+    """
+
+    def __init__(self, **tasks: Task):
+        if len(tasks) < 2:
+            raise UserError("several tasks at once are at least two, such as task=[smiling,senior]")
+        self.tasks = list(tasks.values())
+        for task in self.tasks:
+            if task.source_view is not None:
+                raise UserError(f"{task.title!r} looks at pictures in a way of its own and goes with no other task")
+        own = {label.lower() for label in self.labels()}
+        balance = dict.fromkeys(label for task in self.tasks for label in task.balance)
+        self.source_view: PictureView | None = None
+        self.source_size = min((task.source_size for task in self.tasks if task.source_size), default=None)
+        self.target_size = min((task.target_size for task in self.tasks if task.target_size), default=None)
+        self.balance: Sequence[str] = [label for label in balance if label.lower() not in own]
+        self.selection = self.tasks[0].selection
+
+    @property
+    def title(self) -> str:
+        return " and ".join(task.title for task in self.tasks)
+
+    def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
+        """The least sure of each side's."""
+        sources, targets = zip(*(task.scores(catalog) for task in self.tasks), strict=True)
+        return np.min(sources, axis=0), np.min(targets, axis=0)
+
+    def strata(self, catalog: Catalog) -> np.ndarray | None:
+        if not self.balance:
+            return None
+        has_label = [catalog.scores(label) > 0 for label in self.balance]
+        return sum((has << bit for bit, has in enumerate(has_label)), np.zeros(len(catalog.names), dtype=int))
+
+    def labels(self) -> Sequence[str]:
+        return [label for task in self.tasks for label in task.labels()]
+
+    def within(self, catalog: Catalog) -> "JointTask":
+        return JointTask(**{f"task_{i}": task.within(catalog) for i, task in enumerate(self.tasks)})
