@@ -48,9 +48,9 @@ SHAPES = ["tabby>lion", "tabby>cougar", "ladybug>cockroach", "gazelle>ox", "gold
 SETS, INPUTS, SIZE, SEEN = 140, 20, 64, 160  # pictures a side; inputs; pixels edited; pixels that the probe sees
 LEVEL = 0.8  # of flips, at which methods are compared
 METHODS: dict[str, tuple[list[str], Sequence[float]]] = {
-    "dmt": ([], (1.2, 0.8, 0.55, 0.4, 0.28)),
-    "linear": (["method=linear", "manifold=span"], (0.7, 0.35, 0.18, 0.09)),
-    "pixel mean": (["method=pixel_mean", "manifold=span"], (0.5, 0.25, 0.125, 0.06)),
+    "dmt": ([], (0.8, 0.55, 0.4, 0.28)),
+    "linear": (["method=linear", "manifold=span"], (0.5, 0.25, 0.15)),
+    "pixel mean": (["method=pixel_mean", "manifold=span"], (0.25, 0.125, 0.06)),
     "adversarial": (["method=adversarial", "manifold=span"], (0.55, 0.9, 0.999)),
     "Reinhard": ([], (0.5, 1.0, 1.5, 2.0)),
 }
