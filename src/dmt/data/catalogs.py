@@ -178,12 +178,19 @@ class Unlabelled(FileCatalog):
         root: the folder.
 
     Raises:
-        UserError: there is no such folder, or no picture in it.
+        UserError: there is no such folder, or no picture in it; or there are several.
     """
 
     labels: Sequence[str] = ()
 
     def __init__(self, root: str | Path):
+        if isinstance(root, list) and len(root) == 1:  # as images names it
+            root = root[0]
+        if not isinstance(root, str | Path):
+            raise UserError(
+                f"pictures are compared with those of one folder, got {root}: images=FOLDER, or "
+                "data.catalog.root=FOLDER beside images=[...]"
+            )
         contents = FolderContents.of(root)
         if not contents.pictures:
             raise UserError(f"there are no images in {contents.root}{contents.instead}")
