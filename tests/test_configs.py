@@ -498,6 +498,24 @@ def test_folder_data_is_built(tmp_path, save_picture):
     assert (len(data.source), len(data.target)) == (2, 3)
 
 
+@pytest.mark.parametrize(("side", "size"), [(16, 32), (32, 32), (63, 56), (100, 96), (128, 128), (300, 128)])
+def test_pictures_of_a_folder_are_edited_at_their_own_size_within_bounds(side, size, tmp_path, save_picture):
+    for i in range(3):
+        save_picture(tmp_path / f"cat/{i}.png", i, side)
+        save_picture(tmp_path / f"dog/{i}.png", 9 + i, side)
+    cfg = composed("traverse", "data=folder", f"data.catalog.root={tmp_path}")
+    assert cfg.data.image_size is None
+    assert DataOf(cfg)(None).image_size == size
+    assert cfg.data.image_size == size, "which config.yaml says"
+    own = composed("traverse", "data=folder", f"data.catalog.root={tmp_path}", "data.image_size=50")
+    assert DataOf(own)(None).image_size == own.data.image_size == 50
+
+
+def test_pictures_whose_files_say_no_size_are_edited_at_the_largest():
+    cfg = composed("traverse", "data=digits", "data.image_size=null")
+    assert DataOf(cfg)(None).image_size == 128
+
+
 def test_lfw_data_is_built(data_dir):
     data = data_of(composed("traverse", f"data_dir={data_dir}"), 8)
     assert len(data.source) == len(data.target)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmt.data import LFW, Digits, Folder, ImageError, catalogs, read_image
+from dmt.data import LFW, Digits, Folder, ImageError, Unlabelled, catalogs, read_image
 from dmt.errors import UserError
 
 HEADER = "#\tperson\timagenum\tMale\tWavy Hair\tSmiling"
@@ -381,3 +381,38 @@ def test_digits_have_the_size_asked_for_and_stay_in_range(size):
 def test_the_fingerprint_does_not_depend_on_how_the_folder_is_named(classes, monkeypatch):
     monkeypatch.chdir(classes.parent)
     assert Folder(classes.name).fingerprint == Folder(classes).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"), [([16, 20, 40], 20), ([16, 20, 24, 100], 22), ([33], 33), ([None, 24, None], 24)]
+)
+def test_the_typical_side_of_pictures_is_the_median_of_those_that_begin_as_pictures_do(
+    sides, expected, tmp_path, save_picture
+):
+    for i, side in enumerate(sides):
+        if side is None:
+            (tmp_path / f"cat/{i}.png").parent.mkdir(exist_ok=True)
+            (tmp_path / f"cat/{i}.png").write_text("no picture")
+        else:
+            save_picture(tmp_path / f"cat/{i}.png", i, side)
+    files = [f"cat/{i}.png" for i in range(len(sides))]
+    assert catalogs.FileCatalog(tmp_path, files, files, files).typical_side() == expected
+
+
+def test_of_many_pictures_a_sample_evenly_spaced_is_looked_at(tmp_path, save_picture, monkeypatch):
+    for i in range(9):
+        save_picture(tmp_path / f"{i}.png", i, 10 + i)
+    looked_at = []
+    monkeypatch.setattr(catalogs, "shorter_side", lambda path: looked_at.append(path.name))
+    assert Unlabelled(tmp_path).typical_side(3) is None
+    assert looked_at == ["0.png", "4.png", "8.png"]
+
+
+def test_pictures_without_labels_are_those_of_one_folder(tmp_path, save_picture):
+    save_picture(tmp_path / "a.png")
+    assert list(Unlabelled([str(tmp_path)]).names) == ["a.png"]
+    for several in ([str(tmp_path), "b.png"], []):
+        with pytest.raises(UserError, match=r"those of one folder, got \[.*images=FOLDER"):
+            Unlabelled(several)
+    with pytest.raises(UserError, match="has no labels at all"):
+        Unlabelled(tmp_path).scores("cat")

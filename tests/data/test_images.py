@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from dmt.data import ImageError, read_image, to_pixels
+from dmt.data.images import shorter_side
 from dmt.errors import UserError
 
 UPRIGHT = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
@@ -202,3 +203,18 @@ def test_pixels_survive_the_way_to_a_tensor_and_back(pixels):
 def test_pixels_are_rounded_and_clamped():
     tensor = torch.tensor([-0.5, 0.4 / 255, 0.6 / 255, 254.6 / 255, 7.0]).expand(3, 1, 5)
     assert to_pixels(tensor)[0, :, 0].tolist() == [0, 0, 1, 255, 255]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif"])
+@pytest.mark.parametrize("size", [(12, 30), (30, 12), (17, 17)])
+def test_the_shorter_side_is_what_the_file_says(suffix, size, tmp_path):
+    assert shorter_side(saved(uniform((9, 9, 9), size=size), tmp_path / f"a.{suffix}")) == min(size)
+
+
+def test_what_is_no_picture_has_no_side_and_a_cut_one_has_that_of_its_beginning(tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "empty.png").touch()
+    whole = saved(uniform((9, 9, 9), size=(40, 50)), tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    sides = [shorter_side(tmp_path / name) for name in ("text.png", "empty.png", "nowhere.png", "cut.png")]
+    assert sides == [None, None, None, 40]

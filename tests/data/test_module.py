@@ -390,3 +390,21 @@ def test_reserved_digits_are_pictures_of_their_own():
     kept_out = Reserved(0.25).among(Digits().names)
     assert kept_out.mean() == pytest.approx(0.25, abs=0.04)
     assert not kept_out[[*data.source, *data.target]].any()
+
+
+def test_pictures_that_are_left_out_are_in_neither_set_and_all_else_stays():
+    whole = EditData(Digits(), ClassTask("3", "8"), images=["digit_0003"], image_size=8, set_size=60)
+    out = np.concatenate([whole.source[::2], whole.target[:5], [0]])
+    left = whole.without(out)
+    assert left.source.tolist() == whole.source[1::2].tolist()
+    assert left.target.tolist() == whole.target[5:].tolist()
+    assert left.pool.confident.source is left.source
+    assert left.pool.confident.target is left.target
+    for now, before in zip(left.pool.sides, whole.pool.sides, strict=True):
+        expected = before.copy()
+        expected[out] = -1
+        assert now.tolist() == expected.tolist()
+    assert left.inputs == whole.inputs
+    assert left.task is whole.task
+    assert len(whole.source) == 60
+    assert (whole.pool.sides[0][whole.source] > 0).all(), "the whole is left alone"

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dmt.data import AttributeTask, ClassTask, ColorizeTask, Digits, Matched, PersonTask
+from dmt.data import AttributeTask, ClassTask, ColorizeTask, Digits, EditData, Matched, PersonTask, ScoredTask
 from dmt.data.selection import choose_inputs, in_groups, most_confident, most_confident_sets
 from dmt.errors import UserError
 
@@ -158,3 +158,34 @@ def test_another_seed_gives_another_choice_and_zero_is_a_seed_like_any_other(see
     first, second = (choose_inputs(scores, groups, 2000, 20, s).tolist() for s in (seed, other))
     assert first != second
     assert first != list(range(20)), "not a random choice"
+
+
+# Scores of somebody's own
+
+
+def test_scored_pictures_are_the_sides_most_sure_first_and_labels_are_no_matter():
+    catalog = Digits()
+    n = len(catalog.names)
+    source, target = np.full(n, -1.0), np.full(n, -1.0)
+    source[[5, 9, 11, 40]] = [0.2, 0.9, 0.5, 0.7]
+    target[[6, 8, 40]] = [0.6, 0.7, 0.8]
+    task = ScoredTask("one to another", source, target)
+    data = EditData(catalog, task, images=["digit_0009"], image_size=8)
+    assert data.source.tolist() == [11, 5], "the input is in neither set, nor is what is of both sides"
+    assert data.target.tolist() == [8, 6]
+    few = EditData(catalog, task, images=[catalog.names[0]], image_size=8, set_size=2)
+    assert few.source.tolist() == [9, 11]
+    assert (data.task.title, data.task.labels(), data.task.strata(catalog)) == ("one to another", [], None)
+
+
+def test_inputs_are_drawn_from_the_scored_source():
+    catalog = Digits()
+    source = np.where(catalog.digits == 4, 1.0, -1.0)
+    task = ScoredTask("four to nine", source, np.where(catalog.digits == 9, 1.0, -1.0))
+    data = EditData(catalog, task, images=3, image_size=8)
+    assert [int(catalog.digits[catalog.index(name)]) for name in data.inputs] == [4, 4, 4]
+
+
+def test_scores_of_another_number_of_pictures_are_an_error():
+    with pytest.raises(UserError, match="one to another: 3 pictures are scored, there are 1797"):
+        EditData(Digits(), ScoredTask("one to another", np.ones(3), np.ones(3)), image_size=8)

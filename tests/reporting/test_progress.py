@@ -219,3 +219,50 @@ def test_a_trainer_has_a_bar_on_a_terminal_and_lines_elsewhere(quiet_trainer, mo
 def test_a_trainer_without_a_bar_stays_without(quiet_trainer, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: False)
     assert in_lines_without_terminal(quiet_trainer(enable_progress_bar=False)).progress_bar_callback is None
+
+
+# Images that are edited once more
+
+
+def test_images_that_are_edited_once_more_are_not_counted_again():
+    clock, stream, bar = watched()
+    bar.begin(4)
+
+    def batch(images: int) -> None:
+        for iteration in (1, 2):
+            bar(Progress(iteration, 2, images, 1.0, problems=images))
+            clock.now += 5
+
+    batch(2)
+    bar.again(1)
+    batch(1)
+    batch(2)
+    assert lines(stream) == [
+        "editing images 1-2 of 4: done, 2 iterations in 00:05, about 00:05 left",
+        "editing 1 of the last once more: done, 2 iterations in 00:05, about 00:15 left",
+        "editing images 3-4 of 4: done, 2 iterations in 00:05",
+    ]
+
+
+def test_while_images_are_edited_once_more_the_time_left_is_that_of_those_not_begun():
+    clock, stream, bar = watched()
+    bar.begin(4)
+    bar(Progress(1, 1, 0, 1.0, problems=2))
+    clock.now += 20
+    bar.again(2)
+    for iteration in (1, 2):
+        bar(Progress(iteration, 9, 2, 1.0, problems=2))
+        clock.now += 20
+    # two of four in 40 seconds, at the second iteration
+    assert lines(stream)[1] == (
+        "editing 2 of the last once more: iteration 2 of 9, objective 1, 2 still running, about 00:40 left"
+    )
+
+
+def test_on_a_terminal_a_bar_says_so_too():
+    _, stream, bar = watched(terminal=True)
+    bar(Progress(1, 9, 2, 1.0, problems=2))
+    bar.again(2)
+    bar(Progress(1, 9, 2, 1.0, problems=2))
+    bar.close()
+    assert "editing 2 of the last once more" in stream.getvalue()

@@ -53,6 +53,11 @@ def test_judges_say_what_they_saw_and_no_side_is_claimed():
         ({"probe_before": 0.03, "probe_after": 0.5}, "no"),
         ({"probe_before": 0.7, "probe_after": 0.94}, "already"),
         ({"probe_before": 0.7, "probe_after": 0.2}, "no"),
+        ({"classes_before": 0.03, "classes_after": 0.94}, "yes"),
+        ({"classes_before": 0.7, "classes_after": 0.94}, "already"),
+        ({"classes_before": 0.03, "classes_after": 0.94, "probe_before": 0.1, "probe_after": 0.2}, "yes"),
+        ({"classifier_before": 0.03, "classifier_after": 0.4, "classes_before": 0.1, "classes_after": 0.9}, "no"),
+        ({"classifier_after": 0.9, "verdict": "adversarial"}, "adversarial"),
         ({"happy_before": 0.9, "happy_after": 0.2, "reached": True}, "yes"),
         ({"happy_before": 0.9, "happy_after": 0.8, "reached": False}, "no"),
         ({"probe_before": 0.03, "probe_after": 0.94, "verdict": "hardly changed"}, "hardly changed"),
@@ -200,3 +205,27 @@ def test_of_a_long_name_the_end_is_shown():
 
 def test_no_pictures_are_no_table():
     assert verdict_table([]) == ""
+
+
+OF_CLASSES = {"happy_before": 0.1, "happy_after": 0.9, "classes_before": 0.2, "classes_after": 0.8}
+
+
+def test_judges_of_the_classes_come_before_others():
+    header = verdict_table([edited("a", **PLAIN, **OF_CLASSES)]).split("\n")[0]
+    assert header.index("judge classes") < header.index("judge happy")
+    record = OF_CLASSES | {"classifier_before": 0.2, "classifier_after": 0.6}
+    assert len([column for column in verdict_rows([edited("a", **record)])[0] if column.startswith("judge")]) == 3
+
+
+def test_what_is_confirmed_counts_as_changed_and_what_is_adversarial_does_not():
+    words = ("confirmed", "adversarial", "no", "yes", "changed")
+    last = verdict_rows([edited(name, **PLAIN, verdict=word) for name, word in zip("abcde", words, strict=True)])[-1]
+    assert last["changed"] == "3 of 5"
+
+
+@pytest.mark.parametrize(("inversions", "is_told"), [(1, True), (None, True), (6, False)])
+def test_of_a_lambda_that_was_searched_for_it_is_of_no_account_how_much_was_realised(inversions, is_told):
+    record = PLAIN | {"realised": 0.8, "multiplier": 4.0} | ({} if inversions is None else {"inversions": inversions})
+    row = verdict_rows([edited("a", **record)])[0]
+    assert row.get("realised", "") == ("80 %" if is_told else "")
+    assert notes([edited("a", **record)]) == (["1 of 1 did not reach lambda's displacement: a"] if is_told else [])

@@ -92,7 +92,7 @@ class InversionBar:
     def _state(self, batch: "_Batch") -> str:
         progress = batch.progress
         share = max(1 - progress.running / max(1, progress.problems), progress.iteration / progress.most_iterations)
-        left = self._time_left(self._n_done + share * progress.problems)
+        left = self._time_left(self._n_done + (0 if self._is_again else share * progress.problems))
         return f"objective {progress.objective:.4g}, {progress.running} still running{left}"
 
     def _time_left(self, n_done: float) -> str:
