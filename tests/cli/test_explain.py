@@ -115,12 +115,6 @@ def test_some_pictures_of_a_folder_of_data_are_explained(nets, photos, tmp_path)
     assert all(image.record["to"] == "warm" and warmth(image.result) > -0.11 for image in images)
 
 
-def test_a_list_of_one_folder_is_that_folder(nets, photos, tmp_path):
-    images = explained(tmp_path, nets, "task.classes=[0]", f"images=[{photos}]", "task.search.steps=1")
-    assert {image.record["from"] for image in images} == {"0"}
-    assert len(images) == 12
-
-
 BAD = [
     (["task.classes=[cold,hot]", "task.names=[cold,warm]"], "no class 'hot'"),
     (["task.classes=[cold,warm,hot]"], "classes must be [from,to], [from] or null"),
