@@ -220,7 +220,12 @@ def layers_of(cfg: DictConfig, data: EditData, backbone: Backbone) -> list[str]:
     Raises:
         UserError: an unknown choice, or layers that the network does not have.
     """
-    if cfg.layers == AUTO:
+    if (
+        cfg.layers == AUTO and OmegaConf.select(cfg, "task.classifier") is not None
+    ):  # no classes are known yet to score by
+        _settle_layers(cfg, upper_layers(FeatureExtractor(backbone, backbone.layer_names), data.image_size))
+        log.info("layers=auto: %s", ", ".join(cfg.layers))
+    elif cfg.layers == AUTO:
         scores: LayerScores = built(cfg.scores)
         found = scores.measure(backbone, data, trainer_of(cfg), cfg.cache_dir)
         _settle_layers(cfg, scores.choose(found))
