@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from dmt.cli.command import composed
 from dmt.cli.conf_files import names
 from dmt.cli.names import GONE, MEANT, OF_PARTS, RENAMED, REPLACED
-from dmt.cli.overrides import check_overrides, explain
+from dmt.cli.overrides import check_overrides, explain, with_several_tasks
 from dmt.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -363,7 +363,7 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from dmt.cli.overrides import check_overrides, explain
+from dmt.cli.overrides import check_overrides, explain, with_several_tasks
 from dmt.errors import UserError
 
 os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -406,3 +406,11 @@ def test_a_program_answers_in_one_line(conf, tmp_path, arguments, code, words):
     assert done.returncode == code
     assert words in (done.stderr if code else done.stdout)
     assert "Traceback" not in done.stderr
+
+
+def test_several_tasks_at_once_are_written_as_hydra_takes_them():
+    assert with_several_tasks(["task=[ smiling, senior]", "lambda=0.5"]) == [
+        "task=several", "+task@task.smiling=smiling", "+task@task.senior=senior", "lambda=0.5"
+    ]  # fmt: skip
+    for other in ("task=smiling", "task=[]", "task=a,b", "keep=[Male,Senior]"):
+        assert with_several_tasks([other]) == [other]

@@ -3,7 +3,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dmt.data import AttributeTask, ClassTask, ColorizeTask, Digits, EditData, Matched, PersonTask, ScoredTask
+from dmt.data import (
+    AttributeTask,
+    ClassTask,
+    ColorizeTask,
+    Digits,
+    EditData,
+    JointTask,
+    Matched,
+    PersonTask,
+    ScoredTask,
+)
 from dmt.data.selection import choose_inputs, in_groups, most_confident, most_confident_sets
 from dmt.errors import UserError
 
@@ -189,3 +199,29 @@ def test_inputs_are_drawn_from_the_scored_source():
 def test_scores_of_another_number_of_pictures_are_an_error():
     with pytest.raises(UserError, match="one to another: 3 pictures are scored, there are 1797"):
         EditData(Digits(), ScoredTask("one to another", np.ones(3), np.ones(3)), image_size=8)
+
+
+FOUR = Labels(Smiling=[1.0, 0.4, -0.5, -2.0], Senior=[0.5, -1.0, -0.2, -1.0], Male=[1.0, 1.0, -1.0, -1.0])
+
+
+def test_several_tasks_at_once_are_between_pictures_of_all_their_sides():
+    smiling = AttributeTask("Smiling", balance=["Male", "Senior"])
+    task = JointTask(smiling=smiling, senior=AttributeTask("Senior", balance=["Male"]))
+    source, target = task.scores(FOUR)
+    np.testing.assert_array_equal(source, [-1.0, -0.4, 0.2, 1.0])  # the smaller of -Smiling and -Senior
+    np.testing.assert_array_equal(target, [0.5, -1.0, -0.5, -2.0])
+    assert task.title == "more Smiling and more Senior"
+    assert list(task.labels()) == ["Smiling", "Senior"]
+    assert list(task.balance) == ["Male"], "what one task changes the other does not keep"
+    np.testing.assert_array_equal(task.strata(FOUR), [1, 1, 0, 0])
+
+
+@pytest.mark.parametrize("tasks", [{}, {"one": AttributeTask("Smiling")}])
+def test_several_tasks_are_at_least_two(tasks):
+    with pytest.raises(UserError, match="at least two"):
+        JointTask(**tasks)
+
+
+def test_a_task_that_sees_pictures_another_way_goes_with_no_other():
+    with pytest.raises(UserError, match="goes with no other task"):
+        JointTask(one=AttributeTask("Smiling"), two=ColorizeTask())
