@@ -31,7 +31,6 @@ REPLACED: dict[str, str] = {
     "judges=none": "judges=[]",
     "regularizer=digits": "experiment=digits",
     "regularizer=features": "regularizer=paper ~regularizer.tv",
-    "regularizer=smooth": "regularizer=change ~regularizer.features",
     "regularizer=tv": "regularizer=paper ~regularizer.features",
     "task=classes": "task=folder",
     "trainer=ddp": "trainer.strategy=ddp trainer.devices=auto",
