@@ -100,7 +100,7 @@ def test_the_same_pictures_make_the_same_space_in_batches_of_any_size(world, tmp
 
 
 def test_the_layers_are_fitted_to_the_places_of_both_sides(world):
-    space, _ = space_of(world, Places(channels=32, points=10_000))
+    space, _ = space_of(world, Places(channels=32, points=10_000, position=0))
     both = torch.cat([space.source.z, space.target.z])
     torch.testing.assert_close(both.mean(dim=0), torch.zeros(14).double(), atol=1e-4, rtol=0)
     variances = both.var(dim=0, correction=0)

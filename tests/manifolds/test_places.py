@@ -29,8 +29,8 @@ def activations(shapes=SHAPES, n: int = 2, seed: int = 0) -> dict[str, Tensor]:
     return found
 
 
-def fitted(shapes=SHAPES, channels: int = 2, grid: int | None = 4) -> Places:
-    places = Places(channels=channels, grid=grid)
+def fitted(shapes=SHAPES, channels: int = 2, grid: int | None = 4, position: float = 0.0) -> Places:
+    places = Places(channels=channels, grid=grid, position=position)
     return places.fitted(shapes, places.sampled(activations(shapes, 30, seed=9), 1000).flatten(0, 1))
 
 
@@ -58,9 +58,9 @@ def by_hand(found: dict[str, Tensor]) -> np.ndarray:
 @pytest.mark.parametrize(
     ("grid", "shapes", "expected"),
     [
-        (None, {"a": (3, 32, 32), "b": (3, 16, 16), "c": (3, 8, 8)}, (16, 16)),  # 256 places are not too many
-        (None, {"c": (3, 8, 8), "a": (3, 17, 17), "b": (3, 2, 2)}, (8, 8)),
-        (None, {"a": (3, 64, 64), "b": (3, 32, 32)}, (32, 32)),  # where all have more: the coarsest
+        (None, {"a": (3, 32, 32), "b": (3, 16, 16), "c": (3, 8, 8)}, (8, 8)),
+        (None, {"c": (3, 4, 4), "a": (3, 17, 17), "b": (3, 2, 2)}, (4, 4)),  # 16 places are not too few
+        (None, {"a": (3, 3, 3), "b": (3, 2, 2)}, (3, 3)),  # where all have fewer: the finest
         (None, {"a": (3, 9, 12)}, (9, 12)),
         (5, {"a": (3, 16, 16), "b": (3, 8, 8)}, (5, 5)),
         (20, {"a": (3, 8, 8)}, (20, 20)),
@@ -68,14 +68,18 @@ def by_hand(found: dict[str, Tensor]) -> np.ndarray:
         (1, {"a": (3, 4, 16)}, (1, 4)),
     ],
 )
-def test_the_grid_is_that_of_the_finest_layer_that_has_few_places_or_has_the_side_asked_for(grid, shapes, expected):
+def test_the_grid_is_that_of_the_coarsest_layer_that_has_enough_places_or_has_the_side_asked_for(
+    grid, shapes, expected
+):
     assert Places(grid=grid).shape_for(shapes) == expected
 
 
 def test_layers_are_brought_to_the_grid_by_means_of_cells_and_by_straight_lines():
     found = activations()
     rows = Places(grid=4).sampled(found, 16)
-    np.testing.assert_allclose(rows, by_hand(found), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(rows[..., :-2], by_hand(found), rtol=1e-5, atol=1e-5)
+    lines = [-1, -1 / 3, 1 / 3, 1]
+    np.testing.assert_allclose(rows[0, :, -2:], [[y, x] for y in lines for x in lines], atol=1e-6)
 
 
 def test_some_places_of_each_picture_are_drawn_none_twice_and_the_same_for_the_same_seed():
@@ -83,11 +87,11 @@ def test_some_places_of_each_picture_are_drawn_none_twice_and_the_same_for_the_s
     whole = by_hand(found)
     drawn, again = (Places(grid=4).sampled(found, 6, torch.Generator().manual_seed(3)) for _ in range(2))
     other = Places(grid=4).sampled(found, 6, torch.Generator().manual_seed(4))
-    assert drawn.shape == (5, 6, 15)
+    assert drawn.shape == (5, 6, 17)
     assert drawn.equal(again)
     assert not drawn.equal(other)
     chosen = []
-    for picture, rows in zip(whole, drawn.numpy(), strict=True):
+    for picture, rows in zip(whole, drawn[..., :-2].numpy(), strict=True):
         places = [np.flatnonzero(np.isclose(picture, row, atol=1e-5).all(axis=1)).item() for row in rows]
         assert len(set(places)) == 6
         chosen.append(tuple(places))
@@ -95,7 +99,7 @@ def test_some_places_of_each_picture_are_drawn_none_twice_and_the_same_for_the_s
 
 
 def test_where_there_are_fewer_places_all_are_taken():
-    assert Places(grid=4).sampled(activations(), 100).shape == (2, 16, 15)
+    assert Places(grid=4).sampled(activations(), 100).shape == (2, 16, 17)
 
 
 # The components
@@ -210,6 +214,25 @@ def test_layers_are_found_by_name_in_any_order():
     backwards = dict(reversed(found.items()))
     assert places.points(backwards).equal(places.points(found))
     assert list(FeatureLayout.of(backwards).shapes) != list(places.layers)
+
+
+# Where places lie
+
+
+@pytest.mark.parametrize("position", [0.5, 2.0])
+def test_where_a_place_lies_is_two_more_numbers_that_do_not_move(position):
+    plain, places, found, by = fitted(), fitted(position=position), activations(), change()
+    points = places.points(found)
+    assert points[:, :-2].equal(plain.points(found))
+    lines = torch.linspace(-position, position, 4)
+    torch.testing.assert_close(points[:16, -2:], torch.cartesian_prod(lines, lines))
+    assert points[16:, -2:].equal(points[:16, -2:])
+    assert not places.linear(by)[:, -2:].any()
+    delta = torch.randn(2 * 16, 8, generator=torch.Generator().manual_seed(0))
+    for layer, value in places.changes(delta, SHAPES).items():
+        assert value.equal(plain.changes(delta[:, :-2], SHAPES)[layer])
+    assert places.fixed.equal(torch.eye(8).double()[-2:])
+    assert plain.fixed is None
 
 
 # What cannot be

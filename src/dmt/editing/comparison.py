@@ -83,7 +83,7 @@ class Comparison:
         if self.keep and points is None:
             raise UserError("keep needs pictures that are points: manifold=span or manifold=pca")
         if not keep or points is None:
-            return None
+            return space.fixed
         source, target = (torch.from_numpy(scores > 0).double() for scores in data.task.scores(data.catalog))
         signs = torch.from_numpy(label_signs(data.catalog, keep, data.task.labels()))
         return kept_directions(points[1], signs, target - source)

@@ -34,6 +34,10 @@ class LocalSpace:
     def unit(self) -> float:
         return self.manifold.unit
 
+    @property
+    def fixed(self) -> Tensor | None:
+        return self.manifold.fixed
+
     def members(self, sets: Sets) -> Members:
         return Members(self.source, self.target)
 

@@ -105,6 +105,10 @@ class Representation(Protocol):
     def unit(self) -> float:
         """What lambda' is multiplied by, so that it means about the same in every representation."""
 
+    @property
+    def fixed(self) -> Tensor | None:
+        """Orthonormal directions ``(r, K)`` along which points never move; ``None``: there are none."""
+
     def members(self, sets: Sets) -> Members:
         """The points of two sets of the catalog's pictures, those that are known."""
 

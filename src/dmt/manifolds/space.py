@@ -78,6 +78,10 @@ class Space:
     def unit(self) -> float:
         return 1.0
 
+    @property
+    def fixed(self) -> None:
+        return None
+
     def members(self, sets: Sets) -> Members:
         sides = (self.source[sets.source], self.target[sets.target])
         return Members(*(Points.one_each(side[~side.isnan().any(dim=1)].double()) for side in sides))
