@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import DDPStrategy
 
 from dmt.cli.build import DataOf, method_of
+from dmt.cli.overrides import with_several_tasks
 from dmt.editing.comparison import Contrasts
 from dmt.errors import UserError
 from dmt.inversion import Inverter
@@ -123,7 +124,7 @@ def first_of_each_sweep(options: str) -> list[str]:
 
 @pytest.mark.parametrize(("program", "options"), sorted(COMMANDS))
 def test_every_command_of_the_documents_composes(program, options):
-    overrides = first_of_each_sweep(options)
+    overrides = with_several_tasks(first_of_each_sweep(options))
     names = {override.partition("=")[0] for override in overrides}
     cfg = compose(program, [*overrides, *([] if "output_dir" in names else ["output_dir=."])])
     OmegaConf.resolve(cfg)

@@ -74,6 +74,8 @@ def explained(folder: Path, nets: str, *overrides: str):
         "backbone=module",
         f"backbone.builder={nets}:features",
         "layers=['1','3']",
+        "manifold.grid=16",  # of a network of two layers
+        "manifold.position=0",
         "regularizer=none",
         "judges=[]",
         "logger=none",
