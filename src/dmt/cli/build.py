@@ -220,9 +220,8 @@ def layers_of(cfg: DictConfig, data: EditData, backbone: Backbone) -> list[str]:
     Raises:
         UserError: an unknown choice, or layers that the network does not have.
     """
-    if (
-        cfg.layers == AUTO and OmegaConf.select(cfg, "task.classifier") is not None
-    ):  # no classes are known yet to score by
+    is_explained = OmegaConf.select(cfg, "task.classifier") is not None  # then no classes are known yet to score by
+    if cfg.layers == AUTO and is_explained:
         _settle_layers(cfg, upper_layers(FeatureExtractor(backbone, backbone.layer_names), data.image_size))
         log.info("layers=auto: %s", ", ".join(cfg.layers))
     elif cfg.layers == AUTO:

@@ -230,6 +230,13 @@ def _require_enough(wanted: int, found: int, side: str, what: str) -> None:
         raise UserError(f"selection.set_size is {wanted}, but only {found} pictures of the {side} {what}; set it lower")
 
 
+def evenly(positions: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of some positions, at least one, evenly spaced."""
+    return positions[
+        np.unique(np.linspace(0, len(positions) - 1, max(1, min(most, len(positions)))).round().astype(int))
+    ]
+
+
 def most_confident(scores: np.ndarray, most: int, excluded: np.ndarray) -> np.ndarray:
     """Indices of the at most ``most`` highest scores above 0 among those not ``excluded``, highest first."""
     usable = np.flatnonzero((scores > 0) & ~excluded)

@@ -154,7 +154,6 @@ class Explain:
         return said
 
     def _ways(self, said: Tensor, of_inputs: Tensor) -> list["_Way | None"]:
-        n_classes = max(2, said.shape[1])
         first = None if self.classes is None else self._position(said, str(self.classes[0]))
         second = self._position(said, str(self.classes[1])) if self.classes and len(self.classes) == 2 else None
         if first is not None and first == second:
@@ -164,7 +163,7 @@ class Explain:
             order = row.argsort(descending=True).tolist()
             own = order[0]
             wanted = second if second is not None else order[1]
-            ways.append(None if first is not None and own != first else _Way(own, wanted, n_classes))
+            ways.append(None if first is not None and own != first else _Way(own, wanted))
         return ways
 
     def _names(self, said: Tensor) -> list[str]:
@@ -257,7 +256,6 @@ class _Way:
 
     own: int = 0
     wanted: int = 1
-    n_classes: int = 2
     own_number: float = 0.0
     number: float | None = None
 

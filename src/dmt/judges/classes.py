@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from dmt.data import EditData, PictureView
+from dmt.data.selection import evenly
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.judges.judge import Judge
-from dmt.judges.reserved import BATCH, PooledFeatures
+from dmt.judges.reserved import PooledFeatures
 from dmt.networks.probe import LinearProbe, fit_probe, held_out_logits
 
 log = logging.getLogger(__name__)
@@ -65,10 +65,10 @@ class ClassesJudge:
 
     def taught(self, data: EditData) -> tuple["TaughtJudge", EditData]:
         usable = [np.flatnonzero(scores > 0) for scores in data.pool.sides]
-        kept_out = [_evenly(rows, round(self.share * len(rows))) for rows in usable]
+        kept_out = [evenly(rows, round(self.share * len(rows))) for rows in usable]
         are_left = min(len(rows) - len(out) for rows, out in zip(usable, kept_out, strict=True))
         is_enough = min(map(len, kept_out)) >= LEAST and are_left >= 2
-        learnt_from = [_evenly(rows, MOST) for rows in (kept_out if is_enough else usable)]
+        learnt_from = [evenly(rows, MOST) for rows in (kept_out if is_enough else usable)]
         assert data.task is not None
         views = (data.task.source_view, None)
         source, target = (self._points(data, rows, view) for rows, view in zip(learnt_from, views, strict=True))
@@ -90,13 +90,7 @@ class ClassesJudge:
 
     def points_of(self, images: Sequence[Tensor]) -> Tensor:
         """Features ``(n, D)`` of pictures ``(3, H, W)`` in [0, 1], in double precision."""
-        size, parts = (self.size, self.size), []
-        for start in range(0, len(images), BATCH):
-            batch = torch.stack(list(images[start : start + BATCH]))
-            if batch.shape[-2:] != size:
-                batch = interpolate(batch, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-            parts.append(self.features(batch).double())
-        return torch.cat(parts)
+        return self.features.at_size(images, self.size).double()
 
     def _points(self, data: EditData, rows: np.ndarray, view: PictureView | None) -> Tensor:
         """Features ``(n, D)`` of the catalog's pictures that decode; each is looked at once, unless it is viewed."""
@@ -133,8 +127,3 @@ class TaughtJudge:
     def probabilities(self, images: Sequence[Tensor]) -> np.ndarray:
         """Of the target, ``(n,)``, for pictures ``(3, H, W)`` in [0, 1]."""
         return self.probe(self.classes.points_of(images)).sigmoid().numpy()
-
-
-def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of some positions, evenly spaced."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, max(1, min(most, len(rows)))).round().astype(int))]

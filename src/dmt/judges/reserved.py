@@ -57,6 +57,17 @@ class PooledFeatures:
         with torch.no_grad():
             return self.extractor.vectors(center(images, self.crop))
 
+    def at_size(self, images: Sequence[Tensor], side: int) -> Tensor:
+        """Features ``(n, D)`` of pictures ``(3, H, W)`` in [0, 1], brought to ``side`` pixels a side first."""
+        size = (side, side)
+        parts = []
+        for start in range(0, len(images), BATCH):
+            batch = torch.stack(list(images[start : start + BATCH]))
+            if batch.shape[-2:] != size:
+                batch = interpolate(batch, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+            parts.append(self(batch))
+        return torch.cat(parts)
+
 
 def center(images: Tensor, share: float) -> Tensor:
     """The centred part of ``(B, 3, H, W)`` with ``share`` of its sides, enlarged to H x W (bicubic) and in [0, 1]."""
@@ -134,14 +145,7 @@ class ReservedPictures:
 
     def points_of(self, images: Sequence[Tensor]) -> Tensor:
         """Features ``(n, D)`` of pictures ``(3, H, W)`` in [0, 1], brought to ``image_size`` first."""
-        size = (self.image_size, self.image_size)
-        parts = []
-        for start in range(0, len(images), BATCH):
-            batch = torch.stack(list(images[start : start + BATCH]))
-            if batch.shape[-2:] != size:
-                batch = interpolate(batch, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-            parts.append(self.features(batch))
-        return torch.cat(parts)
+        return self.features.at_size(images, self.image_size)
 
     def _read(self, position: int) -> Tensor:
         if isinstance(self.catalog, Framed):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dmt.data import EditData, Sets
+from dmt.data.selection import evenly
 from dmt.errors import UserError
 from dmt.manifolds.features import CatalogFeatures
 from dmt.manifolds.places import Places
@@ -84,7 +84,7 @@ def local_space(features: CatalogFeatures, places: Places, data: EditData) -> Lo
     source_view = None if data.task is None else data.task.source_view
     sides: list[Tensor] = []
     for name, members, view in (("source", data.source, source_view), ("target", data.target, None)):
-        chosen = _evenly(members, places.most_pictures)
+        chosen = evenly(members, places.most_pictures)
         each = -(-places.most_points // len(chosen))
         rows: list[Tensor] = []
 
@@ -103,8 +103,3 @@ def local_space(features: CatalogFeatures, places: Places, data: EditData) -> Lo
 def _owned(places: Places, sampled: Tensor) -> Points:
     owner = torch.arange(len(sampled)).repeat_interleave(sampled.shape[1])
     return Points(places.project(sampled.flatten(0, 1)), owner, len(sampled))
-
-
-def _evenly(members: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of some positions, evenly spaced."""
-    return members[np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).round().astype(int))]
