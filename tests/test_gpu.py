@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dmt.data import LabelledImages
 from dmt.inversion import Inverter, Realise
 from dmt.inversion.regularizers import FeatureDistance, Sparsity, TotalVariation
-from dmt.manifolds import ExactPCA, IncrementalPCA
+from dmt.manifolds import ExactPCA, IncrementalPCA, Points
 from dmt.networks import digits_network
 from dmt.networks.extractor import FeatureExtractor
 from dmt.networks.precision import compute_exact_float32
@@ -18,6 +18,9 @@ from dmt.solvers import LBFGS
 from dmt.studies.transfer import narrow_network
 from dmt.studies.transfer.classifier import Schedule, _Graphs, _Scored
 from dmt.studies.transfer.training import train_network
+from dmt.traversal.kernels import RBF
+from dmt.traversal.walks import WitnessDescent, walked
+from dmt.traversal.witness import Witness, WitnessBatch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -101,6 +104,22 @@ def test_pictures_move_as_far_as_was_wished_as_on_the_processor(extractor, preci
         torch.testing.assert_close(shares[1:], torch.ones(5), rtol=0, atol=0.05)
     assert found.realised.device.type == found.multiplier.device.type == "cuda"
     torch.testing.assert_close(found.multiplier.cpu()[1:], expected.multiplier[1:], rtol=0.2, atol=0)
+
+
+def test_places_walk_as_on_the_processor():
+    generator = torch.Generator().manual_seed(0)
+    source, target, z = (torch.randn(n, 9, generator=generator).double() + i for i, n in enumerate((300, 400, 640)))
+    start = Points(z / 2, torch.arange(640) // 64, 10)
+    kept = torch.eye(9, dtype=torch.float64)[7:]
+    sides = [Witness(RBF(), source, target, kept=kept, unit=0.3), Witness(RBF(), source[:200], target)]
+    witnesses = WitnessBatch(sides, torch.arange(10) % 2)
+    lam = torch.linspace(0.3, 2, 10, dtype=torch.float64)
+    walk = WitnessDescent(LBFGS(iterations=1000, tolerance=0.0, gradient_tolerance=1e-7))
+    expected = walk(start, witnesses, lam)
+    found = walked(walk, start, witnesses, lam, GPU)
+    assert found.delta.device.type == found.solution.value.device.type == "cpu"
+    torch.testing.assert_close(found.delta, expected.delta, rtol=1e-4, atol=1e-5)
+    assert found.converged == expected.converged
 
 
 @pytest.mark.parametrize("n_frozen", [0, 3])

@@ -1,5 +1,6 @@
 """Traversal against its stationarity equation, its closed form for a linear kernel, and SciPy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf, nan
@@ -15,7 +16,16 @@ from dmt.errors import UserError
 from dmt.manifolds import Points
 from dmt.solvers import LBFGS, Solution
 from dmt.traversal.kernels import RBF, Laplacian, Linear, Polynomial, RationalQuadratic
-from dmt.traversal.walks import LinearInterpolation, Traversal, Walk, WitnessDescent, check_lambda, lambda_path
+from dmt.traversal.walks import (
+    MANY,
+    LinearInterpolation,
+    Traversal,
+    Walk,
+    WitnessDescent,
+    check_lambda,
+    lambda_path,
+    walked,
+)
 from dmt.traversal.witness import Witness, WitnessBatch
 
 EXACT = LBFGS(iterations=1000, tolerance=0.0, gradient_tolerance=1e-7)
@@ -166,6 +176,49 @@ def test_what_is_left_of_the_gradient_lies_along_the_directions_that_are_kept(la
         gradient = (pulls[0] - pulls[1] + lam * delta) / sigma2
         assert (gradient - (gradient @ kept.T) @ kept).norm() < 1e-6 * delta.norm()
         assert (gradient @ kept.T).norm() > 1e-3 * delta.norm()
+
+
+@pytest.mark.parametrize("n_points", [MANY - 1, MANY])
+def test_only_many_points_go_to_a_gpu_and_what_became_of_them_comes_back(n_points, monkeypatch):
+    """The GPU is played by the processor."""
+    moves: list[str] = []
+
+    def to(kind: type) -> Callable[..., object]:
+        original = kind.to
+
+        def moved(one: object, device: torch.device | str) -> object:
+            if not isinstance(device, torch.device | str):
+                return original(one, device)
+            moves.append(f"{kind.__name__} to {torch.device(device).type}")
+            return one
+
+        return moved
+
+    for kind in (Points, WitnessBatch, Traversal):
+        monkeypatch.setattr(kind, "to", to(kind))
+    monkeypatch.setattr(torch.Tensor, "to", to(torch.Tensor))
+    source, target, _ = two_sets()
+    start = Points(normal(n_points, 6, 5), torch.arange(n_points) // 20, -(-n_points // 20))
+    witnesses = WitnessBatch.of_one(Witness(RBF(4.0), source, target), start.n_things)
+    lam = torch.full((start.n_things,), 0.5, dtype=torch.float64)
+    found = walked(WitnessDescent(CONFIGURED), start, witnesses, lam, torch.device("cuda"))
+    there = ["Points to cuda", "WitnessBatch to cuda", "Tensor to cuda"]
+    assert moves == ([*there, "Traversal to cpu"] if n_points == MANY else [])
+    assert found.delta.shape == (n_points, 6)
+
+
+def test_a_walk_that_was_moved_says_the_same():
+    source, target, z0 = two_sets()
+    kept = torch.eye(6, dtype=torch.float64)[:1]
+    given = WitnessBatch.of_one(Witness(RBF(4.0), source, target, "sum", kept, unit=0.3), 2)
+    start = Points(z0, torch.tensor([0, 0, 0, 1]), 2)
+    lam = torch.tensor([0.5, 1.0], dtype=torch.float64)
+    expected = WitnessDescent(EXACT)(start, given, lam)
+    found = WitnessDescent(EXACT)(start.to("cpu"), given.to("cpu"), lam).to("cpu")
+    torch.testing.assert_close(found.delta, expected.delta)
+    for name in ("witness_before", "witness_after", "length", "shrinkage", "iterations"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name))
+    assert found.converged == expected.converged == [True, True]
 
 
 def test_a_path_of_lambdas_is_what_each_gives_alone():

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from dmt.judges import Judge, LearnsFromData
 from dmt.manifolds import Members, Points, Representation, SetFit, Space, SpaceFit
 from dmt.storage import processes
 from dmt.storage.files import replacing
+from dmt.traversal.walks import walked
 from dmt.traversal.witness import WitnessBatch
 
 log = logging.getLogger(__name__)
@@ -198,8 +200,8 @@ class Editor:
 
     def _edited(self, data: EditData, rule: LambdaRule, judges: Mapping[str, Judge]) -> Edit:
         space = self._space(data)
-        self._require_memory(data, space)
-
+        device = self.trainer().strategy.root_device
+        self._require_memory(data, space, device)
         everything = range(len(data.inputs))
 
         def run(module: pl.LightningModule, rows: Sequence[int] = everything) -> list[Any]:
@@ -237,7 +239,7 @@ class Editor:
             Trials(
                 start,
                 contrasts.witnesses,
-                module_with(torch.zeros(start.n_things)).walk,
+                partial(walked, module_with(torch.zeros(start.n_things)).walk, device=device),
                 tried,
                 arrived,
                 lambda: _mean_points(space.members(Sets(data.source, data.target))),
@@ -263,12 +265,11 @@ class Editor:
             )
         return self.space
 
-    def _require_memory(self, data: EditData, space: Representation) -> None:
+    def _require_memory(self, data: EditData, space: Representation, device: torch.device) -> None:
         layers = {*space.extractor.layers, *self.inverter.layers}
         batch_size = min(data.serving.edit_batch_size, -(-len(data.inputs) // processes.count()))
         needed = inversion_bytes(space.extractor, layers, data.image_size, batch_size, self.inverter.solver.history)
         remedy = f"set edit_batch_size below {batch_size}" if batch_size > 1 else "set image_size lower"
-        device = self.trainer().strategy.root_device
         if device.type == "cpu":
             needed *= processes.count()  # as if all were on this machine
         processes.from_first(lambda: require_memory(needed, device, remedy))

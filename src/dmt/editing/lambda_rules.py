@@ -18,7 +18,7 @@ from dmt.editing.search import bayesian_lambdas, bracketed_crossing, largest_cro
 from dmt.errors import UserError, is_number, nearest_name, require_side, require_whole_number
 from dmt.manifolds import Points
 from dmt.networks.probe import fit_probe, held_out_logits
-from dmt.traversal.walks import Walk, check_lambda
+from dmt.traversal.walks import Traversal, check_lambda
 from dmt.traversal.witness import Witness, WitnessBatch
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Trials:
     Args:
         start: where the inputs lie.
         witnesses: one for each input.
-        walk: how their points move.
+        walk: how their points move, with a lambda each.
         edited: lambdas ``(m,)`` and which of the inputs they are of, ``(m,)`` -> these, edited with them.
         arrived: lambdas ``(n,)`` -> the mean point of each finished picture, ``(n, K)``.
         sides: the mean points of the pictures of the whole source and target, ``(., K)`` each.
@@ -41,7 +41,7 @@ class Trials:
 
     start: Points
     witnesses: WitnessBatch
-    walk: Walk
+    walk: Callable[[Points, WitnessBatch, Tensor], Traversal]
     edited: Callable[[Tensor, Tensor], list[EditedImage]]
     arrived: Callable[[Tensor], Tensor]
     sides: Callable[[], tuple[Tensor, Tensor]]

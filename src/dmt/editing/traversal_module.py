@@ -12,7 +12,7 @@ from dmt.editing.module import EditModule
 from dmt.errors import UserError
 from dmt.inversion import Inversion, Inverter
 from dmt.manifolds import Representation
-from dmt.traversal.walks import Traversal, Walk, lambda_path
+from dmt.traversal.walks import Traversal, Walk, lambda_path, walked
 
 
 class TraversalModule(EditModule):
@@ -56,7 +56,7 @@ class TraversalModule(EditModule):
 
     def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
         encoded = self.space.encode(batch.images)
-        traversal = self.walk(encoded.points, *self._own(batch))
+        traversal = walked(self.walk, encoded.points, *self._own(batch), self.device)
         targets = self.space.targets(encoded, traversal.delta, self.target_features)
         along = self.space.along(encoded, traversal.delta)
         return traversal, self.inverter(self.extractor, targets, batch.images, along=along)
@@ -69,7 +69,7 @@ class TraversalModule(EditModule):
         lams = lam * (self.n_frames + 1) / torch.arange(self.n_frames, 0, -1)[:, None]
         images, inverter = inversion.images, replace(self.inverter, on_progress=None)
         frames: list[Tensor] = []
-        for delta in lambda_path(encoded.points, witnesses, lams, self.walk):
+        for delta in lambda_path(encoded.points, witnesses, lams, self.walk, self.device):
             targets = self.space.targets(encoded, delta, self.target_features)
             along = self.space.along(encoded, delta)
             images = inverter(self.extractor, targets, batch.images, start=images, along=along).images

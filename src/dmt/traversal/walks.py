@@ -12,6 +12,9 @@ from dmt.manifolds.representation import Points
 from dmt.solvers import LBFGS, Solution
 from dmt.traversal.witness import WitnessBatch
 
+PROCESSOR = torch.device("cpu")
+MANY = 200  # points, from which on a GPU is quicker than the processor (ours)
+
 
 @dataclass(frozen=True)
 class Traversal:
@@ -32,6 +35,18 @@ class Traversal:
     before: Tensor
     after: Tensor
     solution: Solution
+
+    def to(self, device: torch.device | str) -> "Traversal":
+        """The same on another device."""
+        found = self.solution
+        return Traversal(
+            self.start.to(device),
+            self.delta.to(device),
+            self.lam.to(device),
+            self.before.to(device),
+            self.after.to(device),
+            replace(found, value=found.value.to(device), objective=found.objective.to(device)),
+        )
 
     @property
     def z(self) -> Tensor:
@@ -132,6 +147,24 @@ class WitnessDescent:
         return strength
 
 
+def walked(walk: Walk, start: Points, witnesses: WitnessBatch, lam: Tensor, device: torch.device) -> Traversal:
+    """A walk of points that lie on the processor, made where it is quick; where the points went, on the processor.
+
+    Ours: a GPU has to be told of every step of the minimisation, which for a few hundred points takes longer than the
+    step; from ``MANY`` points on, the places of a few pictures, it pays. Devices without double precision are left out.
+
+    Args:
+        walk: how points move.
+        start: the points, and whose they are.
+        witnesses: one for each thing.
+        lam: ``(B,)``, lambda' of each thing.
+        device: the one that features are computed on.
+    """
+    if device.type != "cuda" or len(start.z) < MANY:
+        return walk(start, witnesses, lam)
+    return walk(start.to(device), witnesses.to(device), lam.to(device)).to(start.z.device)
+
+
 @dataclass(frozen=True)
 class LinearInterpolation:
     """``delta = alpha (mean(target) - mean(source))``: Deep Feature Interpolation (Upchurch et al., CVPR 2017).
@@ -167,7 +200,9 @@ class LinearInterpolation:
         return strength if self.alpha is None else f"alpha {self.alpha}"
 
 
-def lambda_path(start: Points, witnesses: WitnessBatch, lams: Tensor, walk: Walk) -> list[Tensor]:
+def lambda_path(
+    start: Points, witnesses: WitnessBatch, lams: Tensor, walk: Walk, device: torch.device = PROCESSOR
+) -> list[Tensor]:
     """Displacements ``(P, K)`` at each row of ``lams (n, B)``, all in one batch.
 
     Ours: warm starts, each lambda from the end of the one before, would save a fifth of the evaluations and would
@@ -175,7 +210,7 @@ def lambda_path(start: Points, witnesses: WitnessBatch, lams: Tensor, walk: Walk
     """
     n, n_things = lams.shape
     every = torch.arange(n_things).repeat(n)
-    return list(walk(start.repeated(n), witnesses[every], lams.flatten()).delta.chunk(n))
+    return list(walked(walk, start.repeated(n), witnesses[every], lams.flatten(), device).delta.chunk(n))
 
 
 def check_lambda(value: object) -> float:

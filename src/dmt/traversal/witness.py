@@ -56,6 +56,12 @@ class Witness:
         weights[n_source:] = -1 / n_target if weighting == "mean" else -1
         self._expansion = self.kernel.expansion(points, weights)
 
+    def to(self, device: torch.device | str) -> Self:
+        """The same on another device."""
+        members, kept = self.members, None if self.kept is None else self.kept.to(device)
+        sides = members.source.to(device), members.target.to(device)
+        return type(self)(self.kernel, *sides, self.weighting, kept, self.unit)
+
     def lambda_weight(self, lam: Tensor) -> Tensor:
         """Lambda ``(B,)`` in ``witness + lambda ||delta||^2`` from the dimensionless ``lam``."""
         return self.kernel.lambda_weight(lam * self.unit)
@@ -113,6 +119,10 @@ class WitnessBatch:
     def __getitem__(self, rows: Tensor) -> Self:
         """Those of some things, or of the points that these have."""
         return type(self)(self.distinct, self.index[rows])
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same on another device."""
+        return type(self)([witness.to(device) for witness in self.distinct], self.index.to(device))
 
     def shared(self) -> Iterator[tuple[Witness, Tensor]]:
         """Each witness that anybody has, with the rows ``(m,)`` of those who have it."""
