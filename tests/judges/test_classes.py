@@ -246,4 +246,4 @@ def test_colour_itself_may_be_the_class():
     catalog.colours += 0.02 * np.random.default_rng(0).standard_normal(catalog.colours.shape)
     judge, _ = judge_of(strength=1.0).taught(EditData(catalog, ColorizeTask(30, 30), images=2, image_size=SIZE))
     assert judge.auc == 1.0
-    assert AttributeTask.source_view is None
+    assert AttributeTask("x").source_view is None

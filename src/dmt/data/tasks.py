@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from torch import Tensor
@@ -20,38 +20,44 @@ PictureView = Callable[[Tensor], Tensor]
 
 
 class Task(Protocol):
-    """Which way to walk."""
+    """Which way to walk; what is given here is what most tasks have."""
 
-    source_view: PictureView | None
-    """What source pictures and inputs are made into before anything else; ``None``: they stay as they are."""
-    source_size: int | None
+    source_size: int | None = None
     """The most source pictures; ``None``: as many as a set may have."""
-    target_size: int | None
+    target_size: int | None = None
     """The same for the target."""
-    balance: Sequence[str]
+    balance: Sequence[str] = ()
     """Labels that the edit is not about: both sets have them equally often, and it does not move along them."""
-    selection: Selection | None
+    selection: Selection | None = None
     """How the sets are chosen unless somebody says otherwise; ``None``: the most confidently labelled pictures."""
 
     @property
     def title(self) -> str:
         """The task in a few words."""
 
+    @property
+    def source_view(self) -> PictureView | None:
+        """What source pictures and inputs are made into before anything else; ``None``: they stay as they are."""
+        return None
+
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         """How surely each picture belongs to the source and to the target, each ``(n,)``, above 0 if it does."""
 
     def strata(self, catalog: Catalog) -> np.ndarray | None:
         """The stratum of each picture, ``(n,)``: both sides get equally many from each; ``None``: they need not."""
+        return None
 
     def labels(self) -> Sequence[str]:
         """The labels of the catalog that the edit is about."""
+        return []
 
     def within(self, catalog: Catalog) -> Self:
         """The same with labels spelt as the catalog spells them; those it does not have stay as they are."""
+        return self
 
 
 @dataclass(frozen=True)
-class AttributeTask:
+class AttributeTask(Task):
     """More, or less, of an attribute.
 
     Args:
@@ -65,10 +71,6 @@ class AttributeTask:
     Raises:
         UserError: another direction.
     """
-
-    source_view: ClassVar[None] = None
-    source_size: ClassVar[None] = None
-    target_size: ClassVar[None] = None
 
     attribute: str
     direction: str = "more"
@@ -105,19 +107,13 @@ class AttributeTask:
 
 
 @dataclass(frozen=True)
-class ClassTask:
+class ClassTask(Task):
     """From one class to another.
 
     Args:
         source: a label of the catalog.
         target: another one.
     """
-
-    source_view: ClassVar[None] = None
-    source_size: ClassVar[None] = None
-    target_size: ClassVar[None] = None
-    balance: ClassVar[Sequence[str]] = ()
-    selection: ClassVar[None] = None
 
     source: str
     target: str
@@ -131,9 +127,6 @@ class ClassTask:
             raise UserError(f"task.source and task.target are both {self.source!r}; they must differ")
         return catalog.scores(self.source), catalog.scores(self.target)
 
-    def strata(self, catalog: Catalog) -> None:
-        return None
-
     def labels(self) -> Sequence[str]:
         return [str(self.source), str(self.target)]
 
@@ -142,7 +135,7 @@ class ClassTask:
 
 
 @dataclass(frozen=True)
-class PersonTask:
+class PersonTask(Task):
     """From anybody to one person: the source is an equal number of pictures of others, at random (the paper, figure 4).
 
     Args:
@@ -150,12 +143,6 @@ class PersonTask:
         least: the fewest pictures of the person that will do.
         seed: of the choice of the others.
     """
-
-    source_view: ClassVar[None] = None
-    source_size: ClassVar[None] = None
-    target_size: ClassVar[None] = None
-    balance: ClassVar[Sequence[str]] = ()
-    selection: ClassVar[None] = None
 
     person: str
     least: int = 10
@@ -183,12 +170,6 @@ class PersonTask:
     def strata(self, catalog: Catalog) -> np.ndarray:
         return np.zeros(len(catalog.names), dtype=int)
 
-    def labels(self) -> Sequence[str]:
-        return []
-
-    def within(self, catalog: Catalog) -> Self:
-        return self
-
     def _group(self, catalog: Catalog) -> str:
         found = matching(str(self.person), catalog.groups, _with_spaces)
         if not found:
@@ -202,7 +183,7 @@ class PersonTask:
 
 
 @dataclass(frozen=True)
-class ColorizeTask:
+class ColorizeTask(Task):
     """From grey to colour: the source is desaturated copies of some pictures, the target others in colour (figure 5).
 
     Args:
@@ -212,10 +193,6 @@ class ColorizeTask:
         target_size: pictures in colour.
         seed: which pictures.
     """
-
-    source_view: ClassVar[PictureView] = staticmethod(desaturated)
-    balance: ClassVar[Sequence[str]] = ()
-    selection: ClassVar[None] = None
 
     source_size: int = 200
     target_size: int = 2000
@@ -231,6 +208,10 @@ class ColorizeTask:
     def title(self) -> str:
         return "grey to colour"
 
+    @property
+    def source_view(self) -> PictureView:
+        return desaturated
+
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         order = np.random.default_rng(self.seed).permutation(len(catalog.names))
         n_source = min(self.source_size + self.spare, len(order) // 2)
@@ -242,15 +223,6 @@ class ColorizeTask:
             in_colour = [i for i in positions if _mean_chroma(catalog, i) >= self.least_chroma]
             scores[in_colour] = np.linspace(1, 0.5, len(in_colour))
         return source, target
-
-    def strata(self, catalog: Catalog) -> None:
-        return None
-
-    def labels(self) -> Sequence[str]:
-        return []
-
-    def within(self, catalog: Catalog) -> Self:
-        return self
 
 
 def _mean_chroma(catalog: Catalog, index: int) -> float:
@@ -272,38 +244,27 @@ def _with_spaces(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class ScoredTask:
+class ScoredTask(Task):
     """Between pictures that somebody scored, such as a classifier.
 
     Args:
-        title: the task in a few words.
+        name: the task in a few words.
         source: how surely each picture of the catalog belongs to the source, ``(n,)``, above 0 if it does.
         target: the same for the target.
     """
 
-    source_view: ClassVar[None] = None
-    source_size: ClassVar[None] = None
-    target_size: ClassVar[None] = None
-    balance: ClassVar[Sequence[str]] = ()
-    selection: ClassVar[None] = None
-
-    title: str
+    name: str
     source: np.ndarray
     target: np.ndarray
+
+    @property
+    def title(self) -> str:
+        return self.name
 
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         if not len(self.source) == len(self.target) == len(catalog.names):
             raise UserError(f"{self.title}: {len(self.source)} pictures are scored, there are {len(catalog.names)}")
         return self.source, self.target
-
-    def strata(self, catalog: Catalog) -> None:
-        return None
-
-    def labels(self) -> Sequence[str]:
-        return []
-
-    def within(self, catalog: Catalog) -> Self:
-        return self
 
 
 class JointTask:

@@ -15,7 +15,7 @@ from torch import Tensor
 from dmt.data import EditData, PictureLike, Sets, Task
 from dmt.editing.comparison import Comparison, Contrasts
 from dmt.editing.files import save_images
-from dmt.editing.lambda_rules import FixedLambda, LambdaRule, LeastChange, Trials
+from dmt.editing.lambda_rules import FixedLambda, LambdaRule, Trials
 from dmt.editing.module import EditedBatch, EditModule, PointsModule
 from dmt.editing.records import EditedImage, edited_images, judged
 from dmt.errors import UserError
@@ -217,8 +217,10 @@ class Editor:
         contrasts = self.comparison(data, space, start)
 
         inverter = self.inverter
-        if isinstance(rule, LeastChange) and inverter.realise is not None:  # any lambda that convinces will do
+        if not rule.exact and inverter.realise is not None:
             inverter = replace(inverter, realise=replace(inverter.realise, rounds=1))
+        last: dict[int, EditedBatch] = {}  # what became of inputs in the last trial
+        kept: dict[int, EditedBatch] = {}
 
         def module_with(lams: Tensor) -> EditModule:
             return self.method(space, contrasts, lams, inverter)
@@ -228,7 +230,13 @@ class Editor:
 
         def tried(lams: Tensor, rows: Tensor) -> list[EditedImage]:
             every = lams.new_ones(start.n_things).index_put((rows,), lams)
-            return finished(run(module_with(every), rows.tolist()))
+            batches = run(module_with(every), rows.tolist())
+            last.clear()
+            last.update(zip(rows.tolist(), _one_by_one(batches), strict=True))
+            return finished(batches)
+
+        def keep(rows: Tensor) -> None:
+            kept.update({row: last[row] for row in rows.tolist()})
 
         def arrived(lams: Tensor) -> Tensor:
             pictures = [batch.inversion.images for batch in run(module_with(lams))]
@@ -243,13 +251,18 @@ class Editor:
                 tried,
                 arrived,
                 lambda: _mean_points(space.members(Sets(data.source, data.target))),
+                keep,
             )
         )
         module = module_with(lams)
-        batches = run(module)
+        batches = run(module) if not kept else []
+        if kept:  # what was tried already is not made once more
+            missing = [row for row in everything if row not in kept or kept[row].traversal.lam != lams[row]]
+            kept.update(zip(missing, _one_by_one(run(module, missing)) if missing else [], strict=True))
+            batches = [kept[row] for row in everything]
         is_there, is_unlike = _is_typical(start, contrasts.witnesses), _is_unlike(start, contrasts.witnesses)
         edited = [
-            image.with_columns(inversions=n_tried + 1, was_target=is_there[row], unlike_sets=is_unlike[row])
+            image.with_columns(inversions=n_tried + (not kept), was_target=is_there[row], unlike_sets=is_unlike[row])
             for row, image in enumerate(finished(batches))
         ]
         assert data.task is not None
@@ -273,6 +286,10 @@ class Editor:
         if device.type == "cpu":
             needed *= processes.count()  # as if all were on this machine
         processes.from_first(lambda: require_memory(needed, device, remedy))
+
+
+def _one_by_one(batches: Sequence[EditedBatch]) -> list[EditedBatch]:
+    return [part for batch in batches for part in batch.parts()]
 
 
 def _mean_points(members: Members) -> tuple[Tensor, Tensor]:

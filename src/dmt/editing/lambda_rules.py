@@ -37,6 +37,7 @@ class Trials:
         edited: lambdas ``(m,)`` and which of the inputs they are of, ``(m,)`` -> these, edited with them.
         arrived: lambdas ``(n,)`` -> the mean point of each finished picture, ``(n, K)``.
         sides: the mean points of the pictures of the whole source and target, ``(., K)`` each.
+        keep: which inputs, of those tried last, became what they shall be unless a better trial follows.
     """
 
     start: Points
@@ -45,6 +46,7 @@ class Trials:
     edited: Callable[[Tensor, Tensor], list[EditedImage]]
     arrived: Callable[[Tensor], Tensor]
     sides: Callable[[], tuple[Tensor, Tensor]]
+    keep: Callable[[Tensor], None] = lambda rows: None
 
     @property
     def n_images(self) -> int:
@@ -55,19 +57,23 @@ class Trials:
 class LambdaRule(Protocol):
     """A way to choose lambda'."""
 
+    exact: bool = True
+    """Whether pictures must realise their lambda to the letter; otherwise what becomes of them is all that counts."""
+
     @property
     def title(self) -> str:
         """The rule in a few words."""
 
     def require(self, judges: Collection[str]) -> None:
         """Make sure, before any work, that the judges asked for are there; raises ``UserError``."""
+        return None
 
     def choose(self, trials: Trials) -> tuple[Tensor, int]:
         """Lambda' of each input, ``(n,)``, and how many edits of all of them it took."""
 
 
 @dataclass(frozen=True)
-class FixedLambda:
+class FixedLambda(LambdaRule):
     """One lambda' for every image.
 
     Args:
@@ -86,15 +92,12 @@ class FixedLambda:
     def title(self) -> str:
         return f"lambda' {self.value:g}"
 
-    def require(self, judges: Collection[str]) -> None:
-        pass
-
     def choose(self, trials: Trials) -> tuple[Tensor, int]:
         return torch.full((trials.n_images,), float(self.value), dtype=torch.float64), 0
 
 
 @dataclass(frozen=True)
-class TypicalOfTarget:
+class TypicalOfTarget(LambdaRule):
     """The largest lambda' that takes an image to the target's typical value, by bisection (the paper, footnote 1).
 
     Nothing is inverted, so that it costs little. What "typical" means is ours: the median over the target's
@@ -124,9 +127,6 @@ class TypicalOfTarget:
     @property
     def title(self) -> str:
         return f"lambda' by the {self.of}"
-
-    def require(self, judges: Collection[str]) -> None:
-        pass
 
     def choose(self, trials: Trials) -> tuple[Tensor, int]:
         witnesses = trials.witnesses[trials.start.owner]
@@ -158,7 +158,7 @@ class TypicalOfTarget:
 
 
 @dataclass(frozen=True)
-class TypicalPicture:
+class TypicalPicture(LambdaRule):
     """The largest lambda' whose *finished picture* has gone as far from source to target as is asked for.
 
     Each picture starts elsewhere between the sides, hence a look at what became of it: its features are read again,
@@ -190,9 +190,6 @@ class TypicalPicture:
     @property
     def title(self) -> str:
         return f"lambda' by the finished picture, level {self.level:g}"
-
-    def require(self, judges: Collection[str]) -> None:
-        pass
 
     def choose(self, trials: Trials) -> tuple[Tensor, int]:
         source, target = trials.sides()
@@ -231,7 +228,7 @@ def along_means(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class ConvincesJudge:
+class ConvincesJudge(LambdaRule):
     """For each image the lambda' of the least change that convinces a judge, by constrained Bayesian optimisation.
 
     Gardner et al., ICML 2014; Gelbart et al., UAI 2014; the paper, footnote 1. Every trial edits all inputs.
@@ -258,9 +255,7 @@ class ConvincesJudge:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_side("beyond", self.beyond)
-        if not is_number(self.threshold):
-            raise UserError(f"threshold must be a number, got {self.threshold!r}")
+        _require_threshold(self.threshold, self.beyond)
         require_range("lowest", self.lowest, "highest", self.highest)
         if importlib.util.find_spec("optuna") is None:
             raise UserError("a Bayesian search for lambda needs Optuna: pip install 'dmt[auto]'")
@@ -292,7 +287,7 @@ class ConvincesJudge:
 
 
 @dataclass(frozen=True)
-class LeastChange:
+class LeastChange(LambdaRule):
     """For each image the largest lambda' whose finished picture convinces a judge: bracketed, then bisected.
 
     Ours; a trial edits those images only that are not settled yet, five or six trials in all where edits are neither
@@ -312,6 +307,8 @@ class LeastChange:
         UserError: ``beyond`` is neither, a number is none, or an impossible range.
     """
 
+    exact = False
+
     judge: str
     threshold: float = 0.5
     beyond: str = "above"
@@ -321,9 +318,7 @@ class LeastChange:
     steps: int = 2
 
     def __post_init__(self) -> None:
-        require_side("beyond", self.beyond)
-        if not is_number(self.threshold):
-            raise UserError(f"threshold must be a number, got {self.threshold!r}")
+        _require_threshold(self.threshold, self.beyond)
         require_range("lowest", self.lowest, "first", self.first)
         require_range("first", self.first, "highest", self.highest)
         require_whole_number("steps", self.steps, "a whole number above 0", least=1)
@@ -337,9 +332,10 @@ class LeastChange:
 
     def choose(self, trials: Trials) -> tuple[Tensor, int]:
         def reached(lams: Tensor, rows: Tensor) -> Tensor:
-            found = [_number_after(image, self.judge) for image in trials.edited(lams, rows)]
-            return torch.tensor([value > self.threshold if self.beyond == "above" else value < self.threshold
-                                 for value in found])  # fmt: skip
+            found = torch.tensor([_number_after(image, self.judge) for image in trials.edited(lams, rows)])
+            hit = found > self.threshold if self.beyond == "above" else found < self.threshold
+            trials.keep(rows[hit])
+            return hit
 
         search = bracketed_crossing(reached, trials.n_images, self.first, self.lowest, self.highest, self.steps)
         unconvinced = search.reached.count(False)
@@ -349,6 +345,12 @@ class LeastChange:
                 *(unconvinced, trials.n_images, self.lowest),
             )
         return search.lams, search.evaluations
+
+
+def _require_threshold(threshold: object, beyond: str) -> None:
+    require_side("beyond", beyond)
+    if not is_number(threshold):
+        raise UserError(f"threshold must be a number, got {threshold!r}")
 
 
 def _require_judge(judge: str, judges: Collection[str]) -> None:

@@ -47,6 +47,22 @@ class EditedBatch:
         )
         return replace(self, batch=self.batch.to(device), inversion=moved, frames=self.frames.to(device))
 
+    def parts(self) -> "list[EditedBatch]":
+        """Each input with what became of it, in a batch of its own."""
+        n = len(self.batch.names)
+        return [self._part(slice(row, row + 1), self.seconds / n) for row in range(n)]
+
+    def _part(self, row: slice, seconds: float) -> "EditedBatch":
+        batch = replace(
+            self.batch,
+            images=self.batch.images[row],
+            indices=self.batch.indices[row],
+            names=self.batch.names[row],
+        )
+        return EditedBatch(
+            batch, self.traversal.of_one(row.start), self.inversion.part(row), self.frames[:, row], seconds
+        )
+
 
 class EditModule(LightningModule):
     """Edits the inputs of a task; run by ``Trainer(inference_mode=False).predict`` over batches of them.

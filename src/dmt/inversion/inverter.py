@@ -42,6 +42,12 @@ class Inversion:
     realised: Tensor
     multiplier: Tensor
 
+    def part(self, rows: slice) -> Self:
+        """Those of some of the pictures."""
+        terms = {name: value[rows] for name, value in self.terms.items()}
+        found = self.solution.part(rows)
+        return type(self)(self.images[rows], terms, found, self.realised[rows], self.multiplier[rows])
+
     @classmethod
     def at_rest(cls, images: Tensor, terms: Mapping[str, Tensor], solution: Solution) -> Self:
         """Pictures that no displacement was inverted for."""

@@ -48,6 +48,14 @@ class Traversal:
             replace(found, value=found.value.to(device), objective=found.objective.to(device)),
         )
 
+    def of_one(self, thing: int) -> "Traversal":
+        """The way of the points of one thing."""
+        first, last = torch.searchsorted(self.start.owner, torch.tensor([thing, thing + 1])).tolist()
+        rows = slice(first, last)
+        start = Points(self.start.z[rows], self.start.owner[rows] - thing, 1)
+        before, after = self.before[rows], self.after[rows]
+        return Traversal(start, self.delta[rows], self.lam[[thing]], before, after, self.solution.part(rows))
+
     @property
     def z(self) -> Tensor:
         """Where each point arrived, ``(P, K)``."""
