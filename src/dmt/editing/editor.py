@@ -190,7 +190,8 @@ class Editor:
             if isinstance(judge, LearnsFromData):
                 judges[name], data = judge.taught(data)
         selection = self.comparison.selection_for(data)
-        log.info("%s: %s; editing %d", way.title, selection.describe(data.pool), len(data.inputs))
+        assert data.task is not None
+        log.info("%s: %s; editing %d", data.task.title, selection.describe(data.pool), len(data.inputs))
         parts = self.space.parts(data, selection) if isinstance(self.space, SetFit) else [data]
         first, *others = parts
         edits = [self._edited(first, rule, judges)]

@@ -61,7 +61,7 @@ class ClassesJudge:
         self.size = size
         self.share = share
         self.strength = strength
-        self._seen: dict[tuple[str, int], Tensor] = {}  # pictures of a catalog -> their features
+        self._seen: dict[tuple[str, int, int], Tensor] = {}  # pictures of a catalog, at a size -> their features
 
     def taught(self, data: EditData) -> tuple["TaughtJudge", EditData]:
         usable = [np.flatnonzero(scores > 0) for scores in data.pool.sides]
@@ -94,13 +94,14 @@ class ClassesJudge:
 
     def _points(self, data: EditData, rows: np.ndarray, view: PictureView | None) -> Tensor:
         """Features ``(n, D)`` of the catalog's pictures that decode; each is looked at once, unless it is viewed."""
-        catalog, seen = data.catalog.fingerprint, self._seen if view is None else {}
-        new = [row for row in rows.tolist() if (catalog, row) not in seen]
+        seen = self._seen if view is None else {}
+        keys = {row: (data.catalog.fingerprint, data.image_size, row) for row in rows.tolist()}
+        new = [row for row, key in keys.items() if key not in seen]
         for batch in data.some_dataloader(new, view) if new else ():
             if len(batch.images):
                 found = zip(batch.indices, self.points_of(list(batch.images)), strict=True)
-                seen |= {(catalog, index): point for index, point in found}
-        known = [seen[catalog, row] for row in rows.tolist() if (catalog, row) in seen]
+                seen |= {keys[index]: point for index, point in found}
+        known = [seen[key] for key in keys.values() if key in seen]
         return torch.stack(known) if known else torch.zeros(0, 1)
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:

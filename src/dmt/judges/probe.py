@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 
+from dmt.data.labels import labels_meant
 from dmt.data.tasks import Task
 from dmt.errors import UserError, is_number
 from dmt.judges.reserved import ReservedPictures
@@ -88,8 +89,9 @@ class AttributesJudge:
 
     def __init__(self, pictures: ReservedPictures, task: Task, penalty: float = 2.5, floor: float = 0.85):
         _require_probeable(task, floor)
-        own_labels = {label.lower() for label in task.labels()}
-        others = [label for label in pictures.catalog.labels if label.lower() not in own_labels]
+        names = pictures.catalog.labels
+        own_labels = {meant for label in task.labels() for meant in labels_meant(label, names)}
+        others = [label for label in names if label not in own_labels]
         labels = {label: pictures.catalog.scores(label)[pictures.positions] > 0 for label in others}
         self.pictures = pictures
         self.probes = self._good_probes(labels, penalty, floor)
