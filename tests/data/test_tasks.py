@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -24,6 +26,7 @@ class Labels:
     def __init__(self, **scores):
         self._scores = {name: np.array(values, dtype=float) for name, values in scores.items()}
         self.names = list(range(len(next(iter(scores.values())))))
+        self.groups = ["Ann", "Bob", "Cid", "Ann"][: len(self.names)]
 
     def scores(self, label):
         return self._scores[label]
@@ -46,15 +49,42 @@ def test_less_of_an_attribute_walks_the_other_way():
     assert less[1].tolist() == more[0].tolist()
 
 
-@pytest.mark.parametrize("direction", ["more", "less"])
-def test_another_attribute_can_make_the_source(direction):
-    source, _ = AttributeTask("Senior", direction, source="Youth").scores(CATALOG)
-    assert source.tolist() == [-3, 1, 2, -1]
+@pytest.mark.parametrize(
+    ("task", "title"),
+    [
+        (AttributeTask("Senior"), "less Senior"),
+        (AttributeTask("Senior", source="Youth"), "less Senior"),
+        (ClassTask("Youth", "Senior"), "Senior to Youth"),
+        (PersonTask("Ann", least=1), "away from Ann"),
+    ],
+)
+def test_less_swaps_the_sides_of_any_task_exactly(task, title):
+    source, target = task.scores(CATALOG)
+    reverse = replace(task, direction="less")
+    of_reverse = reverse.scores(CATALOG)
+    np.testing.assert_array_equal(of_reverse[0], target)
+    np.testing.assert_array_equal(of_reverse[1], source)
+    assert (source != target).any()
+    assert reverse.title == title
 
 
-def test_an_unknown_direction_is_an_error_that_names_both():
-    with pytest.raises(UserError, match="more or less, got 'mor'"):
-        AttributeTask("Senior", "mor")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **own: AttributeTask("Senior", **own),
+        lambda **own: ClassTask("a", "b", **own),
+        lambda **own: PersonTask("Ann", **own),
+    ],
+)
+def test_there_are_two_directions(make):
+    with pytest.raises(UserError, match="more or less, got 'up'"):
+        make(direction="up")
+
+
+def test_another_attribute_can_make_the_source():
+    source, target = AttributeTask("Senior", source="Youth").scores(CATALOG)
+    np.testing.assert_array_equal(source, CATALOG.scores("Youth"))
+    np.testing.assert_array_equal(target, CATALOG.scores("Senior"))
 
 
 def test_only_a_task_of_an_attribute_says_how_its_sets_are_chosen_and_what_they_are_balanced_by():

@@ -62,8 +62,9 @@ class AttributeTask(Task):
 
     Args:
         attribute: a label of the catalog.
-        direction: ``more`` or ``less``.
-        source: another label whose pictures make the source; ``None``: those with the opposite of the attribute.
+        direction: ``more`` or ``less``, which swaps source and target.
+        source: another label whose pictures make the source of ``more``; ``None``: those with the opposite of the
+            attribute.
         balance: labels that both sets have equally often. Ours: LFW's most frowning pictures show men mostly, and
             the unbalanced edit then turns women into men.
         selection: how the sets are chosen unless somebody says otherwise.
@@ -79,17 +80,16 @@ class AttributeTask(Task):
     selection: Selection | None = None
 
     def __post_init__(self) -> None:
-        if self.direction not in ("more", "less"):
-            raise UserError(f"task.direction must be more or less, got {self.direction!r}")
+        _require_direction(self.direction)
 
     @property
     def title(self) -> str:
         return f"{self.direction} {self.attribute}"
 
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
-        target = catalog.scores(self.attribute) * (1 if self.direction == "more" else -1)
+        target = catalog.scores(self.attribute)
         source = -target if self.source is None else catalog.scores(self.source)
-        return source, target
+        return (source, target) if self.direction == "more" else (target, source)
 
     def strata(self, catalog: Catalog) -> np.ndarray | None:
         if not self.balance:
@@ -113,19 +113,29 @@ class ClassTask(Task):
     Args:
         source: a label of the catalog.
         target: another one.
+        direction: ``more``, or ``less``, which swaps the two.
+
+    Raises:
+        UserError: another direction.
     """
 
     source: str
     target: str
+    direction: str = "more"
+
+    def __post_init__(self) -> None:
+        _require_direction(self.direction)
 
     @property
     def title(self) -> str:
-        return f"{self.source} to {self.target}"
+        ends = [str(self.source), str(self.target)]
+        return " to ".join(ends if self.direction == "more" else ends[::-1])
 
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         if str(self.source) == str(self.target):
             raise UserError(f"task.source and task.target are both {self.source!r}; they must differ")
-        return catalog.scores(self.source), catalog.scores(self.target)
+        source, target = catalog.scores(self.source), catalog.scores(self.target)
+        return (source, target) if self.direction == "more" else (target, source)
 
     def labels(self) -> Sequence[str]:
         return [str(self.source), str(self.target)]
@@ -142,19 +152,22 @@ class PersonTask(Task):
         person: a group of the catalog, with spaces or underscores.
         least: the fewest pictures of the person that will do.
         seed: of the choice of the others.
+        direction: ``more``, or ``less``: from the person to the others.
     """
 
     person: str
     least: int = 10
     seed: int = 0
+    direction: str = "more"
 
     def __post_init__(self) -> None:
+        _require_direction(self.direction)
         if not self.person:
             raise UserError('task=person needs a name: person="George W Bush"')
 
     @property
     def title(self) -> str:
-        return f"towards {self.person}"
+        return f"{'towards' if self.direction == 'more' else 'away from'} {self.person}"
 
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         groups = np.array(catalog.groups)
@@ -165,7 +178,8 @@ class PersonTask(Task):
                 "another person, or set task.least lower"
             )
         drawn = np.random.default_rng(self.seed).uniform(0.1, 1, len(groups))
-        return np.where(is_person, -1.0, drawn), np.where(is_person, 1.0, -1.0)
+        others, own = np.where(is_person, -1.0, drawn), np.where(is_person, 1.0, -1.0)
+        return (others, own) if self.direction == "more" else (own, others)
 
     def strata(self, catalog: Catalog) -> np.ndarray:
         return np.zeros(len(catalog.names), dtype=int)
@@ -223,6 +237,11 @@ class ColorizeTask(Task):
             in_colour = [i for i in positions if _mean_chroma(catalog, i) >= self.least_chroma]
             scores[in_colour] = np.linspace(1, 0.5, len(in_colour))
         return source, target
+
+
+def _require_direction(direction: str) -> None:
+    if direction not in ("more", "less"):
+        raise UserError(f"task.direction must be more or less, got {direction!r}")
 
 
 def _mean_chroma(catalog: Catalog, index: int) -> float:

@@ -1,7 +1,8 @@
 """Pretrained weights: find a file, else download and verify it, and load it as plain tensors."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dmt.errors import UserError
+from dmt.networks.network import Backbone
 from dmt.storage.downloads import download
+
+log = logging.getLogger(__name__)
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # Lightning's, PyTorch's tutorials', many authors'
 
@@ -41,6 +45,24 @@ def find_weights(names: Sequence[str], folder: str | Path, url: str | None = Non
     if url is None:
         raise UserError(f"weights not found: {remedy}")
     return download(url, folders[0] / names[0], sha256, remedy)
+
+
+def first_of(**makers: Callable[[], Backbone]) -> Backbone:
+    """The first network whose weights are there or can be had.
+
+    Args:
+        makers: make networks, best first.
+
+    Raises:
+        UserError: none can be made; the message is that of the last.
+    """
+    *better, last = makers.values()
+    for make in better:
+        try:
+            return make()
+        except UserError as error:
+            log.warning("%s; another network stands in", error)
+    return last()
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
