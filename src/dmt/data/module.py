@@ -130,7 +130,7 @@ class EditData(LightningDataModule):
         if isinstance(images, int):
             only_source = np.where((target_scores > 0) | is_reserved, -1, source_scores)
             chosen = choose_inputs(only_source, groups, set_size, len(groups), self.serving.seed)
-            self.inputs = list(islice((self.catalog.names[i] for i in chosen if self._decodes(i)), images))
+            self.inputs = list(islice((self.catalog.names[i] for i in chosen if self.decodes(i)), images))
         else:
             self.inputs = []
             for name in images:  # what is missing or broken is said before anything is computed
@@ -144,6 +144,7 @@ class EditData(LightningDataModule):
         source, target = most_confident_sets(source_scores, target_scores, strata, set_size, excluded)
         self.source, self.target = source[: task.source_size], target[: task.target_size]
         sides = np.where(excluded, -1, source_scores), np.where(excluded, -1, target_scores)
+        self._sides = sides
         self.pool = Pool(self.catalog, sides, Sets(self.source, self.target), task.labels(), task.balance)
         for side, members in (("source", self.source), ("target", self.target)):
             if len(members) < 2:
@@ -176,6 +177,12 @@ class EditData(LightningDataModule):
             scores[positions] = -1
         part.pool = replace(self.pool, sides=(sides[0], sides[1]), confident=Sets(part.source, part.target))
         return part
+
+    @property
+    def others(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of the pictures of either class that are in neither set, and may be looked at."""
+        source, target = (np.flatnonzero(scores > 0) for scores in self._sides)
+        return np.setdiff1d(source, self.source), np.setdiff1d(target, self.target)
 
     def mean_pictures(self, sets: Sets) -> tuple[Tensor, Tensor]:
         """The mean picture of either side, ``(3, H, W)`` in [0, 1], over those that decode."""
@@ -219,7 +226,8 @@ class EditData(LightningDataModule):
                 "learn from; choose another picture, or data.reserved=0"
             )
 
-    def _decodes(self, index: int) -> bool:
+    def decodes(self, index: int) -> bool:
+        """Whether the picture at a position in the catalog can be read."""
         try:
             self.catalog.read(index, self.image_size)
         except ImageError:

@@ -112,6 +112,12 @@ class Edit:
         self._require_one_space()
         return torch.cat([batch.traversal.z for batch in self.batches])
 
+    @property
+    def arrived(self) -> Tensor:
+        """Where the finished pictures lie, ``(n, K)``; raises as ``z0``."""
+        self._require_one_space()
+        return torch.cat([self.space.coordinates(batch.inversion.images) for batch in self.batches])
+
     def _require_one_space(self) -> None:
         if self.n_spaces > 1:
             raise UserError(
@@ -261,9 +267,17 @@ class Editor:
             missing = [row for row in everything if row not in kept or kept[row].traversal.lam != lams[row]]
             kept.update(zip(missing, _one_by_one(run(module, missing)) if missing else [], strict=True))
             batches = [kept[row] for row in everything]
-        is_there, is_unlike = _is_typical(start, contrasts.witnesses), _is_unlike(start, contrasts.witnesses)
+        ends = Points.joined([replace(batch.traversal.start, z=batch.traversal.z) for batch in batches])
+        columns: dict[str, Sequence[float]] = {
+            "was_target": _is_typical(start, contrasts.witnesses),
+            "unlike_sets": _is_unlike(start, contrasts.witnesses),
+            "far_before": farness(start, contrasts.witnesses),
+            "far_after": farness(ends, contrasts.witnesses),
+        }
         edited = [
-            image.with_columns(inversions=n_tried + (not kept), was_target=is_there[row], unlike_sets=is_unlike[row])
+            image.with_columns(
+                inversions=n_tried + (not kept), **{name: values[row] for name, values in columns.items()}
+            )
             for row, image in enumerate(finished(batches))
         ]
         assert data.task is not None
@@ -322,6 +336,29 @@ def _is_unlike(start: Points, witnesses: WitnessBatch) -> list[bool]:
         among = torch.cdist(members, members).sum(dim=1) / max(1, len(members) - 1)
         excess[rows] = torch.cdist(points, members).mean(dim=1) - torch.quantile(among, 1 - FAR)
     return (excess > 0).tolist()
+
+
+def farness(points: Points, witnesses: WitnessBatch) -> list[float]:
+    """How far things lie from the nearest picture of their sets, in units of these pictures' own such distances.
+
+    1 is as far as half of the sets' pictures lie from the nearest other. A walk that leaves the data ends well above
+    where it began. Ours; the mean over a thing's points.
+
+    Args:
+        points: of n things.
+        witnesses: one for each thing.
+    """
+    own = witnesses[points.owner]
+    far = points.z.new_empty(len(points.z))
+    for witness, rows in own.shared():
+        sides = witness.members.source, witness.members.target
+        owner = torch.cat([sides[0].owner, sides[0].n_things + sides[1].owner])
+        members = torch.cat([witness.source, witness.target])
+        middle = members.mean(dim=0)  # distances of points far from 0 lose digits
+        members = members - middle
+        among = torch.cdist(members, members).masked_fill(owner[:, None] == owner, torch.inf).amin(dim=1)
+        far[rows] = torch.cdist(points.z[rows] - middle, members).amin(dim=1) / among.median()
+    return points.mean(far).tolist()
 
 
 def _joined(edits: Sequence[Edit], data: EditData) -> Edit:

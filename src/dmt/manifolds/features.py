@@ -40,8 +40,7 @@ class CatalogFeatures:
         data: the pictures.
         backbone: the network.
         layers: the layers of the feature vector.
-        normalization: ``layer`` or ``channel``: what is divided by its mean activation on the data; ``zscore``: every
-            number by its standard deviation; ``none``.
+        normalization: ``layer``, ``channel`` or ``none``: what is divided by its mean activation on the data.
         cache: the folder.
         trainer: makes a trainer.
         keep: whether features are stored (2 bytes a number) or computed anew for each pass.
@@ -210,7 +209,7 @@ class CatalogFeatures:
 
     def _measure(self) -> None:
         """Look at a sample of the catalog once, and keep what it tells."""
-        log.info("normalization: measuring activations on %d images", SAMPLE)
+        log.info("normalization: measuring mean activations on %d images", SAMPLE)
         points: list[Tensor] = []
         positions: list[int] = []
         extractor = PooledExtractor(self.backbone, self.layers, GRID)

@@ -182,29 +182,6 @@ class PooledExtractor(FeatureExtractor):
         return adaptive_avg_pool2d(activation, (min(self.grid, height), min(self.grid, width)))
 
 
-class Moments:
-    """Means and standard deviations of every number of a layer, batch after batch (Chan, Golub, LeVeque, 1983)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean: Tensor | float = 0.0
-        self.squares: Tensor | float = 0.0
-
-    def add(self, values: Tensor) -> None:
-        """Take in ``(B, C, h, w)``."""
-        n, own = len(values), values.double().mean(dim=0)
-        total = self.count + n
-        self.squares = self.squares + (values.double() - own).square().sum(dim=0)
-        self.squares = self.squares + (own - self.mean) ** 2 * (self.count * n / total)
-        self.mean = self.mean + (own - self.mean) * (n / total)
-        self.count = total
-
-    def deviations(self) -> Tensor:
-        """``(C, h, w)``."""
-        assert isinstance(self.squares, Tensor)
-        return (self.squares / max(1, self.count - 1)).sqrt()
-
-
 def measure_scales(
     backbone: Backbone,
     batches: Iterable[Tensor],
@@ -212,31 +189,27 @@ def measure_scales(
     floor: float = 0.05,
     seen: Callable[[Mapping[str, Tensor]], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Measure what activations are divided by, over images.
-
-    That is every layer's or channel's mean absolute activation (after a ReLU the mean activation), or the standard
-    deviation of every single number: z-scores, whose mean the manifold takes off (the paper's version 3).
+    """Measure every layer's mean absolute activation over images (after a ReLU that is the mean activation).
 
     Args:
         backbone: the network.
         batches: images, each ``(B, 3, H, W)`` in [0, 1].
-        per: ``layer``, ``channel``, ``zscore`` (of every number), or ``none`` (no scales).
-        floor: per channel or number, no scale is below this share of the layer's mean scale, so that what is nearly
-            dead is not blown up (ours).
+        per: ``layer``, ``channel``, or ``none`` (no scales).
+        floor: per channel, no scale is below this share of the layer's mean, so that a nearly dead channel is not
+            blown up (ours).
         seen: told every batch's activations, of all layers.
 
     Returns:
-        Layer -> scale, a scalar, ``(C, 1, 1)`` or ``(C, h, w)``, in float32.
+        Layer -> mean activation, a scalar or ``(C, 1, 1)``, in float32.
 
     Raises:
         UserError: unknown ``per``, or no images.
     """
-    if per not in ("layer", "channel", "zscore", "none"):
-        raise UserError(f"normalization must be layer, channel, zscore or none, got {per!r}")
+    if per not in ("layer", "channel", "none"):
+        raise UserError(f"normalization must be layer, channel or none, got {per!r}")
     if per == "none" and seen is None:
         return {}
     sums: dict[str, Tensor] = {}
-    moments: dict[str, Moments] = {}
     count = 0
     for images in batches:
         with torch.no_grad():
@@ -244,8 +217,6 @@ def measure_scales(
         if seen is not None:
             seen(found)
         for layer, value in found.items():
-            if per == "zscore":
-                moments.setdefault(layer, Moments()).add(value)
             sums[layer] = sums.get(layer, 0) + value.double().abs().mean(dim=(2, 3)).sum(dim=0)
         count += len(images)
     if count == 0:
@@ -260,9 +231,6 @@ def measure_scales(
             raise UserError(f"layer {layer!r} is 0 on every image; choose another backbone, or normalization=none")
         if per == "layer":
             scales[layer] = layer_mean.float()
-        elif per == "zscore":
-            deviations = moments[layer].deviations()
-            scales[layer] = deviations.clamp_min(floor * deviations.mean()).float()
         else:
             scales[layer] = channel_means.clamp_min(floor * layer_mean).reshape(-1, 1, 1).float()
     return scales

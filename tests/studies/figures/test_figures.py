@@ -18,10 +18,11 @@ from dmt.editing.lambda_rules import FixedLambda
 from dmt.errors import UserError
 from dmt.inversion.regularizers import TotalVariation
 from dmt.judges.metrics import psnr
-from dmt.manifolds import SetFit
+from dmt.manifolds import Places, SetFit
 from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, write_report
 from dmt.studies.figures import Colorization, LambdaRows, NeighboursAlongThePath, RegularizationColumns, Tour
+from dmt.studies.figures.figure import random_targets
 from dmt.studies.figures.neighbours import affinities
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -92,12 +93,63 @@ def roughness(image: torch.Tensor) -> float:
 
 def test_a_tour_edits_the_same_people_for_every_task(editor):
     tasks = {"eight": THREE_TO_EIGHT, "five": ClassTask("3", "5")}
-    report = Tour(tasks, dots=50)(editor, THREE_TO_EIGHT, 2)
+    report = Tour(tasks)(editor, THREE_TO_EIGHT, 2)
     eights, fives = ([image for image in report.images if image.record["edit"] == name] for name in tasks)
     assert [image.name for image in eights] == [image.name for image in fives]
     assert not np.array_equal(to_pixels(eights[0].result), to_pixels(fives[0].result))
     assert set(report.pictures) == {"figure", "map"}
     assert np.asarray(report.pictures["map"]).std() > 10
+    assert [(row["edit"], row["image"]) for row in report.tables["map"]] == [
+        (name, image.name) for name in tasks for image in eights
+    ]
+
+
+@pytest.mark.parametrize("manifold", ["pca", "span"])
+def test_a_map_says_how_far_walks_and_finished_pictures_have_come_from_source_to_target(editor, manifold):
+    """Across is a scalar product with the difference of the means, here taken of features themselves."""
+    varied = editor if manifold == "pca" else replace(editor, space=SetFit(editor.space.features))
+    report = Tour({"eight": THREE_TO_EIGHT})(varied, THREE_TO_EIGHT, 3)
+    edit = varied.edit(THREE_TO_EIGHT, 3)
+
+    def features(pictures: list[torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            return edit.space.extractor.vectors(torch.stack(pictures)).double()
+
+    catalog = Digits()
+    source, target = (
+        features([catalog.read(int(i), 32) for i in side]).mean(dim=0) for side in (edit.data.source, edit.data.target)
+    )
+    across = (target - source) / (target - source).square().sum()
+    for end, pictures in (("input", [i.input for i in edit.images]), ("picture", [i.result for i in edit.images])):
+        expected = (features(pictures) - source) @ across
+        found = torch.tensor([row[f"across_{end}"] for row in report.tables["map"]]).double()
+        torch.testing.assert_close(found, expected, rtol=0, atol=0.02 if manifold == "span" else 0.1)
+    assert all(row["across_walk"] > row["across_input"] for row in report.tables["map"])
+
+
+def test_rows_of_lambda_end_with_pictures_of_the_target(editor):
+    edit = editor.edit(THREE_TO_EIGHT, 2)
+    shown = random_targets(edit, 5, seed=1)
+    eights = {Digits().read(int(i), 32).numpy().tobytes() for i in edit.data.target}
+    assert len({picture.numpy().tobytes() for picture in shown} & eights) == 5
+    assert len(random_targets(edit, 10_000)) == len(edit.data.target)
+    figure = LambdaRows([1.0])(editor, THREE_TO_EIGHT, 2).pictures["figure"]
+    assert figure.height > 2 * 96
+
+
+def test_neighbours_are_counted_in_the_span_of_the_sets_too(editor):
+    """Pictures outside the sets are placed in it; the finished pictures' own points are what is shown."""
+    spanned = replace(editor, space=SetFit(editor.space.features))
+    figure = NeighboursAlongThePath([1.0, 0.3], each=10, k=5, crowd=40)
+    report = figure(spanned, THREE_TO_EIGHT, 2)
+    edit = spanned.edit(THREE_TO_EIGHT, 2, 0.3)
+    for used in (True, False):
+        crowd = figure._crowd(edit, used)
+        assert crowd.of_target.sum() == len(crowd.points) / 2 == 40
+        nearest = NearestNeighbors(n_neighbors=5).fit(crowd.points).kneighbors(edit.arrived.numpy())[1]
+        column = "target_share_used" if used else "target_share_others"
+        last = report.tables["neighbours"][-1]
+        assert last[column] == pytest.approx(crowd.of_target[nearest].mean())
 
 
 def test_neighbours_are_counted_as_scikit_learn_counts_them(editor):
@@ -112,14 +164,15 @@ def test_neighbours_are_counted_as_scikit_learn_counts_them(editor):
     rows = [int((codes - torch.from_numpy(point)).square().sum(1).argmin()) for point in crowd.points]
     assert not members & set(rows)
     assert [scores[row] == 8 for row in rows] == crowd.of_target.tolist()
-    nearest = NearestNeighbors(n_neighbors=5).fit(crowd.points).kneighbors(edit.z.numpy())[1]
-    expected = crowd.of_target[nearest].mean()
-    assert report.tables["neighbours"][-1]["target_share_others"] == pytest.approx(expected)
+    last = report.tables["neighbours"][-1]
+    for column, ends in (("target_share_others", edit.arrived), ("target_share_others_of_walk", edit.z)):
+        nearest = NearestNeighbors(n_neighbors=5).fit(crowd.points).kneighbors(ends.numpy())[1]
+        assert last[column] == pytest.approx(crowd.of_target[nearest].mean())
 
 
 BY_OTHER_LABELS = AttributeTask("8", source="3", selection=Matched(20, same=[]))
 ONE_MAP = [
-    lambda task: Tour({"other": THREE_TO_EIGHT, "this": task}, dots=50),
+    lambda task: Tour({"other": THREE_TO_EIGHT, "this": task}),
     lambda task: NeighboursAlongThePath([1.0], each=10, k=5, crowd=40),
 ]
 
@@ -139,10 +192,10 @@ def test_a_map_of_two_sets_is_drawn_where_the_comparisons_own_choice_wins_over_t
 
 
 @pytest.mark.parametrize("figure", ONE_MAP)
-def test_a_map_refuses_a_manifold_that_is_fitted_to_each_edit(editor, figure):
-    spanned = replace(editor, space=SetFit(editor.space.features))
-    with pytest.raises(UserError, match="manifold=pca or exact"):
-        figure(THREE_TO_EIGHT)(spanned, THREE_TO_EIGHT, 1)
+def test_a_map_refuses_pictures_that_are_many_points(editor, figure):
+    local = replace(editor, space=SetFit(editor.space.features, Places()))
+    with pytest.raises(UserError, match="manifold=span, pca or exact"):
+        figure(THREE_TO_EIGHT)(local, THREE_TO_EIGHT, 1)
 
 
 def test_affinities_have_the_perplexity_asked_for_and_fall_with_distance():

@@ -1,18 +1,24 @@
 """What a figure is: an editor, a task and inputs -> a report; and what figures share."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
+
+import numpy as np
+from torch import Tensor
 
 from dmt.data import Confident, Task
 from dmt.editing.editor import Edit, Editor
 from dmt.editing.lambda_rules import FixedLambda
 from dmt.editing.records import EditedImage, Record, mean_record
 from dmt.errors import UserError
-from dmt.manifolds import CatalogFit
+from dmt.manifolds import Places, SetFit
 from dmt.reporting.results import Report
 
 SHOWN = (
     "delta",
+    "far_before",
+    "far_after",
     "shrinkage",
     "psnr",
     "ssim",
@@ -69,14 +75,29 @@ def edits_by_lambda(
     return edits
 
 
+def random_targets(edit: Edit, n: int, seed: int = 0) -> list[Tensor]:
+    """Pictures of the target, drawn at random, as inputs look before they are edited.
+
+    Args:
+        edit: between the sets.
+        n: how many; all where there are fewer.
+        seed: of the draw.
+    """
+    data = edit.data
+    drawn = np.random.default_rng(seed).permutation(data.target)
+    decoded = (data.original(data.catalog.names[i]) for i in drawn if data.decodes(int(i)))
+    return list(islice(decoded, n))
+
+
 def require_one_map(editor: Editor, tasks: Iterable[Task]) -> None:
-    """Make sure that all edits lie on one manifold, between the same two sets of a task for all inputs.
+    """Make sure that all inputs of a task lie on one manifold, between the same two sets.
 
     Raises:
         UserError: they do not.
     """
     selections = [editor.comparison.selection or task.selection or Confident() for task in tasks]
-    if not (isinstance(editor.space, CatalogFit) and all(isinstance(one, Confident) for one in selections)):
+    is_local = isinstance(editor.space, SetFit) and isinstance(editor.space.manifold, Places)
+    if is_local or not all(isinstance(one, Confident) for one in selections):
         raise UserError(
-            "this figure shows one manifold and two sets: it needs manifold=pca or exact, selection=confident"
+            "this figure shows one manifold and two sets: it needs selection=confident, and manifold=span, pca or exact"
         )

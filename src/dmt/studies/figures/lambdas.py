@@ -8,20 +8,22 @@ from dmt.editing.editor import Editor
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.names import short_names
 from dmt.reporting.results import Report
-from dmt.studies.figures.figure import edits_by_lambda, labelled, mean_table
+from dmt.studies.figures.figure import edits_by_lambda, labelled, mean_table, random_targets
 
 
 @dataclass(frozen=True)
 class LambdaRows:
-    """A row per lambda', a column per person.
+    """A row per lambda', a column per person; the last row shows pictures of the target, drawn at random.
 
     Args:
         lambdas: lambda', from infinity (the input comes back) down.
         people: title of a task -> the pictures that are shown where none are asked for.
+        seed: of the pictures of the target.
     """
 
     lambdas: Sequence[float]
     people: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seed: int = 0
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
         if isinstance(images, int):
@@ -30,6 +32,8 @@ class LambdaRows:
         edits = {name: edit.images for name, edit in by_lambda.items()}
         shown = [[to_pixels(image.result) for image in row] for row in edits.values()]
         names = short_names([image.name for image in next(iter(edits.values()))])
-        grid = labelled_grid(shown, list(edits), names)
+        targets = random_targets(next(iter(by_lambda.values())), len(names), self.seed)
+        shown.append([to_pixels(picture) for picture in targets])
+        grid = labelled_grid(shown, [*edits, "the target"], names)
         everyone = [image for label, row in edits.items() for image in labelled(row, label)]
         return Report(f"{task.title}\nby lambda'", everyone, {"figure": grid}, {"lambdas": mean_table(edits)})

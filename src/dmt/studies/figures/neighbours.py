@@ -17,7 +17,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from dmt.data import Task, to_pixels
+from dmt.data import PictureView, Task, to_pixels
 from dmt.editing.editor import Edit, Editor
 from dmt.editing.records import Record
 from dmt.errors import UserError, require_whole_number
@@ -54,6 +54,8 @@ class _Crowd:
 class NeighboursAlongThePath:
     """t-SNE of pictures of both classes with the path of one edit, and the neighbours along the paths of all.
 
+    The path is that of the finished pictures' own features; where the walk itself ended stands beside it in the tables.
+
     The points of the path are placed among the pictures by their affinities to them (ours): they are so near each other
     that t-SNE of all together would put them into a corner of their own.
 
@@ -79,9 +81,10 @@ class NeighboursAlongThePath:
         require_whole_number("figure.k", self.k, f"a whole number from 1 to {2 * self.crowd}", 1, 2 * self.crowd)
         edits = edits_by_lambda(editor, self.lambdas, task, images)
         last = list(edits.values())[-1]
-        path = {"input": last.z0, **{name: edit.z for name, edit in edits.items()}}
+        path = {"input": last.z0, **{name: edit.arrived for name, edit in edits.items()}}
+        walks = {"input": last.z0, **{name: edit.z for name, edit in edits.items()}}
         crowds = {"used": self._crowd(last, used=True), "others": self._crowd(last, used=False)}
-        table = self._table(path, crowds)
+        table = self._table(path, walks, crowds)
         rows = [[to_pixels(image.input) for image in last.images]]
         rows += [[to_pixels(image.result) for image in edit.images] for edit in edits.values()]
         grid = labelled_grid(rows, list(path), short_names(last.data.inputs))
@@ -97,29 +100,35 @@ class NeighboursAlongThePath:
     def _crowd(self, edit: Edit, used: bool) -> _Crowd:
         """As many pictures of either class: of the sets of the edit, or of those in neither."""
         rng = np.random.default_rng(self.seed)
-        sets = (edit.data.source, edit.data.target)
-        points = edit.points
-        classes = []
-        for members, scores, codes in zip(sets, edit.data.pool.sides, points, strict=True):
-            candidates = members if used else np.setdiff1d(np.flatnonzero(scores > 0), members)
-            there = codes[candidates].double().numpy()
-            classes.append(there[~np.isnan(there).any(axis=1)])
-        size = min(self.crowd, *map(len, classes))
+        candidates = (edit.data.source, edit.data.target) if used else edit.data.others
+        views = (edit.data.task.source_view if edit.data.task is not None else None, None)
+        chosen = [rng.permutation(own)[: self.crowd] for own in candidates]
+        classes = [
+            _coordinates(edit, known, own, view) for known, own, view in zip(edit.points, chosen, views, strict=True)
+        ]
+        size = min(map(len, classes))
         if 2 * size < self.k or size < self.each:
             place = "in" if used else "outside"
             raise UserError(
                 f"only {size} pictures of a class are {place} the sets, too few for figure.k={self.k} "
                 f"and figure.each={self.each}; set data.set_size{' higher' if used else ' lower'}"
             )
-        chosen = [there[rng.permutation(len(there))[:size]] for there in classes]
-        return _Crowd(np.concatenate(chosen), np.repeat([False, True], size))
+        return _Crowd(np.concatenate([there[:size] for there in classes]), np.repeat([False, True], size))
 
-    def _table(self, path: Mapping[str, Tensor], crowds: Mapping[str, _Crowd]) -> list[Record]:
-        rows: list[Record] = []
-        for name, z in path.items():
-            shares = {kind: float(crowd.share_of_target(z, self.k).mean()) for kind, crowd in crowds.items()}
-            rows.append({"point": name, **{f"target_share_{kind}": share for kind, share in shares.items()}})
-        return rows
+    def _table(
+        self, path: Mapping[str, Tensor], walks: Mapping[str, Tensor], crowds: Mapping[str, _Crowd]
+    ) -> list[Record]:
+        return [
+            {
+                "point": name,
+                **{
+                    f"target_share_{kind}{of}": float(crowd.share_of_target(ends[name], self.k).mean())
+                    for of, ends in (("", path), ("_of_walk", walks))
+                    for kind, crowd in crowds.items()
+                },
+            }
+            for name in path
+        ]
 
     def _rise(self, path: Mapping[str, Tensor], crowd: _Crowd) -> list[Record]:
         """For each image the share of target neighbours at both ends of its path, and how it changes."""
@@ -163,6 +172,18 @@ class NeighboursAlongThePath:
         whole.set_title(f"t-SNE in z: {title}")
         part.set_title("enlarged")
         return drawn(canvas)
+
+
+def _coordinates(edit: Edit, known: Tensor, rows: np.ndarray, view: PictureView | None) -> np.ndarray:
+    """Coordinates ``(n, K)`` of pictures of the catalog that decode: those that are known, or of pictures read now."""
+    points = known[rows].double()
+    is_missing = points.isnan().any(dim=1)
+    place = {row: i for i, row in enumerate(rows.tolist())}
+    missing = rows[is_missing.numpy()].tolist()
+    for batch in edit.data.some_dataloader(missing, view) if missing else ():
+        if len(batch.images):
+            points[[place[row] for row in batch.indices]] = edit.space.coordinates(batch.images)
+    return points[~points.isnan().any(dim=1)].numpy()
 
 
 def affinities(point: np.ndarray, points: np.ndarray, perplexity: float = PATH_PERPLEXITY) -> np.ndarray:
