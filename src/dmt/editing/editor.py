@@ -351,13 +351,7 @@ def farness(points: Points, witnesses: WitnessBatch) -> list[float]:
     own = witnesses[points.owner]
     far = points.z.new_empty(len(points.z))
     for witness, rows in own.shared():
-        sides = witness.members.source, witness.members.target
-        owner = torch.cat([sides[0].owner, sides[0].n_things + sides[1].owner])
-        members = torch.cat([witness.source, witness.target])
-        middle = members.mean(dim=0)  # distances of points far from 0 lose digits
-        members = members - middle
-        among = torch.cdist(members, members).masked_fill(owner[:, None] == owner, torch.inf).amin(dim=1)
-        far[rows] = torch.cdist(points.z[rows] - middle, members).amin(dim=1) / among.median()
+        far[rows] = witness.cloud.farness(points.z[rows])
     return points.mean(far).tolist()
 
 

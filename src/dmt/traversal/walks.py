@@ -12,6 +12,7 @@ from dmt.manifolds.representation import Points
 from dmt.solvers import LBFGS, Solution
 from dmt.traversal.witness import WitnessBatch
 
+STIFFNESS = 100.0  # of what keeps a walk within the data, where the witness lies in [-1, 1] (ours)
 PROCESSOR = torch.device("cpu")
 MANY = 200  # points, from which on a GPU is quicker than the processor (ours)
 
@@ -124,9 +125,19 @@ class WitnessDescent:
 
     Args:
         solver: the minimiser; it starts at delta = 0.
+        within: how far from the nearest picture of its sets a point may end, in units of these pictures' own distances
+            (``dmt.traversal.cloud``): what lies beyond is penalised (ours); ``None``: wherever the witness leads.
+
+    Raises:
+        UserError: ``within`` is no number above 0.
     """
 
     solver: LBFGS
+    within: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.within is not None and not (is_number(self.within) and 0 < self.within < math.inf):
+            raise UserError(f"within must be a number above 0, such as 1.1, or null, got {self.within!r}")
 
     def __call__(self, start: Points, witnesses: WitnessBatch, lam: Tensor) -> Traversal:
         z, own = start.z, witnesses[start.owner]
@@ -144,15 +155,29 @@ class WitnessDescent:
             delta = unit[rows] * steps
             values, gradients = own[rows].allowed_gradients(z[rows] + delta)
             values += weights[rows] * delta.square().sum(dim=1)
-            return values, unit[rows] * (gradients + 2 * weights[rows, None] * delta)
+            gradients += 2 * weights[rows, None] * delta
+            if self.within is not None:
+                penalties, slopes = self._penalty(own[rows], z[rows], z[rows] + delta)
+                values, gradients = values + penalties, gradients + slopes
+            return values, unit[rows] * gradients
 
         found = self.solver.minimise(objective, torch.zeros_like(z), at_start=(before, unit * gradients))
         delta = unit * found.value
-        after = found.objective - weights * delta.square().sum(dim=1)
+        after = own.values(z + delta)
         return Traversal(start, delta, lam, before, after, replace(found, value=delta))
 
+    def _penalty(self, own: WitnessBatch, start: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What it costs to be beyond ``within``, or beyond where a point began if that is farther, ``(P,)``."""
+        assert self.within is not None
+        values, gradients = z.new_empty(len(z)), torch.empty_like(z)
+        for witness, rows in own.shared():
+            allowed = witness.cloud.farness(start[rows]).clamp_min(self.within)
+            values[rows], slopes = witness.cloud.excess(z[rows], allowed)
+            gradients[rows] = witness.allowed(slopes)
+        return STIFFNESS * values, STIFFNESS * gradients
+
     def describe(self, strength: str) -> str:
-        return strength
+        return strength if self.within is None else f"{strength}, within {self.within:g}"
 
 
 def walked(walk: Walk, start: Points, witnesses: WitnessBatch, lam: Tensor, device: torch.device) -> Traversal:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from dmt.errors import UserError
 from dmt.manifolds.representation import Members, Points
+from dmt.traversal.cloud import Cloud
 from dmt.traversal.kernels import Kernel
 
 
@@ -55,6 +57,11 @@ class Witness:
         weights = points.new_full((len(points),), 1 / n_source if weighting == "mean" else 1)
         weights[n_source:] = -1 / n_target if weighting == "mean" else -1
         self._expansion = self.kernel.expansion(points, weights)
+
+    @cached_property
+    def cloud(self) -> Cloud:
+        """Where the pictures of both sides lie."""
+        return Cloud.of(self.members)
 
     def to(self, device: torch.device | str) -> Self:
         """The same on another device."""
