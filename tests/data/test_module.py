@@ -408,3 +408,16 @@ def test_pictures_that_are_left_out_are_in_neither_set_and_all_else_stays():
     assert left.task is whole.task
     assert len(whole.source) == 60
     assert (whole.pool.sides[0][whole.source] > 0).all(), "the whole is left alone"
+
+
+def test_the_others_of_a_class_are_in_neither_set_and_no_inputs():
+    data = EditData(Digits(), ClassTask("3", "8"), images=4, image_size=8, set_size=30)
+    for part in (data, data.part(data.inputs[:2], Sets(data.source[:5], data.target[:5]))):
+        source, target = part.others
+        digits = Digits().digits
+        assert (digits[source] == 3).all()
+        assert (digits[target] == 8).all()
+        inputs = {data.catalog.index(name) for name in data.inputs}
+        assert not (set(source.tolist()) & (inputs | set(part.source.tolist())))
+        assert len(source) == (digits == 3).sum() - len(inputs) - len(part.source)
+        assert len(target) == (digits == 8).sum() - len(part.target)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from dmt.data import AttributeTask, ClassTask, Confident, Digits, EditData, Matched, Serving, Sets, to_pixels
@@ -211,6 +212,14 @@ def test_an_edit_knows_where_inputs_lay_and_where_they_went(editor, catalog, spa
     assert edit.z0.dtype == torch.float64
     torch.testing.assert_close(edit.z0, space.source[[3, 13, 23]].double(), rtol=1e-4, atol=1e-4)
     assert edit.z.shape == edit.z0.shape == (3, 32)
+
+
+def test_an_edit_knows_where_the_finished_pictures_lie(editor):
+    edit = editor.edit(THREE_TO_EIGHT, ["digit_0003", "digit_0013", "digit_0023"], 0.1)
+    results = torch.stack([image.result for image in edit.images])
+    expected = edit.space.manifold.encode(edit.space.extractor.vectors(results)).double()
+    torch.testing.assert_close(edit.arrived, expected, rtol=1e-4, atol=1e-4)
+    assert (edit.arrived - edit.z0).norm() > 0.1
 
 
 def test_judges_say_what_they_think_of_every_image(editor):
@@ -489,3 +498,13 @@ def test_a_picture_that_is_far_from_all_of_the_sets_is_told_from_one_among_them(
     among = [np.linalg.norm(np.delete(members, i, 0) - one, axis=1).mean() for i, one in enumerate(members)]
     own = [np.linalg.norm(members - one, axis=1).mean() for one in edit.z0.numpy()]
     assert edit.table["unlike_sets"].tolist() == (np.array(own) > np.quantile(among, 0.975)).tolist()
+
+
+def test_how_far_inputs_and_ends_of_walks_lie_from_the_sets_is_told_in_their_own_distances(editor):
+    edit = editor.edit(THREE_TO_EIGHT, NAMES, 0.1)
+    members = torch.cat([edit.space.source[edit.data.source], edit.space.target[edit.data.target]]).double().numpy()
+    search = NearestNeighbors(n_neighbors=2).fit(members)
+    unit = np.median(search.kneighbors(members)[0][:, 1])
+    for column, z in (("far_before", edit.z0), ("far_after", edit.z)):
+        expected = search.kneighbors(z.numpy())[0][:, 0] / unit
+        np.testing.assert_allclose(edit.table[column], expected, rtol=1e-3)

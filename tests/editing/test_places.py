@@ -179,6 +179,41 @@ def test_the_least_change_that_convinces_a_judge_is_found_and_the_trials_are_cou
     assert (more.table["blue_after"] <= edit.table["blue_after"].max() + 0.05).all()
 
 
+def test_a_picture_whose_lambda_was_found_by_trying_is_not_made_again(editor, monkeypatch):
+    """And is the one that its lambda gives alone."""
+    n_made = []
+    original = Inverter.__call__
+
+    def counted(self, extractor, targets, images, **options):
+        n_made.append(len(images))
+        return original(self, extractor, targets, images, **options)
+
+    monkeypatch.setattr(Inverter, "__call__", counted)
+    rule = LeastChange("blue", threshold=0.2, first=0.7, lowest=0.05, highest=6.0, steps=2)
+    judging = replace(editor, judges={"blue": Bluest()})
+    tried: list[int] = []
+    trial = Bluest.columns
+
+    def told(self, name, before, after):
+        tried.append(len(after))
+        return trial(self, name, before, after)
+
+    monkeypatch.setattr(Bluest, "columns", told)
+    edit = judging.edit(RED_TO_BLUE, INPUTS, rule)
+    assert sum(n_made) == sum(tried) - len(INPUTS), "the judge sees the results once more, which are those of trials"
+    assert edit.table["inversions"].iloc[0] == len(tried) - 1
+    assert [batch.batch.names for batch in edit.batches] == [[name] for name in edit.data.inputs]
+    once = (
+        replace(judging.inverter, realise=replace(judging.inverter.realise, rounds=1))
+        if judging.inverter.realise
+        else judging.inverter
+    )
+    for image in edit.images:
+        alone = replace(judging, inverter=once).edit(RED_TO_BLUE, [image.name], image.record["lambda"])
+        torch.testing.assert_close(alone.images[0].result, image.result, rtol=0, atol=0.05)
+    assert edit.table["image"].tolist() == list(edit.data.inputs)
+
+
 def test_pictures_of_many_points_have_no_coordinates_of_one_each(editor):
     edit = editor.edit(RED_TO_BLUE, INPUTS[:1], 1.0)
     with pytest.raises(UserError, match="with manifold=local a picture has many points; use manifold=span"):

@@ -14,6 +14,7 @@ from torchvision.models import VGG19_Weights, vgg
 import dmt.networks.vgg
 from dmt.errors import UserError
 from dmt.networks import (
+    Backbone,
     JointNetwork,
     LayeredNetwork,
     digits_network,
@@ -24,7 +25,7 @@ from dmt.networks import (
 )
 from dmt.networks.extractor import FeatureExtractor, measure_scales
 from dmt.networks.vgg import _with_torchvision_keys
-from dmt.networks.weights import find_weights, load_tensors, tensors_sha256
+from dmt.networks.weights import find_weights, first_of, load_tensors, tensors_sha256
 
 SQUEEZENET_LAYERS = {"raw": "features.0", "conv1": "features.1", "fire3": "features.4", "fire8": "features.11"}
 
@@ -301,6 +302,19 @@ def test_the_best_of_several_files_is_taken_from_the_folder(tmp_path):
     for name in ("second.pth", "third.pth"):
         (tmp_path / name).touch()
     assert find_weights(["first.pth", "second.pth", "third.pth"], tmp_path) == tmp_path / "second.pth"
+
+
+def test_the_first_network_that_can_be_had_stands_in_for_better_ones(tmp_path, caplog):
+    def missing() -> Backbone:
+        return vgg19(["nowhere.pth"], tmp_path)
+
+    there = vgg19(None)
+    with caplog.at_level("WARNING"):
+        assert first_of(full=missing, otherwise=lambda: there, last=lambda: pytest.fail("one was there")) is there
+    assert "nowhere.pth" in caplog.text
+    assert "another network stands in" in caplog.text
+    with pytest.raises(UserError, match=r"nowhere\.pth"):
+        first_of(full=missing, otherwise=missing)
 
 
 def test_missing_weights_are_a_user_error_with_a_remedy(tmp_path):
