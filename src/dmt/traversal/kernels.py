@@ -90,8 +90,8 @@ class Kernel:
     """A positive semidefinite kernel with one length scale sigma.
 
     Args:
-        bandwidth: sigma^2 as a number, or a rule: ``mean`` (the mean kernel value over pairs of points is 0.5; the
-            paper, section 4), or ``median`` (2 sigma^2 is the median squared distance).
+        bandwidth: sigma^2 as a number, or a rule: ``mean`` (the mean kernel value over pairs of points is 0.5, as
+            in the authors' code; the paper names no bandwidth), or ``median`` (2 sigma^2 is the median squared distance).
     """
 
     bandwidth: float | str = "mean"
@@ -172,7 +172,7 @@ class RadialKernel(Kernel):
 
 @dataclass(frozen=True)
 class RBF(RadialKernel):
-    """``exp(-||x - y||^2 / (2 sigma^2))``, the paper's kernel."""
+    """``exp(-||x - y||^2 / (2 sigma^2))``, the kernel of the paper's authors' code; the paper names none."""
 
     def profile(self, squared: Tensor) -> Tensor:
         return torch.exp(-squared / (2 * self.sigma2))
