@@ -91,7 +91,7 @@ class Kernel:
 
     Args:
         bandwidth: sigma^2 as a number, or a rule: ``mean`` (the mean kernel value over pairs of points is 0.5, as
-            in the authors' code; the paper names no bandwidth), or ``median`` (2 sigma^2 is the median squared distance).
+            in the authors' code; the paper names none), or ``median`` (2 sigma^2 is the median squared distance).
     """
 
     bandwidth: float | str = "mean"
