@@ -162,6 +162,15 @@ def test_what_a_user_should_know_of_some_edits_is_a_line_each():
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "is_told"), [(1.0, 1.4, False), (1.0, 1.6, True), (2.0, 2.9, False), (0.5, 1.4, False)]
+)
+def test_a_walk_that_leaves_all_pictures_is_told(before, after, is_told):
+    said = notes([edited("a", **ARRIVED, far_before=before, far_after=after)])
+    expected = "1 of 1 taken where no picture is; a larger lambda, or method.walk.within=1.2, stays nearer: a"
+    assert said == ([expected] if is_told else [])
+
+
 def test_of_an_inversion_that_only_does_what_regularizers_let_through_no_lack_is_noted():
     assert notes([edited("a", **ARRIVED | {"realised": 0.2, "multiplier": 1.0})]) == []
     assert notes([edited("a", **ARRIVED | {"realised": float("nan"), "multiplier": 4.0})]) == []

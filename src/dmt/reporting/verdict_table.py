@@ -11,6 +11,7 @@ from dmt.reporting.tables import columns_of, text_table
 
 WIDTH = 110  # characters of a line
 TOLERANCE = 0.05  # of the share of a displacement that is realised: below it nothing is said
+OUTSIDE = 1.5  # times as far from the nearest picture as pictures are, or as the input was: that is said (ours)
 LEAST_NAME = 12  # characters of a picture's name that are always shown
 JUDGE = "judge "  # before the judge's name, the title of its column
 
@@ -200,6 +201,10 @@ def notes(images: Sequence[EditedImage]) -> list[str]:
         ],
         "hardly changed; a smaller lambda edits more": [
             change_in_words(image.record) in ("unchanged", "hardly changed") for image in images
+        ],
+        "taken where no picture is; a larger lambda, or method.walk.within=1.2, stays nearer": [
+            (_number(image.record, "far_after") or 0) > OUTSIDE * max(1, _number(image.record, "far_before") or 0)
+            for image in images
         ],
         "did not reach lambda's displacement": [
             bool(_share(image.record))
