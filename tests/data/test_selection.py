@@ -260,3 +260,53 @@ def test_selections_say_how_many_pictures_either_side_has():
     assert Confident().describe(pool) == "2 source and 3 target images"
     for selection in (Matched(7), Nearest(7)):
         assert selection.describe(pool) == "7 source and 7 target images for each input"
+
+
+# How heads are turned
+
+
+def number(name: str) -> int:
+    return int(name.removeprefix("face_"))
+
+
+def turned(n: int = 40) -> tuple[Pool, np.ndarray]:
+    """Pictures without other labels, half of them of either side, each with a pose."""
+    poses = np.random.default_rng(0).normal(size=(n, 2)) * [0.2, 0.05]
+    catalog = Labelled(Smiling=np.arange(n) % 2, Hat=np.zeros(n))
+    sides = (np.where(np.arange(n) % 2, 1.0, -1.0), np.where(np.arange(n) % 2, -1.0, 1.0))
+    pool = Pool(catalog, sides, Sets(np.arange(0), np.arange(0)), ["Smiling"])
+    return replace(pool, pose=lambda name: poses[number(name)]), poses
+
+
+def test_heads_that_are_turned_alike_are_taken_where_that_counts():
+    pool, poses = turned()
+    (sets,) = Matched(5, pose=10.0).by_labels(pool, ["face_7"], lambda name, labels: np.zeros(len(labels)))
+    distance = (((poses - poses[7]) / poses.std(axis=0)) ** 2).sum(axis=1)
+    for members, parity in ((sets.source, 1), (sets.target, 0)):
+        rows = np.arange(parity, 40, 2)
+        assert set(members) == set(rows[np.argsort(distance[rows])[:5]])
+
+
+@pytest.mark.parametrize("weight", [0.0, 10.0])
+def test_of_a_head_whose_pose_nobody_knows_only_labels_count(weight):
+    pool, _ = turned()
+    unknown = replace(pool, pose=lambda name: None)
+    without = replace(pool, pose=None)
+    scores = [matched.by_labels(one, ["face_7"], lambda name, labels: np.zeros(len(labels)))[0] for matched, one in
+              ((Matched(5, pose=weight), unknown), (Matched(5, pose=weight), without), (Matched(5), pool))]  # fmt: skip
+    for sets in scores[1:]:
+        np.testing.assert_array_equal(sets.source, scores[0].source)
+        np.testing.assert_array_equal(sets.target, scores[0].target)
+
+
+def test_a_picture_whose_pose_nobody_knows_is_taken_after_those_that_are_alike():
+    pool, poses = turned()
+    hidden = replace(pool, pose=lambda name: None if number(name) in (9, 8) else poses[7] + 0.01 * number(name))
+    (sets,) = Matched(19, pose=10.0).by_labels(hidden, ["face_7"], lambda name, labels: np.zeros(len(labels)))
+    assert 9 not in sets.source[:5]
+
+
+@pytest.mark.parametrize("pose", [-1, float("nan"), "much"])
+def test_how_much_a_pose_counts_is_a_number(pose):
+    with pytest.raises(UserError, match=r"selection\.pose must be a number, 0 or more"):
+        Matched(5, pose=pose)
