@@ -354,7 +354,6 @@ def test_settings_of_parts_have_parts():
     assert all(OmegaConf.is_dict(cfg[name]) for name in OF_PARTS)
 
 
-
 @pytest.mark.parametrize(
     ("written", "taken"),
     [
@@ -376,7 +375,9 @@ def test_infinity_may_be_written_as_in_yaml(written, taken):
 
 @pytest.mark.parametrize("spelling", ["inf", ".inf"])
 def test_both_spellings_of_infinity_reach_the_program_as_a_number(spelling):
-    arguments = as_hydra_takes_them(["experiment=fig6_lambda", f"figure.lambdas=[{spelling},0.3]", f"lambda={spelling}"])
+    arguments = as_hydra_takes_them(
+        ["experiment=fig6_lambda", f"figure.lambdas=[{spelling},0.3]", f"lambda={spelling}"]
+    )
     check_overrides(arguments, ROOT / "conf", "traverse")
     cfg = composed(ROOT / "conf", "traverse", arguments)
     assert list(cfg.figure.lambdas) == [math.inf, 0.3]
