@@ -105,15 +105,15 @@ def make_astronaut(folder: Path, runs: Sequence[str]) -> list[str]:
 def make_astronaut_tasks(folder: Path, runs: Sequence[str]) -> list[str]:
     """Her face, towards three attributes, by three lambdas."""
     Image.fromarray(astronaut()).save(folder / "astronaut.png")
-    crops = []
-    for number, line in enumerate(runs):
-        run(folder, line, folder / str(number))
-        crops.append([np.asarray(Image.open(folder / str(number) / "crops" / f"astronaut_{end}.png"))
-                      for end in ("before", "after")])  # fmt: skip
-    rows = [
-        [crops[start][0], *(after for _, after in crops[start : start + len(LAMBDAS)])]
-        for start in range(0, len(runs), len(LAMBDAS))
-    ]
+    run(folder, runs[0], folder / "out")
+
+    def crop(number: int, end: str) -> np.ndarray:
+        (file,) = (folder / "out").glob(f"{number},*/crops/astronaut_{end}.png")
+        return np.asarray(Image.open(file))
+
+    rows = []
+    for first in range(0, len(TASKS) * len(LAMBDAS), len(LAMBDAS)):
+        rows.append([crop(first, "before"), *(crop(first + step, "after") for step in range(len(LAMBDAS)))])
     grid = labelled_grid(rows, TASKS, ["input", *(f"lambda' {lam}" for lam in LAMBDAS)])
     grid.save(IMAGES / "astronaut_tasks.png", optimize=True)
     return ["astronaut_tasks.png"]
@@ -181,7 +181,7 @@ PICTURES = {
     "astronaut": Picture(make_astronaut, ["traverse.py task=senior lambda=0.5 images=astronaut.png"]),
     "astronaut_tasks": Picture(
         make_astronaut_tasks,
-        [f"traverse.py task={task} lambda={lam} images=astronaut.png" for task in TASKS for lam in LAMBDAS],
+        [f"traverse.py -m task={','.join(TASKS)} lambda={','.join(map(str, LAMBDAS))} images=astronaut.png"],
     ),
     "astronaut_colour": Picture(
         make_astronaut_colour, ["traverse.py experiment=fig5_colorize images=[astronaut.png]"]

@@ -24,7 +24,7 @@ from dmt.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMAND = re.compile(r"python (train|traverse)\.py((?:\\\n|[^`\n])*)")
+COMMAND = re.compile(r"python (train|traverse)\.py((?:\\\n|[^`|\n])*)")
 COMMANDS = sorted(
     {
         (program, options.replace("\\\n", " ").strip())
