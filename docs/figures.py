@@ -28,10 +28,11 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 FACE = (113, 0, 333, 220)  # left, top, right, bottom: the portrait, for the figure that colours whole pictures
 DIGITS = "traverse.py experiment=digits"
+SWEEP = "traverse.py -m experiment=digits n_images=6"
 TASKS, LAMBDAS = ("frowning", "senior", "younger"), (1.0, 0.7, 0.5)  # of the astronaut
 
 
-class NotMade(Exception):
+class NotMadeError(Exception):
     """A picture that cannot be made; the message says why, in one line."""
 
 
@@ -64,7 +65,7 @@ def made(name: str) -> str | None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             files = picture.make(Path(folder), picture.runs)
-    except NotMade as error:
+    except NotMadeError as error:
         return f"{name}: not made: {error}"
     entry = {"command": f"python docs/figures.py {name}", "runs": [*picture.runs]}
     entry["configuration"] = configuration("; ".join(picture.runs)) if picture.runs else "none"
@@ -147,7 +148,7 @@ def run(folder: Path, line: str, output: Path) -> None:
     command = [sys.executable, str(ROOT / program), *options, "logger=none", "progress=false", f"{place}={output}"]
     done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise NotMade((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+        raise NotMadeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
 
 
 def digits_figure(values: str, *more: str) -> str:
@@ -168,10 +169,10 @@ PICTURES = {
     "digits_tsne": Picture(kept("figure.png", "digits_tsne.png"), [digits_figure(_PATH, "data.set_size=100")]),
     "digits_map": Picture(kept("map.png", "digits_map.png"), [digits_figure(_TOUR, "n_images=5")]),
     "digits_sweep": Picture(
-        kept("sweep.png", "digits_sweep.png"), ["traverse.py -m experiment=digits kernel=rbf,linear lambda=1,0.3 n_images=6"]
+        kept("sweep.png", "digits_sweep.png"), [f"{SWEEP} kernel=rbf,linear lambda=1,0.3"]
     ),
     "digits_methods": Picture(
-        kept("sweep.png", "digits_methods.png"), ["traverse.py -m experiment=digits method=dmt,linear,pixel_mean,adversarial n_images=6"]
+        kept("sweep.png", "digits_methods.png"), [f"{SWEEP} method=dmt,linear,pixel_mean,adversarial"]
     ),
     "digits_film": Picture(
         kept("digit_0003.gif", "digits_film.gif"), [f"{DIGITS} images=[digit_0003] output.animation=gif"]

@@ -4,12 +4,12 @@ Above a table stands, as a comment that readers do not see, the command that it 
 configuration that the command has::
 
     <!-- made by: python traverse.py experiment=digits | configuration 3fa91c2e -->
-    <!-- made by: python benchmarks/main_job.py edit | runs: traverse.py lambda=0.7,0.5 n_images=24 | configuration ... -->
+    <!-- made by: python benchmarks/main_job.py edit | runs: traverse.py lambda=0.7,0.5 | configuration 0a9c63fd -->
 
-``runs`` says what a script runs, several commands with ; between them; ``of: backbone,regularizer`` which parts of their
-configuration the script reads, where it is not all. ``configuration none``: no configuration has a
-part in it. ``configuration unknown``: it was made with settings that cannot be told any more. Of pictures the same
-stands in ``images/made_by.json``, which ``docs/figures.py`` writes.
+``runs`` says what a script runs, several commands with ; between them; ``of: backbone,regularizer`` which parts of
+their configuration the script reads, where it is not all. ``configuration none``: no configuration has a part in it.
+``configuration unknown: WHY``: it was made with settings that cannot be given any more. Of pictures the same stands in
+``images/made_by.json``, which ``docs/figures.py`` writes.
 
 A changed default changes the hash of every command that uses it; commands that set it themselves keep theirs. What is
 switched off (null, empty) does not count, so that a new option that is off makes nothing stale. Code is not looked at.
@@ -25,6 +25,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,12 @@ from dmt.cli.overrides import as_hydra_takes_them
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MADE_BY = ROOT / "docs" / "images" / "made_by.json"
-MARK = re.compile(r"<!-- made by: (?P<command>[^|]*?)(?: \| runs: (?P<runs>[^|]*?))?(?: \| of: (?P<of>[^|]*?))? \| configuration (?P<hash>.*?) -->")
+MARK = re.compile(
+    r"<!-- made by: (?P<command>[^|]*?)(?: \| runs: (?P<runs>[^|]*?))?(?: \| of: (?P<of>[^|]*?))?"
+    r" \| configuration (?P<hash>.*?) -->"
+)
 RULE = re.compile(r"\s*\|[-|: ]+\|")
-NUMBER = re.compile(r"\s*[*(+−-]*[\d.]*\d")
+NUMBER = re.compile(r"\s*[*(+\u2212-]*[\d.]*\d")
 UNHASHED = ("none", "unknown")
 # Where things lie and how they are shown; not what comes out
 ELSEWHERE = ("data_dir", "weights_dir", "cache_dir", "output_dir")
@@ -89,7 +93,7 @@ def configuration(runs: str, of: str = "", conf: Path = ROOT / "conf") -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]
 
 
-def _command_lines(runs: str, conf: Path) -> Iterator[tuple[str, list[str]]]:
+def _command_lines(runs: str, conf: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each program with its overrides; of a sweep each choice of options, with the first of its other values."""
     for line in runs.split(";"):
         program, *words = [word for word in shlex.split(line) if word not in ("python", "-m")]
@@ -100,10 +104,11 @@ def _command_lines(runs: str, conf: Path) -> Iterator[tuple[str, list[str]]]:
             values = values if (conf / one.key_or_group).is_dir() else values[:1]
             each.append([f"{one.get_key_element()}={value}" for value in values] or [str(one.input_line)])
         for options in product(*each):
-            yield program.removesuffix(".py"), list(options)
+            yield program.removesuffix(".py"), options
 
 
-def _told(conf: Path, program: str, options: Sequence[str]) -> dict[str, Any]:
+@cache
+def _told(conf: Path, program: str, options: tuple[str, ...]) -> dict[str, Any]:
     """What of a command's configuration has a part in what comes out."""
     cfg = composed(conf, program, [*options, *(f"{name}={name}" for name in ELSEWHERE)])
     whole = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), resolve=True)
@@ -148,8 +153,14 @@ def unmarked() -> Iterator[str]:
         lines = page.read_text("utf-8").splitlines()
         for number, line in enumerate(lines, 1):
             place = f"{page.relative_to(ROOT)}:{number}"
-            yield from (f"{place}: {name}" for name in re.findall(r"!\[.*?\]\(.*?images/(.*?)\)", line) if name not in known)
-            if RULE.fullmatch(line) and _is_measured(lines[number:]) and "<!-- made by" not in "".join(lines[number - 4 : number]):
+            yield from (
+                f"{place}: {name}" for name in re.findall(r"!\[.*?\]\(.*?images/(.*?)\)", line) if name not in known
+            )
+            if (
+                RULE.fullmatch(line)
+                and _is_measured(lines[number:])
+                and "<!-- made by" not in "".join(lines[number - 4 : number])
+            ):
                 yield place
 
 
@@ -168,7 +179,9 @@ def renew(name: str) -> list[str]:
         mark = MARK.search(text)
         if mark and line in ("", str(number)) and not mark["hash"].startswith(UNHASHED):
             start, end = mark.span("hash")
-            lines[number - 1] = text[:start] + configuration(mark["runs"] or mark["command"], mark["of"] or "") + text[end:]
+            lines[number - 1] = (
+                text[:start] + configuration(mark["runs"] or mark["command"], mark["of"] or "") + text[end:]
+            )
             renewed.append(f"{page.name}:{number}")
     page.write_text("\n".join(lines), "utf-8")
     return renewed

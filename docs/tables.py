@@ -34,13 +34,14 @@ def transfer_2014() -> str:
     for layers, (over_base, over_selffer) in PRINTED.items():
         unpaired, paired = (found.loc[(kind, "AnB+ - base", layers)] for kind in ("unpaired", "paired"))
         beside, by_base = (found.loc[(kind, "AnB+ - BnB+", layers)] for kind in ("unpaired", "by base"))
+        last = f"**{round(by_base['gain'], 2) + 0.0:+.2f}**"  # no minus before 0.00
         sd = f"{paired['sd']:.2f}".lstrip("0")
         count = f"{paired['networks']} networks" if layers == "1-7" else paired["networks"]
         cells = [
             layers,
             f"{over_base} | {unpaired['gain']:+.2f} | {unpaired['of_targets']:+.2f}",
             f"**{paired['gain']:+.2f}** (sd {sd}, {count})",
-            f"{over_selffer} | {beside['gain']:+.2f} | {beside['of_targets']:+.2f} | **{round(by_base['gain'], 2) + 0.0:+.2f}**",
+            f"{over_selffer} | {beside['gain']:+.2f} | {beside['of_targets']:+.2f} | {last}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
