@@ -12,7 +12,7 @@ their configuration the script reads, where it is not all. ``configuration none`
 ``images/made_by.json``, which ``docs/figures.py`` writes.
 
 A changed default changes the hash of every command that uses it; commands that set it themselves keep theirs. What is
-switched off (null, empty) does not count, so that a new option that is off makes nothing stale. Code is not looked at.
+null does not count, so that a new option that is null makes nothing stale. Code is not looked at.
 
 After a table was made again: ``python docs/stale.py --renew PAGE.md[:LINE]`` writes today's hash.
 """
@@ -125,10 +125,10 @@ def _told(conf: Path, program: str, options: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _plain(node: Any) -> Any:
-    """Without what is off, and without the modules in which classes happen to lie."""
+    """Without what is null or empty ({}), and without the modules in which classes happen to lie."""
     if isinstance(node, dict):
         inside = {key: _plain(value) for key, value in node.items()}
-        inside = {key: value for key, value in inside.items() if value is not None and value != {} and value != []}
+        inside = {key: value for key, value in inside.items() if value is not None and value != {}}
         return {key: value.rpartition(".")[2] if key == "_target_" else value for key, value in inside.items()}
     return [_plain(each) for each in node] if isinstance(node, list) else node
 

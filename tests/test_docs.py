@@ -67,7 +67,7 @@ def test_what_has_no_part_in_what_comes_out_makes_nothing_stale(conf):
     changes = [
         ("base.yaml", "progress: true", "progress: false"),
         ("base.yaml", "threads: null", "threads: 3"),
-        ("base.yaml", "person: null", "person: null\nfuture: null\nfurther: []"),
+        ("base.yaml", "person: null", "person: null\nfuture: null\nfurther: {}"),
         ("base.yaml", "  margin: 0.02", "  margin: 0.03"),  # of layers=auto
         ("base.yaml", "realise: # the", "\n\nrealise: # The"),
         ("auto/witness.yaml", "highest: 3.0", "highest: 4.0"),  # of lambda=auto
@@ -91,6 +91,10 @@ def test_a_sweep_is_that_of_all_its_options(conf):
     line = "traverse.py -m method=dmt,linear lambda=0.5,0.7"
     before = stale.configuration(line)
     assert stale.configuration(line, conf=conf("method/linear.yaml", "_partial_: true", "_partial_: false")) != before
+
+
+def test_an_empty_list_is_not_nothing():
+    assert stale.configuration(f"{COMMAND} keep=[]") != stale.configuration(f"{COMMAND} keep=null")
 
 
 def test_parts_that_a_script_does_not_read_do_not_count(conf):
