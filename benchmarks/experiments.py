@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help=f"any of {', '.join(SECTIONS)}")
     parser.add_argument("--output", type=Path, default=Path("outputs/experiments"), help="where pictures are kept")
     parser.add_argument("--images", type=int, default=32, help="held-out people to judge")
-    parser.add_argument("--lambdas", nargs="*", type=float, default=[0.25, 0.18, 0.13, 0.09], help="lambda'")
+    parser.add_argument("--lambdas", nargs="*", type=float, default=[1.0, 0.7, 0.5, 0.4], help="lambda'")
+    parser.add_argument("--options", nargs="*", default=[], help="for every traverse.py, such as framing=center")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     for name in args.sections or SECTIONS:
@@ -44,7 +45,8 @@ def figures(args: argparse.Namespace) -> None:
     print("| command | seconds | peak GB |\n|---|---|---|")
     for name, options in FIGURES.items():
         folder = args.output / name.replace(" ", "_")
-        seconds, peak = run("traverse.py", *options, "judges=faces", "logger=none", f"hydra.run.dir={folder}")
+        line = [*options, *args.options]
+        seconds, peak = run("traverse.py", *line, "judges=faces", "logger=none", f"hydra.run.dir={folder}")
         print(f"| `{' '.join(options)}` | {seconds:.0f} | {peak:.1f} |", flush=True)
 
 
@@ -74,7 +76,7 @@ def method(args: argparse.Namespace) -> None:
     """Smiling -> frowning with each method."""
     _compare(args, {name: [f"method={name}"] for name in ("dmt", "linear", "pixel_mean")})
     folder = args.output / "adversarial"
-    traverse(folder, "method=adversarial", f"n_images={args.images}", "judges=faces")
+    traverse(folder, "method=adversarial", f"n_images={args.images}", "judges=faces", *args.options)
     rows = rows_of(folder)
     print(
         f"\nadversarial: {_measures(rows)}, PSNR {mean(rows, 'psnr'):.1f}, {mean(rows, 'evaluations'):.0f} evaluations"
@@ -85,9 +87,9 @@ def auto(args: argparse.Namespace) -> None:
     """lambda=auto: by the witness, by a classifier in z or of the finished picture, by the judge."""
     print("| lambda=auto | lambda' (least, median, most) | flips | identity | inversions | s an image |")
     print("|---|---|---|---|---|---|")
-    for name in ("witness", "classifier", "picture", "judge"):
-        folder = args.output / f"auto-{name}"
-        seconds, _ = run("traverse.py", "lambda=auto", f"auto={name}", "n_images=8", "judges=faces", "logger=none",
+    for name in ("auto=witness", "auto.of=classifier", "auto=picture", "auto=judge"):
+        folder = args.output / name.replace("=", "-")
+        seconds, _ = run("traverse.py", "lambda=auto", name, "n_images=8", "judges=faces", *args.options, "logger=none",
                          f"hydra.run.dir={folder}")  # fmt: skip
         rows = rows_of(folder)
         least, median, most = np.quantile([float(row["lambda"]) for row in rows], (0, 0.5, 1))
@@ -101,7 +103,7 @@ def auto(args: argparse.Namespace) -> None:
 def neighbours(args: argparse.Namespace) -> None:
     """Figure 7 as numbers."""
     folder = args.output / "fig7"
-    run("traverse.py", *FIGURES["fig7"], "logger=none", f"hydra.run.dir={folder}")
+    run("traverse.py", *FIGURES["fig7"], *args.options, "logger=none", f"hydra.run.dir={folder}")
     for name in ("neighbours", "per_image"):
         with (folder / f"{name}.csv").open(newline="") as file:
             for row in csv.reader(file):
@@ -126,7 +128,7 @@ def _compare(args: argparse.Namespace, choices: dict[str, list[str]]) -> None:
         curves[name] = []
         for lam in args.lambdas:
             folder = args.output / f"{name}-{lam}".replace(" ", "_").replace(",", "")
-            traverse(folder, f"lambda={lam}", f"n_images={args.images}", "judges=faces", *options)
+            traverse(folder, f"lambda={lam}", f"n_images={args.images}", "judges=faces", *options, *args.options)
             rows = rows_of(folder)
             point = _measures(rows)
             curves[name].append(point)

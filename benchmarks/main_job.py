@@ -33,8 +33,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("outputs/main_job"), help="where pictures are kept")
     parser.add_argument("--images", type=int, default=24, help="held-out people to judge")
     parser.add_argument("--backbones", nargs="*", default=["vgg19_distilled", "vgg19_hybrid"], help="what fit fits")
-    parser.add_argument("--lambdas", nargs="*", type=float, default=[0.3, 0.2, 0.13, 0.09], help="lambda' of edit")
-    parser.add_argument("--options", nargs="*", default=[], help="for traverse.py in edit, such as task.balance=[]")
+    parser.add_argument("--lambdas", nargs="*", type=float, default=[1.0, 0.7, 0.5, 0.4], help="lambda' of edit")
+    parser.add_argument("--ages", nargs="*", type=float, default=[0.9, 0.6], help="lambda' of senior")
+    parser.add_argument("--options", nargs="*", default=[], help="for fit, edit and senior, such as framing=center")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the start")
@@ -49,7 +50,7 @@ def fit(args: argparse.Namespace) -> None:
     for backbone in args.backbones:
         with tempfile.TemporaryDirectory(dir=args.output) as cache:
             for run in ("first", "again"):
-                options = [f"backbone={backbone}", f"cache_dir={cache}", "logger=none"]
+                options = [f"backbone={backbone}", f"cache_dir={cache}", "logger=none", *args.options]
                 seconds, peak = run("train.py", *options, f"hydra.run.dir={args.output}/fit-{backbone}-{run}")
                 print(f"| {backbone} | {run} | {seconds:.0f} | {peak:.1f} |", flush=True)
 
@@ -76,9 +77,9 @@ def edit(args: argparse.Namespace) -> None:
 def senior(args: argparse.Namespace) -> None:
     """``task=senior`` raises the judged age."""
     print("| lambda' | judged age before | after | raised in | identity cosine |\n|---|---|---|---|---|")
-    for lam in (0.2, 0.12):
+    for lam in args.ages:
         folder = args.output / f"senior-{lam}"
-        traverse(folder, "task=senior", f"lambda={lam}", "n_images=8", "judges=faces")
+        traverse(folder, "task=senior", f"lambda={lam}", "n_images=8", "judges=faces", *args.options)
         rows = rows_of(folder)
         raised = np.mean([float(row["age_after"]) > float(row["age_before"]) for row in rows])
         print(
@@ -124,6 +125,7 @@ def vgg19(args: argparse.Namespace) -> None:
         "keep_features=false",
         "data.set_size=8",
         "selection=confident",
+        "manifold=pca",
         "manifold.n_components=8",
     ]
     with tempfile.TemporaryDirectory() as small:

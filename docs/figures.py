@@ -1,156 +1,193 @@
-"""Make the pictures of the documentation: ``python docs/figures.py [NAME ...]``; those of the astronaut need LFW."""
+"""Make the pictures of the documentation: ``python docs/figures.py [NAME ...]``, all by default.
 
+Those of digits need no download; those of the astronaut need LFW and the networks. What cannot be made is said in one
+line each, and the others are made. ``images/made_by.json`` keeps what each was made with, for ``docs/stale.py``.
+"""
+
+import json
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from skimage.data import astronaut
+from stale import MADE_BY, configuration
 
 from dmt.reporting.grids import labelled_grid
+from dmt.reporting.results import Report
 from dmt.reporting.tables import text_table
-from dmt.studies.transfer import OriginalReport
+from dmt.studies.transfer import OriginalReport, TransferReport
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 FACE = (113, 0, 333, 220)  # left, top, right, bottom: the portrait, for the figure that colours whole pictures
+DIGITS = "traverse.py experiment=digits"
+SWEEP = "traverse.py -m experiment=digits n_images=6"
+TASKS, LAMBDAS = ("frowning", "senior", "younger"), (1.0, 0.7, 0.5)  # of the astronaut
 
 
-DIGITS = ["experiment=digits", "progress=false"]
+class NotMadeError(Exception):
+    """A picture that cannot be made; the message says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How a picture comes about.
+
+    Args:
+        make: writes it, given an empty folder, in which programs run, and their command lines; names of the files.
+        runs: the programs' command lines.
+    """
+
+    make: Callable[[Path, Sequence[str]], list[str]]
+    runs: Sequence[str] = ()
 
 
 def main() -> None:
-    """Make the pictures asked for, all by default."""
-    for name in sys.argv[1:] or PICTURES:
-        PICTURES[name]()
+    """Make the pictures asked for, and say which could not be made."""
+    unknown = [name for name in sys.argv[1:] if name not in PICTURES]
+    if unknown:
+        sys.exit(f"there is no picture {', '.join(unknown)}; there are {', '.join(PICTURES)}")
+    missing = [line for name in sys.argv[1:] or PICTURES if (line := made(name))]
+    if missing:
+        sys.exit("\n".join(missing))
 
 
-def make_digits() -> None:
-    """The grid of ``experiment=digits``."""
-    _keep("grid", "digits", *DIGITS)
+def made(name: str) -> str | None:
+    """Make a picture and note what with; or say why not."""
+    picture = PICTURES[name]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            files = picture.make(Path(folder), picture.runs)
+    except NotMadeError as error:
+        return f"{name}: not made: {error}"
+    entry = {"command": f"python docs/figures.py {name}", "runs": [*picture.runs]}
+    entry["configuration"] = configuration("; ".join(picture.runs)) if picture.runs else "none"
+    known = json.loads(MADE_BY.read_text("utf-8")) if MADE_BY.exists() else {}
+    known |= dict.fromkeys(files, entry)
+    MADE_BY.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", "utf-8")
+    return None
 
 
-def make_digits_lambda() -> None:
-    """Figure 6 of the paper with digits."""
-    figure = "{_target_: dmt.studies.figures.LambdaRows, lambdas: [inf, 2.0, 1.0, 0.5, 0.3]}"
-    _keep("figure", "digits_lambda", *DIGITS, f"figure={figure}")
+def kept(shown: str, name: str) -> Callable[[Path, Sequence[str]], list[str]]:
+    """One of the files that a run leaves, under a name of its own."""
+
+    def make(folder: Path, runs: Sequence[str]) -> list[str]:
+        (line,) = runs
+        run(folder, line, folder / "out")
+        shutil.copy(folder / "out" / shown, IMAGES / name)
+        return [name]
+
+    return make
 
 
-def make_digits_tsne() -> None:
-    """Figure 7 of the paper with digits."""
-    figure = (
-        "{_target_: dmt.studies.figures.NeighboursAlongThePath, lambdas: [2.0, 1.0, 0.5, 0.3], crowd: 30, each: 30}"
-    )
-    _keep("figure", "digits_tsne", *DIGITS, f"figure={figure}", "data.set_size=100")
-
-
-def make_digits_map() -> None:
-    """The map of figure 1 with digits."""
-    tasks = ", ".join(f"{word}: {_digit_task(digit)}" for word, digit in (("eight", 8), ("five", 5), ("nine", 9)))
-    figure = f"{{_target_: dmt.studies.figures.Tour, tasks: {{{tasks}}}}}"
-    _keep("map", "digits_map", *DIGITS, f"figure={figure}", "n_images=5")
-
-
-def make_digits_sweep() -> None:
-    """The grid at the end of a sweep."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["kernel=rbf,linear", "lambda=1,0.3", "n_images=6", f"hydra.sweep.dir={folder}"]
-        _traverse("--multirun", *DIGITS, *options)
-        Image.open(Path(folder) / "sweep.png").save(IMAGES / "digits_sweep.png")
-
-
-def make_digits_methods() -> None:
-    """A 3 becomes an 8 by each method."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["method=dmt,linear,pixel_mean,adversarial", "n_images=6", f"hydra.sweep.dir={folder}"]
-        _traverse("--multirun", *DIGITS, *options)
-        Image.open(Path(folder) / "sweep.png").save(IMAGES / "digits_methods.png")
-
-
-def make_digits_film() -> None:
-    """The way of one edit."""
-    with tempfile.TemporaryDirectory() as folder:
-        _traverse(*DIGITS, "images=[digit_0003]", "output.animation=gif", f"hydra.run.dir={folder}")
-        shutil.copy(Path(folder) / "digit_0003.gif", IMAGES / "digits_film.gif")
-
-
-def make_astronaut_colour() -> None:
+def make_astronaut_colour(folder: Path, runs: Sequence[str]) -> list[str]:
     """Figure 5 of the paper with the public-domain portrait."""
-    portrait = IMAGES / "astronaut_input.png"
-    Image.fromarray(astronaut()).crop(FACE).resize((125, 125), Image.Resampling.LANCZOS).save(portrait)
-    _keep("figure", "astronaut_colour", "experiment=fig5_colorize", f"images=[{portrait}]", "progress=false")
+    portrait = Image.fromarray(astronaut()).crop(FACE).resize((125, 125), Image.Resampling.LANCZOS)
+    portrait.save(folder / "astronaut.png")
+    return kept("figure.png", "astronaut_colour.png")(folder, runs)
 
 
-def make_astronaut() -> None:
+def make_astronaut(folder: Path, runs: Sequence[str]) -> list[str]:
     """The public-domain photograph that scikit-image ships, whole: as it is, and edited by one command."""
-    with tempfile.TemporaryDirectory() as folder:
-        photograph = Path(folder) / "astronaut.png"
-        Image.fromarray(astronaut()).save(photograph)
-        _traverse("task=senior", "lambda=0.5", f"images={photograph}", f"hydra.run.dir={folder}/run")
-        pair = [np.asarray(Image.open(path)) for path in (photograph, Path(folder) / "run" / "astronaut.png")]
+    Image.fromarray(astronaut()).save(folder / "astronaut.png")
+    run(folder, runs[0], folder / "out")
+    pair = [np.asarray(Image.open(path)) for path in (folder / "astronaut.png", folder / "out" / "astronaut.png")]
     Image.fromarray(np.concatenate(pair, axis=1)).save(IMAGES / "astronaut.png", optimize=True)
+    return ["astronaut.png"]
 
 
-def make_astronaut_tasks() -> None:
+def make_astronaut_tasks(folder: Path, runs: Sequence[str]) -> list[str]:
     """Her face, towards three attributes, by three lambdas."""
-    tasks, lambdas = ("frowning", "senior", "younger"), (1.0, 0.7, 0.5)
+    Image.fromarray(astronaut()).save(folder / "astronaut.png")
+    run(folder, runs[0], folder / "out")
+
+    def crop(number: int, end: str) -> np.ndarray:
+        (file,) = (folder / "out").glob(f"{number},*/crops/astronaut_{end}.png")
+        return np.asarray(Image.open(file))
+
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        photograph = Path(folder) / "astronaut.png"
-        Image.fromarray(astronaut()).save(photograph)
-        for task in tasks:
-            row = []
-            for lam in lambdas:
-                run = Path(folder) / f"{task}-{lam}"
-                _traverse(f"task={task}", f"lambda={lam}", f"images={photograph}", f"hydra.run.dir={run}")
-                row.append(np.asarray(Image.open(run / "crops" / "astronaut_after.png")))
-            rows.append([np.asarray(Image.open(run / "crops" / "astronaut_before.png")), *row])
-    grid = labelled_grid(rows, tasks, ["input", *(f"lambda' {lam}" for lam in lambdas)])
+    for first in range(0, len(TASKS) * len(LAMBDAS), len(LAMBDAS)):
+        rows.append([crop(first, "before"), *(crop(first + step, "after") for step in range(len(LAMBDAS)))])
+    grid = labelled_grid(rows, TASKS, ["input", *(f"lambda' {lam}" for lam in LAMBDAS)])
     grid.save(IMAGES / "astronaut_tasks.png", optimize=True)
+    return ["astronaut_tasks.png"]
 
 
-def make_transfer_2014() -> None:
+def make_transfer_2014(folder: Path, runs: Sequence[str]) -> list[str]:
     """Figures 2 and 3 of the transfer study from the runs of 2014; prints its table 1 and what dissimilar tasks add."""
     report = OriginalReport()(None, None, {})
-    for name, picture in report.pictures.items():
-        picture.quantize(64).save(IMAGES / f"transfer_2014_{name}.png", optimize=True)
     for name in ("table_1", "dissimilar"):
         print(f"{name}\n{text_table(report.tables[name])}\n")
+    return figures_of(report, "transfer_2014")
 
 
-PICTURES: dict[str, Callable[[], None]] = {
-    "digits": make_digits,
-    "digits_lambda": make_digits_lambda,
-    "digits_tsne": make_digits_tsne,
-    "digits_map": make_digits_map,
-    "digits_sweep": make_digits_sweep,
-    "digits_methods": make_digits_methods,
-    "digits_film": make_digits_film,
-    "transfer_2014": make_transfer_2014,
-    "astronaut": make_astronaut,
-    "astronaut_tasks": make_astronaut_tasks,
-    "astronaut_colour": make_astronaut_colour,
-}
+def make_transfer_tiny_imagenet(folder: Path, runs: Sequence[str]) -> list[str]:
+    """The same figures from our runs, with those of 2014 behind."""
+    store = ROOT / "docs" / "transfer" / "tiny_imagenet.csv"
+    return figures_of(TransferReport(str(store))(None, None, {}), "transfer_tiny_imagenet")
 
 
-def _digit_task(target: int) -> str:
-    return f"{{_target_: dmt.data.ClassTask, source: '3', target: '{target}'}}"
+def figures_of(report: Report, start: str) -> list[str]:
+    """Keep a report's figures, in few colours."""
+    for name, picture in report.pictures.items():
+        picture.quantize(64).save(IMAGES / f"{start}_{name}.png", optimize=True)
+    return [f"{start}_{name}.png" for name in report.pictures]
 
 
-def _keep(picture: str, name: str, *options: str) -> None:
-    """Run traverse.py and keep one of its pictures."""
-    with tempfile.TemporaryDirectory() as folder:
-        _traverse(*options, f"hydra.run.dir={folder}")
-        Image.open(Path(folder) / f"{picture}.png").save(IMAGES / f"{name}.png")
+def run(folder: Path, line: str, output: Path) -> None:
+    """Run a command line of ``traverse.py`` or ``train.py`` in a folder; what it leaves goes to ``output``."""
+    program, *options = shlex.split(line)
+    place = "hydra.sweep.dir" if "-m" in options else "hydra.run.dir"
+    command = [sys.executable, str(ROOT / program), *options, "logger=none", "progress=false", f"{place}={output}"]
+    done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise NotMadeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
 
 
-def _traverse(*options: str) -> None:
-    subprocess.run([sys.executable, ROOT / "traverse.py", *options, "logger=none"], check=True, cwd=ROOT)
+def digits_figure(values: str, *more: str) -> str:
+    """The command line of a figure of the paper with digits."""
+    return shlex.join([*DIGITS.split(), f"figure={{_target_: dmt.studies.figures.{values}}}", *more])
 
+
+def _to(digit: int) -> str:
+    return f"{{_target_: dmt.data.ClassTask, source: '3', target: '{digit}'}}"
+
+
+_ROWS = "LambdaRows, lambdas: [inf, 2.0, 1.0, 0.5, 0.3]"  # figure 6 of the paper
+_PATH = "NeighboursAlongThePath, lambdas: [2.0, 1.0, 0.5, 0.3], crowd: 30, each: 30"  # figure 7
+_TOUR = f"Tour, tasks: {{eight: {_to(8)}, five: {_to(5)}, nine: {_to(9)}}}"  # figure 1
+PICTURES = {
+    "digits": Picture(kept("grid.png", "digits.png"), [DIGITS]),
+    "digits_lambda": Picture(kept("figure.png", "digits_lambda.png"), [digits_figure(_ROWS)]),
+    "digits_tsne": Picture(kept("figure.png", "digits_tsne.png"), [digits_figure(_PATH, "data.set_size=100")]),
+    "digits_map": Picture(kept("map.png", "digits_map.png"), [digits_figure(_TOUR, "n_images=5")]),
+    "digits_sweep": Picture(
+        kept("sweep.png", "digits_sweep.png"), [f"{SWEEP} kernel=rbf,linear lambda=1,0.3"]
+    ),
+    "digits_methods": Picture(
+        kept("sweep.png", "digits_methods.png"), [f"{SWEEP} method=dmt,linear,pixel_mean,adversarial"]
+    ),
+    "digits_film": Picture(
+        kept("digit_0003.gif", "digits_film.gif"), [f"{DIGITS} images=[digit_0003] output.animation=gif"]
+    ),
+    "transfer_2014": Picture(make_transfer_2014),
+    "transfer_tiny_imagenet": Picture(make_transfer_tiny_imagenet),
+    "astronaut": Picture(make_astronaut, ["traverse.py task=senior lambda=0.5 images=astronaut.png"]),
+    "astronaut_tasks": Picture(
+        make_astronaut_tasks,
+        [f"traverse.py -m task={','.join(TASKS)} lambda={','.join(map(str, LAMBDAS))} images=astronaut.png"],
+    ),
+    "astronaut_colour": Picture(
+        make_astronaut_colour, ["traverse.py experiment=fig5_colorize images=[astronaut.png]"]
+    ),
+}  # fmt: skip
 
 if __name__ == "__main__":
     main()

@@ -37,7 +37,7 @@ EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 FILES = sorted(CONF.rglob("*.yaml"))
 
 DOCUMENTS = [CONF.parent / "README.md", *sorted((CONF.parent / "docs").glob("*.md"))]
-COMMAND = re.compile(r"python (train|traverse)\.py((?:\\\n|[^`\n])*)")
+COMMAND = re.compile(r"python (train|traverse)\.py((?:\\\n|[^`|\n])*)")
 COMMANDS = {
     (program, options.replace("\\\n", " ").strip())
     for document in DOCUMENTS

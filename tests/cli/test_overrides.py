@@ -1,3 +1,4 @@
+import math
 import os
 import re
 import shlex
@@ -15,15 +16,15 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from dmt.cli.command import composed
+from dmt.cli.command import composed, parsed
 from dmt.cli.conf_files import names
 from dmt.cli.names import GONE, MEANT, OF_PARTS, RENAMED, REPLACED
-from dmt.cli.overrides import check_overrides, explain, with_several_tasks
+from dmt.cli.overrides import as_hydra_takes_them, check_overrides, explain, with_infinity, with_several_tasks
 from dmt.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMAND = re.compile(r"python (train|traverse)\.py((?:\\\n|[^`\n])*)")
+COMMAND = re.compile(r"python (train|traverse)\.py((?:\\\n|[^`|\n])*)")
 COMMANDS = sorted(
     {
         (program, options.replace("\\\n", " ").strip())
@@ -351,6 +352,41 @@ def test_what_is_gone_is_gone(settings):
 def test_settings_of_parts_have_parts():
     cfg = composed(ROOT / "conf", "traverse", [])
     assert all(OmegaConf.is_dict(cfg[name]) for name in OF_PARTS)
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("lambda=.inf", "lambda=inf"),
+        ("lambda=inf", "lambda=inf"),
+        ("lambda=.Inf", "lambda=inf"),
+        ("lambda=∞", "lambda=inf"),
+        ("figure.lambdas=[.inf,0.3]", "figure.lambdas=[inf,0.3]"),
+        ("figure.lambdas=[0.3, .inf]", "figure.lambdas=[0.3, inf]"),
+        ("auto={lowest: .1, highest: .inf}", "auto={lowest: .1, highest: inf}"),
+        ("lambda=.inf,0.3", "lambda=inf,0.3"),
+        ("images=[a.inf,.info]", "images=[a.inf,.info]"),
+        ("task.source=.inf", "task.source=.inf"),
+    ],
+)
+def test_infinity_may_be_written_as_in_yaml(written, taken):
+    assert with_infinity([written]) == [taken]
+
+
+@pytest.mark.parametrize("spelling", ["inf", ".inf"])
+def test_both_spellings_of_infinity_reach_the_program_as_a_number(spelling):
+    arguments = as_hydra_takes_them(
+        ["experiment=fig6_lambda", f"figure.lambdas=[{spelling},0.3]", f"lambda={spelling}"]
+    )
+    check_overrides(arguments, ROOT / "conf", "traverse")
+    cfg = composed(ROOT / "conf", "traverse", arguments)
+    assert list(cfg.figure.lambdas) == [math.inf, 0.3]
+    assert cfg["lambda"] == math.inf
+
+
+def test_one_of_a_sweep_may_be_infinite():
+    (swept,) = as_hydra_takes_them(["lambda=.inf,0.3"])
+    assert list(parsed(swept).sweep_iterator()) == [math.inf, 0.3]
 
 
 # As a user sees it

@@ -109,6 +109,11 @@ def test_what_is_no_lambda_is_refused_before_any_work(value):
         FixedLambda(value)
 
 
+def test_infinity_as_a_text_is_told_how_it_is_written():
+    with pytest.raises(UserError, match=r"got inf; infinity is \.inf in a YAML file and inf or \.inf on the command"):
+        FixedLambda("inf")
+
+
 @pytest.mark.parametrize(
     ("rule", "title"),
     [

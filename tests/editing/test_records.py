@@ -181,6 +181,7 @@ def test_a_record_holds_what_the_edit_cost():
             drawn,
             realised=torch.tensor([0.98, torch.nan]),
             multiplier=torch.tensor([3.5, 1.0]),
+            precision="bfloat16",
         ),
         frames=torch.stack([before + 0.01, before + 0.02]),
         seconds=3.0,
@@ -213,7 +214,7 @@ def test_a_record_holds_what_the_edit_cost():
         "converged": False,
         "seconds": 1.5,
     }
-    assert (first.record["image"], first.record["stopped"]) == ("x", "no")
+    assert [first.record[key] for key in ("image", "stopped", "precision")] == ["x", "no", "bfloat16"]
     assert {key: first.record[key] for key in expected} == pytest.approx(expected, rel=1e-4)
     assert (second.record["psnr"], second.record["ssim"], second.record["change"]) == (float("inf"), 1.0, 0.0)
     assert (second.record["delta"], second.record["shrinkage"]) == (2.0, 0.0)

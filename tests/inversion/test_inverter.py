@@ -224,6 +224,24 @@ def test_an_unknown_precision_is_refused_before_any_work():
         Inverter(precision="float16")
 
 
+@pytest.mark.parametrize("asked", ["float32", "bfloat16", "auto"])
+def test_the_inversion_says_in_which_precision_the_network_worked(asked):
+    convolution, worked_in = nn.Conv2d(3, 4, 3, padding=1), set()
+
+    def watch(module: nn.Module, inputs: object, output: Tensor) -> None:
+        if output.requires_grad and torch.is_grad_enabled():  # while pixels are sought
+            worked_in.add(str(output.dtype).removeprefix("torch."))
+
+    convolution.register_forward_hook(watch)
+    convolution.requires_grad_(False)
+    extractor = FeatureExtractor(LayeredNetwork(nn.Identity(), {"conv": convolution}), ["conv"])
+    images = pictures().float()
+    found = Inverter({}, BRIEF, asked)(extractor, extractor(images.flip(3)), images)
+    assert worked_in == {found.precision}
+    assert found.precision in ({"float32", "bfloat16"} if asked == "auto" else {asked})
+    assert found.part(slice(0, 1)).precision == found.precision
+
+
 def displaced(extractor, images: Tensor, wanted: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Target activations, and what the share of the wish is measured along."""
     (layer,) = extractor.layers

@@ -44,10 +44,10 @@ def _run(program: str, command: str = "") -> None:
         command: how the user calls it; empty: as the script is called.
     """
     from dmt.cli.help import help_text, help_topic, wants_help
-    from dmt.cli.overrides import check_overrides, with_several_tasks
+    from dmt.cli.overrides import as_hydra_takes_them, check_overrides
     from dmt.errors import UserError
 
-    sys.argv[1:] = arguments = with_several_tasks(sys.argv[1:])
+    sys.argv[1:] = arguments = as_hydra_takes_them(sys.argv[1:])
     try:
         if wants_help(arguments):
             print(help_text(program, conf_folder(), help_topic(arguments), command or _as_called()))

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dmt.cli import build, conf_folder
-from dmt.cli.overrides import explain, with_several_tasks
+from dmt.cli.overrides import as_hydra_takes_them, explain
 from dmt.cli.programs import quieten
 from dmt.data import Catalog, Task
 from dmt.editing import Editor, Explain
@@ -37,7 +37,7 @@ def composed(*overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            return compose("traverse", ["output_dir=outputs", *with_several_tasks(overrides)])
+            return compose("traverse", ["output_dir=outputs", *as_hydra_takes_them(overrides)])
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides, conf_folder(), "traverse") or str(error)) from error
     finally:

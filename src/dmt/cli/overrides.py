@@ -35,6 +35,7 @@ from dmt.errors import UserError, nearest_name
 SEVERAL = "several"  # the task of several at once
 NAMED = ("task.", "person", "data.catalog.")  # settings whose values are names of other people's
 PLAIN = re.compile(r"[\w-]+")
+INFINITE = re.compile(r"""(?<=[=\[,:])(\s*)([+-]?)(?:\.inf|∞)(?=\s*(?:[],}]|$))""", re.IGNORECASE)  # a value of its own
 SEE_HELP = "--help lists the settings"
 WRITTEN = "settings are written name=value"
 AS_IN = f"{WRITTEN}, as in task=frowning"
@@ -55,6 +56,26 @@ def with_several_tasks(arguments: Sequence[str]) -> list[str]:
         names = [name.strip() for name in inside[1].split(",")]
         found += [f"task={SEVERAL}", *(f"+task@task.{name}={name}" for name in dict.fromkeys(names))]
     return found
+
+
+def with_infinity(arguments: Sequence[str]) -> list[str]:
+    """The same arguments, with infinity written as Hydra's command line takes it: ``inf``, where YAML has ``.inf``.
+
+    Names of other people's, such as those of classes, are left as they are.
+
+    >>> with_infinity(["lambda=.inf", "figure.lambdas=[.inf,0.3]", "images=[a.inf]"])
+    ['lambda=inf', 'figure.lambdas=[inf,0.3]', 'images=[a.inf]']
+    """
+
+    def written(found: re.Match[str]) -> str:
+        return f"{found[1]}{found[2].strip('+')}inf"
+
+    return [a if a.lstrip("+").startswith(NAMED) else INFINITE.sub(written, a) for a in arguments]
+
+
+def as_hydra_takes_them(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command line, with what we take and Hydra does not written in its way."""
+    return with_infinity(with_several_tasks(arguments))
 
 
 def check_overrides(arguments: Sequence[str], conf: Path, program: str) -> None:

@@ -85,6 +85,7 @@ def _edited_image(edited: EditedBatch, row: int, data: EditData | None) -> Edite
         "evaluations": int(picture.solution.evaluations[row]),
         "converged": picture.solution.converged[row],
         "stopped": picture.solution.reasons[row],
+        "precision": picture.precision,
         "seconds": edited.seconds / len(edited.batch.names),
     }
     return EditedImage(name, before, after, record, frames, patch)

@@ -34,6 +34,7 @@ class Inversion:
         realised: ``(B,)``, the share of the wished displacement that the pictures' own features have moved; NaN where
             nothing was wished, or nobody said along what.
         multiplier: ``(B,)``, how many times as far the wish would have had to go for that; 1 without ``Realise``.
+        precision: which the network worked in while pixels were sought: ``float32`` or ``bfloat16``.
     """
 
     images: Tensor
@@ -41,12 +42,13 @@ class Inversion:
     solution: Solution
     realised: Tensor
     multiplier: Tensor
+    precision: str = "float32"
 
     def part(self, rows: slice) -> Self:
         """Those of some of the pictures."""
         terms = {name: value[rows] for name, value in self.terms.items()}
         found = self.solution.part(rows)
-        return type(self)(self.images[rows], terms, found, self.realised[rows], self.multiplier[rows])
+        return type(self)(self.images[rows], terms, found, self.realised[rows], self.multiplier[rows], self.precision)
 
     @classmethod
     def at_rest(cls, images: Tensor, terms: Mapping[str, Tensor], solution: Solution) -> Self:
@@ -203,7 +205,8 @@ class Inverter:
         if realise is not None:
             multiplier += realise.stiffness * (1 - share).nan_to_num()
         solution = replace(solution, value=results.flatten(1), objective=found)
-        return Inversion(results, terms, solution, share, multiplier + 1)
+        precision = str(problem.precision).removeprefix("torch.")
+        return Inversion(results, terms, solution, share, multiplier + 1, precision)
 
     def _solved(self, problem: "_Problem", first: Tensor) -> Solution:
         images = problem.inputs.images

@@ -14,6 +14,7 @@ from dmt.traversal.witness import WitnessBatch
 
 STIFFNESS = 100.0  # of what keeps a walk within the data, where the witness lies in [-1, 1] (ours)
 PROCESSOR = torch.device("cpu")
+SMALLER = "smaller edits more, for example lambda=0.3"
 MANY = 200  # points, from which on a GPU is quicker than the processor (ours)
 
 
@@ -253,7 +254,7 @@ def check_lambda(value: object) -> float:
         UserError: it is not a number above 0 (infinity is allowed: it returns the input).
     """
     if not (is_number(value) and value > 0):
-        raise UserError(
-            f"lambda must be a number above 0 or auto, got {value}; smaller edits more, for example lambda=0.3"
-        )
+        is_infinite = isinstance(value, str) and value.lower().lstrip("+.") in ("inf", "infinity")
+        remedy = "infinity is .inf in a YAML file and inf or .inf on the command line" if is_infinite else SMALLER
+        raise UserError(f"lambda must be a number above 0 or auto, got {value}; {remedy}")
     return float(value)

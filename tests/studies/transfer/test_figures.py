@@ -151,7 +151,7 @@ def test_figure_2_shows_every_network_of_similar_tasks(original):
 def test_figure_2_shows_the_tasks_that_are_there_where_none_is_similar(store):
     runs = read_runs(store(rows(splits=[("man_made_natural", 0)])))
     top, bottom = figure_2(runs).axes
-    assert top.get_title(loc="left").endswith("man_made_natural")
+    assert top.get_title(loc="left").endswith("man-made / natural split")
     assert len(bottom.get_lines()) > 1
 
 
@@ -171,8 +171,17 @@ def test_a_reference_is_drawn_dashed_beside_ours(original):
 
 def test_figure_3_names_the_two_targets_of_dissimilar_tasks(original):
     figure = figure_3(original)
-    assert {"target A", "target B"} <= set(by_label(figure.axes[0]))
-    assert by_label(figure.axes[0])["target A"].get_ydata()[[0, -1]] == pytest.approx([65.2, 39.7], abs=0.1)
+    natural, man_made = (
+        "target: natural, 449 classes",
+        "target: man-made, 551 classes",
+    )  # the paper's upper and lower line
+    lines = by_label(figure.axes[0])
+    assert lines[natural].get_ydata()[[0, -1]] == pytest.approx([65.2, 39.7], abs=0.1)
+    assert lines[man_made].get_ydata()[-1] < lines[natural].get_ydata()[-1]
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [natural, man_made, "base"]
+    below = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert below == ["AnB, random splits", "AnB, man-made / natural split", "random, untrained filters"]
+    assert figure.axes[1].get_title(loc="left") == "random, untrained filters, all 1000 classes"
 
 
 def test_networks_of_less_data_are_not_mixed_in(original):

@@ -25,6 +25,8 @@ STYLES: Mapping[str, Style] = {
     "random": ("#009E73", "X"),
 }
 DISSIMILAR_STYLE = ("#CC79A7", "h")
+TARGETS = {"A": "natural", "B": "man-made"}  # of man_made_natural: in 2014 and in conf/experiment/transfer.yaml
+KINDS = {DISSIMILAR: "man-made / natural split", "all_1000": "all 1000 classes"}  # the paper's words, figure 3
 FONT = 9
 IN_FIGURE_2 = ("base", "base_long", "selffer", "selffer_finetuned", "transfer", "transfer_finetuned")
 CUT = "layer n at which the network is cut: layers 1 to n are copied"
@@ -88,14 +90,14 @@ def figure_3(runs: pd.DataFrame, reference: pd.DataFrame | None = None) -> Figur
     panels = figure.subplot_mosaic([["left", "right"], ["below", "below"]], height_ratios=[1, 1.25])
     left, right, below = (panels[name] for name in ("left", "right", "below"))
     _draw_from_base(left, shown, ("transfer", DISSIMILAR), DISSIMILAR_STYLE, by_target=True)
-    _furnish(left, "dissimilar tasks: AnB", "layer n", TOP1)
+    _furnish(left, f"dissimilar tasks: AnB{_of(DISSIMILAR)}", "layer n", TOP1)
     kind = _similar_or_first(shown[shown["treatment"] == "random"])
     _draw_from_base(right, shown, ("random", kind), STYLES["random"])
-    _furnish(right, f"random filters, frozen{_of(kind)}", "layer n", TOP1)
+    _furnish(right, f"random, untrained filters{_of(kind)}", "layer n", TOP1)
     curves = {
-        "AnB, similar tasks": (("transfer", SIMILAR), STYLES["transfer"]),
-        "AnB, dissimilar tasks": (("transfer", DISSIMILAR), DISSIMILAR_STYLE),
-        "random filters": (("random", None), STYLES["random"]),
+        "AnB, random splits": (("transfer", SIMILAR), STYLES["transfer"]),
+        f"AnB, {KINDS[DISSIMILAR]}": (("transfer", DISSIMILAR), DISSIMILAR_STYLE),
+        "random, untrained filters": (("random", None), STYLES["random"]),
     }
     drawn = {}
     for (label, ((treatment, split), style)), step in zip(curves.items(), (-0.07, 0, 0.07), strict=True):
@@ -126,7 +128,7 @@ def _similar_or_first(runs: pd.DataFrame) -> str:
 
 def _of(kind: str) -> str:
     """What a title says of a kind of split: nothing if it is the usual one."""
-    return "" if kind == SIMILAR else f", {kind}"
+    return "" if kind == SIMILAR else f", {KINDS.get(kind, kind)}"
 
 
 def _draw_networks(axes: Axes, runs: pd.DataFrame, style: Style, step: float = 0) -> None:
@@ -170,10 +172,22 @@ def _draw_from_base(
         own_bases, members = (side[side["target"].isin(group)] for side in (bases, copied))
         _draw_networks(axes, own_bases, STYLES["base"])
         _draw_networks(axes, members, style)
-        label = f"target {group[0]}" if by_target else None
+        label = f"target: {TARGETS[group[0]]}, {members['classes'].iloc[0]} classes" if by_target else None
         _draw_means(axes, pd.concat([own_bases, members]), style, line=line, label=label)
     if by_target:
-        axes.legend(fontsize=FONT, frameon=False, loc="lower left")
+        ring = Line2D(
+            [],
+            [],
+            color=STYLES["base"][0],
+            marker="o",
+            markersize=4.5,
+            markerfacecolor="white",
+            linestyle="",
+            label="base",
+        )
+        axes.legend(
+            handles=[*axes.get_legend_handles_labels()[0], ring], fontsize=FONT, frameon=False, loc="lower left"
+        )
 
 
 def _draw_differences(
