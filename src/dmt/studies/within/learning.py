@@ -124,5 +124,8 @@ def batches(
 def accuracy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
     """How many of some inputs ``(n, ...)`` a classifier puts into their classes ``(n,)``, in percent."""
     network.eval()
-    right = [(network(part).argmax(dim=1) == own).sum() for part, own in zip(inputs.split(256), labels.split(256))]
+    right = [
+        (network(part).argmax(dim=1) == own).sum()
+        for part, own in zip(inputs.split(256), labels.split(256), strict=True)
+    ]
     return 100 * float(torch.stack(right).sum()) / len(labels)

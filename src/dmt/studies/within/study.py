@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from itertools import repeat
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -41,17 +40,19 @@ WAYS: Mapping[str, tuple[str, Sequence[str]]] = {  # what is made beforehand, an
     "none": ("", ()),
     "moved": ("", ("moved",)),
     "mixup": ("", ("mixup",)),
-    "moved, mixup": ("", ("moved", "mixup")),
+    "moved_mixup": ("", ("moved", "mixup")),
     "within": ("walked", ()),
-    "within, moved": ("walked", ("moved",)),
+    "within_moved": ("walked", ("moved",)),
     "pixels": ("mixed", ()),
-    "pixels, moved": ("mixed", ("moved",)),
+    "pixels_moved": ("mixed", ("moved",)),
 }
-AGAINST = ("none", "moved", "mixup", "moved, mixup")  # what pictures made within a class have to beat
+AGAINST = ("none", "moved", "mixup", "moved_mixup")  # what pictures made within a class have to beat
 JUDGES = ("network", "probe")
-SETTINGS = ("data", "backbone", "layers", "layer_names", "normalization", "method", "kernel", "witness", "regularizer")
-SETTINGS += ("parametrization", "solver", "realise", "precision")  # that determine what comes out, beside the study's
-COPIES = 5  # of each picture, changed as batches are, that the probe learns from (ours)
+SETTINGS = (  # that determine what comes out, beside the study's own
+    *("data", "backbone", "layers", "layer_names", "normalization", "method", "kernel", "witness", "regularizer"),
+    *("parametrization", "solver", "realise", "precision"),
+)
+COPIES = 3  # of each picture, changed as batches are, that the probe learns from (ours)
 PROBE_STEPS = 150  # over all of them (ours: its training loss has settled)
 GRID = 2  # cells along each side that features are averaged in for the probe (ours)
 NEIGHBOURS_SHOWN = 3
@@ -68,7 +69,6 @@ class Sampling:
         classes: drawn anew each time.
         pictures: of each class, to learn from; all others of these classes are the test.
         draws: how many.
-        seeds: classifiers trained in each draw and way; their accuracies are averaged.
         neighbours: that every picture walks to.
         lam: lambda' of these walks.
 
@@ -79,12 +79,11 @@ class Sampling:
     classes: int
     pictures: int
     draws: int
-    seeds: int
     neighbours: int
     lam: float
 
     def __post_init__(self) -> None:
-        for name, least in {"classes": 2, "pictures": 2, "draws": 1, "seeds": 1}.items():
+        for name, least in {"classes": 2, "pictures": 2, "draws": 1}.items():
             what = f"a whole number from {least} on"
             require_whole_number(f"study.sampling.{name}", getattr(self, name), what, least)
         most = self.pictures - 1
@@ -137,11 +136,9 @@ class Draw:
         """Classes ``(n,)`` as shares of each class, ``(n, classes)``."""
         return one_hot(labels, len(self.task.classes)).float()
 
-    def batches(
-        self, size: int, changes: Sequence[Change], added: Batch | None = None, seed: int = 0
-    ) -> Iterator[Batch]:
+    def batches(self, size: int, changes: Sequence[Change], added: Batch | None = None) -> Iterator[Batch]:
         """Batches without end of the pictures to learn from, and of others that are added."""
-        rng = np.random.default_rng([self.seed, seed])
+        rng = np.random.default_rng(self.seed)
         return batches((self.images, self.shares(self.labels)), added, changes, size, rng)
 
     def _read(self, members: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -201,10 +198,11 @@ class WithinClassStudy:
         folder = Path(self.folder).expanduser() / cache_key({"settings": json.dumps(parts, sort_keys=True)})
         log.info("what is finished is kept in %s", folder)
         folder.mkdir(parents=True, exist_ok=True)
-        found, sheets = [], {}
+        found: list[Accuracies] = []
+        sheets: dict[str, Image.Image] = {}
         for seed in range(self.sampling.draws):
             draw = Draw(self.sampling.task(features.data.catalog, seed), seed, features, device)
-            extractor = self._extractor(draw)
+            extractor = cache(partial(self._extractor, draw))
             made = self._walked(draw, extractor, edits, folder / f"draw_{seed}.safetensors")
             found.append(self._accuracies(draw, extractor, made, folder / f"draw_{seed}.json"))
             sheets = sheets or {"made": self._contact_sheet(draw, made)}
@@ -225,14 +223,14 @@ class WithinClassStudy:
         scales = measure_scales(network, draw.images.split(64), draw.features.normalization)
         return FeatureExtractor(network, draw.features.layers, scales).to(draw.device)
 
-    def _walked(self, draw: Draw, extractor: FeatureExtractor, editor: Editor, file: Path) -> Walked:
+    def _walked(self, draw: Draw, extractor: Callable[[], FeatureExtractor], editor: Editor, file: Path) -> Walked:
         if not file.exists():
             began = time.perf_counter()
             made = walked(
                 draw.images,
                 draw.labels,
                 editor=editor,
-                extractor=extractor,
+                extractor=extractor(),
                 k=self.sampling.neighbours,
                 lam=self.sampling.lam,
                 batch_size=draw.features.data.serving.edit_batch_size,
@@ -245,27 +243,34 @@ class WithinClassStudy:
             )  # fmt: skip
         return Walked(**{name: tensor.to(draw.device) for name, tensor in read_tensors(file).items()})
 
-    def _accuracies(self, draw: Draw, extractor: FeatureExtractor, made: Walked, file: Path) -> Accuracies:
-        """How often each judge is right about the others, way by way; what the file holds is not done again."""
+    def _accuracies(
+        self, draw: Draw, extractor: Callable[[], FeatureExtractor], made: Walked, file: Path
+    ) -> Accuracies:
+        """How often each judge is right, way by way; what the file holds is not done again."""
         found: Accuracies = json.loads(file.read_text()) if file.exists() else {judge: {} for judge in JUDGES}
+        if len(found["probe"]) == len(WAYS):
+            return found
         known: dict[str, Change] = {"moved": self.moved, "mixup": self.mixup}
         further = {"walked": made.images, "mixed": made.mixed(draw.images)}
-        pooled = PooledExtractor(extractor.backbone, extractor.layers, GRID)
+        pooled = PooledExtractor(extractor().backbone, extractor().layers, GRID)
+        others = _vectors(pooled, draw.test[0])
         for way, (kind, names) in WAYS.items():
             if way in found["probe"]:
                 continue
             changes = [known[name] for name in names]
             added = (further[kind], draw.shares(draw.labels[made.first])) if kind else None
-            rights = []
-            for seed in range(self.sampling.seeds):
-                with _seeded(seed):
-                    network = self.network(classes=self.sampling.classes, image_size=draw.images.shape[-1])
-                    stream = draw.batches(self.recipe.batch_size, changes, added, seed)
-                    self.recipe.fit(network.to(draw.device), stream)
-                rights.append(accuracy(network, *draw.test))
-            found["network"][way] = mean(rights)
+            with _seeded(draw.seed):
+                network = self.network(classes=self.sampling.classes, image_size=draw.images.shape[-1])
+                self.recipe.fit(network.to(draw.device), draw.batches(self.recipe.batch_size, changes, added))
+            found["network"][way] = accuracy(network, *draw.test)
             copies = next(draw.batches(COPIES * len(draw.images), changes, added))
-            found["probe"][way] = _probed(pooled, copies, self.recipe, draw)
+            points = _vectors(pooled, copies[0])
+            center, spread = points.mean(dim=0), points.std(dim=0).clamp_min(1e-6)
+            with _seeded(draw.seed):
+                linear = nn.Linear(points.shape[1], self.sampling.classes).to(draw.device)
+                every = ((points - center) / spread, copies[1])
+                replace(self.recipe, steps=PROBE_STEPS).fit(linear, repeat(every))
+            found["probe"][way] = accuracy(linear, (others - center) / spread, draw.test[1])
             write_text(file, json.dumps(found))
             log.info("draw %d, %s: %s", draw.seed, way, {judge: round(found[judge][way], 1) for judge in JUDGES})
         return found
@@ -305,18 +310,9 @@ def table(accuracies: Sequence[Mapping[str, float]]) -> list[Record]:
     return rows
 
 
-def _probed(extractor: PooledExtractor, batch: Batch, recipe: Recipe, draw: Draw) -> float:
-    """How often a linear classifier of standardised features is right, learnt from one large batch."""
-    images, labels = batch
+def _vectors(extractor: FeatureExtractor, images: Tensor) -> Tensor:
     with torch.no_grad():
-        points, others = (
-            torch.cat([extractor.vectors(part) for part in some.split(64)]) for some in (images, draw.test[0])
-        )
-    center, spread = points.mean(dim=0), points.std(dim=0).clamp_min(1e-6)
-    with _seeded(0):
-        linear = nn.Linear(points.shape[1], labels.shape[1]).to(draw.device)
-        replace(recipe, steps=PROBE_STEPS).fit(linear, repeat(((points - center) / spread, labels)))
-    return accuracy(linear, (others - center) / spread, draw.test[1])
+        return torch.cat([extractor.vectors(part) for part in images.split(64)])
 
 
 @contextmanager

@@ -22,7 +22,8 @@ class Walked:
         images: ``(m, 3, H, W)`` in [0, 1].
         first: ``(m,)``, positions of the pictures where the walks began.
         second: ``(m,)``, positions of the neighbours that they were headed for.
-        share: ``(m,)``, how much of the straight way d between the two they went: ``<delta, d> / <d, d>``.
+        share: ``(m,)``, how much of the straight way d between the two's points they themselves lie at:
+            ``<z - z_first, d> / <d, d>``.
     """
 
     images: Tensor
@@ -31,7 +32,7 @@ class Walked:
     share: Tensor
 
     def mixed(self, images: Tensor) -> Tensor:
-        """The same pairs mixed in pixels instead, as far as the walks went: ``(m, 3, H, W)`` of ``(n, 3, H, W)``."""
+        """The same pairs mixed in pixels instead, as far as the pictures went: ``(m, 3, H, W)`` of ``(n, 3, H, W)``."""
         share = self.share.clamp(0, 1).to(images)[:, None, None, None]
         return (1 - share) * images[self.first] + share * images[self.second]
 
@@ -89,15 +90,14 @@ def walked(
     lams = torch.full((len(first),), lam, dtype=z.dtype)
     inverter = replace(editor.inverter, on_progress=None)
     module = editor.method(space, Contrasts([], witnesses, _no_mean_pictures), lams, inverter).to(images.device)
-    made, deltas = [], []
+    made: list[Tensor] = []
     for rows in torch.arange(len(first)).split(batch_size):
         batch = ImageBatch(images[first[rows]], rows.tolist(), [str(row) for row in rows.tolist()], [])
-        traversal, inversion = module.edited(batch)
+        _, inversion = module.edited(batch)
         made.append(inversion.images)
-        deltas.append(traversal.delta)
+    gone = torch.cat([space.coordinates(part) for part in made]) - z[first]
     way = z[second] - z[first]
-    share = (torch.cat(deltas) * way).sum(dim=1) / way.square().sum(dim=1)
-    return Walked(torch.cat(made), first, second, share)
+    return Walked(torch.cat(made), first, second, (gone * way).sum(dim=1) / way.square().sum(dim=1))
 
 
 def _no_mean_pictures(sets: Sets) -> tuple[Tensor, Tensor]:

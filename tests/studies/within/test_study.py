@@ -1,0 +1,80 @@
+"""The study: what a draw takes, what its table says, and that what is finished is not done again."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+import dmt
+from dmt.data import Digits
+from dmt.errors import UserError
+from dmt.networks import digits_network
+from dmt.studies.transfer import narrow_network
+from dmt.studies.within import Mixup, Moved, Recipe, Sampling, WithinClassStudy
+from dmt.studies.within.study import JUDGES, SETTINGS, WAYS, table
+
+SAMPLING = Sampling(classes=3, pictures=4, draws=2, neighbours=1, lam=1.0)
+
+
+def test_a_draw_learns_from_as_many_of_each_class_and_is_tested_on_all_others():
+    digits = Digits()
+    task = SAMPLING.task(digits, 5)
+    assert len(set(task.classes)) == 3
+    for label, train, test in zip(task.classes, task.train, task.validation, strict=True):
+        assert len(train) == 4
+        assert sorted([*train, *test]) == np.flatnonzero(digits.digits == int(label)).tolist()
+    assert SAMPLING.task(digits, 5).fingerprint == task.fingerprint != SAMPLING.task(digits, 6).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"classes": 11}, "the data set has 10"), ({"pictures": 400}, "leaves none to test with")],
+)
+def test_what_the_data_set_does_not_have_is_said(changed, said):
+    with pytest.raises(UserError, match=said):
+        replace(SAMPLING, **changed).task(Digits(), 0)
+
+
+@pytest.mark.parametrize("changed", [{"neighbours": 4}, {"neighbours": 0}, {"lam": 0.0}, {"draws": 0}, {"classes": 1}])
+def test_numbers_out_of_range_are_said(changed):
+    with pytest.raises(UserError, match=next(iter(changed)).replace("lam", "lambda")):
+        replace(SAMPLING, **changed)
+
+
+def test_the_table_has_paired_differences():
+    rows = table([{"none": 50.0, "moved": 60.0, "within": 61.0}, {"none": 70.0, "moved": 75.0, "within": 75.0}])
+    none, moved, within = rows
+    assert [row["way"] for row in rows] == ["none", "moved", "within"]
+    assert (none["right"], moved["right"], within["right"]) == (60, 67.5, 68)
+    assert (within["over_none"], within["over_moved"]) == (8, 0.5)
+    assert (within["over_none_low"], within["over_none_high"]) == (5, 11)  # every resample of two draws
+    assert (moved["over_moved"], moved["over_moved_low"]) == (0, 0)
+
+
+def test_every_way_is_judged_and_what_is_finished_is_found_again(tmp_path, quiet_trainer):
+    study = WithinClassStudy(
+        partial(narrow_network, kernel=5, stride=4, hidden=8),
+        Recipe(steps=4, batch_size=8, learning_rate=0.01),
+        moved=Moved(),
+        mixup=Mixup(),
+        backbone=partial(digits_network, 4),
+        sampling=SAMPLING,
+        folder=tmp_path,
+    )
+    settings = dict.fromkeys(SETTINGS, "") | {"study": {"folder": str(tmp_path), "sampling": {"draws": 2}}}
+
+    def editor():
+        return dmt.Editor.default("digits", "manifold=span", "solver=quick", "realise=null", "progress=false")
+
+    report = study(quiet_trainer, editor, settings)
+    assert set(report.tables) == set(JUDGES)
+    for rows in report.tables.values():
+        assert [row["way"] for row in rows] == list(WAYS)
+        assert all(0 <= row["right"] <= 100 for row in rows)
+    assert report.pictures["made"].height > 3 * 96
+    kept = [json.loads(file.read_text()) for file in sorted(tmp_path.glob("*/draw_*.json"))]
+    assert np.mean([one["network"]["within"] for one in kept]) == pytest.approx(report.tables["network"][4]["right"])
+    again = replace(study, network=lambda **_: pytest.fail("done before"), backbone=lambda: pytest.fail("done before"))
+    assert again(quiet_trainer, editor, settings).tables == report.tables
