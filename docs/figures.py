@@ -113,6 +113,11 @@ def make_astronaut_tasks() -> None:
     grid.save(IMAGES / "astronaut_tasks.png", optimize=True)
 
 
+def make_within_class() -> None:
+    """Digits made by walking between neighbours of one class; about two minutes."""
+    _keep("made", "within_class", "experiment=within_class", "study.sampling.draws=1")
+
+
 def make_transfer_2014() -> None:
     """Figures 2 and 3 of the transfer study from the runs of 2014; prints its table 1 and what dissimilar tasks add."""
     report = OriginalReport()(None, None, {})
@@ -130,6 +135,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "digits_sweep": make_digits_sweep,
     "digits_methods": make_digits_methods,
     "digits_film": make_digits_film,
+    "within_class": make_within_class,
     "transfer_2014": make_transfer_2014,
     "astronaut": make_astronaut,
     "astronaut_tasks": make_astronaut_tasks,
