@@ -13,7 +13,7 @@ from dmt.errors import UserError
 from dmt.networks import digits_network
 from dmt.studies.transfer import narrow_network
 from dmt.studies.within import Mixup, Moved, Recipe, Sampling, WithinClassStudy
-from dmt.studies.within.study import JUDGES, SETTINGS, WAYS, table
+from dmt.studies.within.study import SETTINGS, WAYS, accuracy_table, gain_table
 
 SAMPLING = Sampling(classes=3, pictures=4, draws=2, neighbours=1, lam=1.0)
 
@@ -43,14 +43,17 @@ def test_numbers_out_of_range_are_said(changed):
         replace(SAMPLING, **changed)
 
 
-def test_the_table_has_paired_differences():
-    rows = table([{"none": 50.0, "moved": 60.0, "within": 61.0}, {"none": 70.0, "moved": 75.0, "within": 75.0}])
-    none, moved, within = rows
-    assert [row["way"] for row in rows] == ["none", "moved", "within"]
-    assert (none["right"], moved["right"], within["right"]) == (60, 67.5, 68)
-    assert (within["over_none"], within["over_moved"]) == (8, 0.5)
-    assert (within["over_none_low"], within["over_none_high"]) == (5, 11)  # every resample of two draws
-    assert (moved["over_moved"], moved["over_moved_low"]) == (0, 0)
+def test_the_tables_have_means_and_paired_differences():
+    network = [{"none": 50.0, "within": 61.0, "pixels": 60.0}, {"none": 70.0, "within": 75.0, "pixels": 75.0}]
+    found = [{"network": one, "probe": dict.fromkeys(one, 90.0)} for one in network]
+    rights = {row["way"]: row for row in accuracy_table(found)}
+    assert (rights["none"]["network"], rights["within"]["network"], rights["pixels"]["probe"]) == (60, 68, 90)
+    assert (rights["none"]["network_low"], rights["none"]["network_high"]) == (50, 70)  # either draw, twice
+    over_none, over_pixels = gain_table(found)
+    assert [(row["way"], row["over"]) for row in (over_none, over_pixels)] == [("within", "none"), ("within", "pixels")]
+    assert [over_none[f"network{end}"] for end in ("", "_low", "_high")] == [8, 5, 11]
+    assert [over_pixels[f"network{end}"] for end in ("", "_low", "_high")] == [0.5, 0, 1]
+    assert [over_pixels[f"probe{end}"] for end in ("", "_low", "_high")] == [0, 0, 0]
 
 
 def test_every_way_is_judged_and_what_is_finished_is_found_again(tmp_path, quiet_trainer):
@@ -69,12 +72,12 @@ def test_every_way_is_judged_and_what_is_finished_is_found_again(tmp_path, quiet
         return dmt.Editor.default("digits", "manifold=span", "solver=quick", "realise=null", "progress=false")
 
     report = study(quiet_trainer, editor, settings)
-    assert set(report.tables) == set(JUDGES)
-    for rows in report.tables.values():
-        assert [row["way"] for row in rows] == list(WAYS)
-        assert all(0 <= row["right"] <= 100 for row in rows)
+    rights = report.tables["right"]
+    assert [row["way"] for row in rights] == list(WAYS)
+    assert all(0 <= row[judge] <= 100 for row in rights for judge in ("network", "probe"))
+    assert len(report.tables["gains"]) == 2 * (len(WAYS) - 1)
     assert report.pictures["made"].height > 3 * 96
     kept = [json.loads(file.read_text()) for file in sorted(tmp_path.glob("*/draw_*.json"))]
-    assert np.mean([one["network"]["within"] for one in kept]) == pytest.approx(report.tables["network"][4]["right"])
+    assert np.mean([one["network"]["within"] for one in kept]) == pytest.approx(rights[4]["network"])
     again = replace(study, network=lambda **_: pytest.fail("done before"), backbone=lambda: pytest.fail("done before"))
     assert again(quiet_trainer, editor, settings).tables == report.tables

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache, cached_property, partial
-from itertools import repeat
+from itertools import product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,6 @@ WAYS: Mapping[str, tuple[str, Sequence[str]]] = {  # what is made beforehand, an
     "pixels": ("mixed", ()),
     "pixels_moved": ("mixed", ("moved",)),
 }
-AGAINST = ("none", "moved", "mixup", "moved_mixup")  # what pictures made within a class have to beat
 JUDGES = ("network", "probe")
 SETTINGS = (  # that determine what comes out, beside the study's own
     *("data", "backbone", "layers", "layer_names", "normalization", "method", "kernel", "witness", "regularizer"),
@@ -206,7 +205,7 @@ class WithinClassStudy:
             made = self._walked(draw, extractor, edits, folder / f"draw_{seed}.safetensors")
             found.append(self._accuracies(draw, extractor, made, folder / f"draw_{seed}.json"))
             sheets = sheets or {"made": self._contact_sheet(draw, made)}
-        tables = {judge: table([one[judge] for one in found]) for judge in JUDGES}
+        tables = {"right": accuracy_table(found), "gains": gain_table(found)}
         return Report("pictures made within a class", [], sheets, tables)
 
     def _extractor(self, draw: Draw) -> FeatureExtractor:
@@ -289,25 +288,45 @@ class WithinClassStudy:
         return labelled_grid(rows, [str(label) for label in draw.task.classes], columns)
 
 
-def table(accuracies: Sequence[Mapping[str, float]]) -> list[Record]:
-    """A row per way: how often it is right in percent, and how much more often than the usual ways, in points.
+def accuracy_table(found: Sequence[Accuracies]) -> list[Record]:
+    """A row per way: how often either judge is right, in percent.
 
     Args:
-        accuracies: for each draw, way -> percent. Intervals are bootstraps over draws, differences are paired.
+        found: of each draw. Intervals are bootstraps over draws.
     """
-    weights = resampling(len(accuracies), RESAMPLES)
-    values = {way: np.array([[one[way] for one in accuracies]]) for way in accuracies[0]}
-
-    def shown(name: str, numbers: np.ndarray) -> Record:
-        return with_interval(name, resampled_means(numbers, weights)[:, 0], len(accuracies))
-
     rows: list[Record] = []
-    for way, own in values.items():
-        row: Record = {"way": way, **shown("right", own)}
-        for other in (other for other in AGAINST if other in values):
-            row |= shown(f"over_{other}", own - values[other])
+    for way in found[0][JUDGES[0]]:
+        row: Record = {"way": way}
+        for judge in JUDGES:
+            row |= _mean(judge, _rights(found, judge, way))
         rows.append(row)
     return rows
+
+
+def gain_table(found: Sequence[Accuracies]) -> list[Record]:
+    """A row per way that walks and other way: by how many points the first is right more often.
+
+    Args:
+        found: of each draw. Differences are paired, intervals are bootstraps over draws.
+    """
+    rows: list[Record] = []
+    ways = list(found[0][JUDGES[0]])
+    for way, other in product((way for way in ways if WAYS[way][0] == "walked"), ways):
+        if other != way:
+            row: Record = {"way": way, "over": other}
+            for judge in JUDGES:
+                row |= _mean(judge, _rights(found, judge, way) - _rights(found, judge, other))
+            rows.append(row)
+    return rows
+
+
+def _rights(found: Sequence[Accuracies], judge: str, way: str) -> np.ndarray:
+    return np.array([one[judge][way] for one in found])
+
+
+def _mean(name: str, values: np.ndarray) -> Record:
+    weights = resampling(len(values), RESAMPLES)
+    return with_interval(name, resampled_means(values[None], weights)[:, 0], len(values))
 
 
 def _vectors(extractor: FeatureExtractor, images: Tensor) -> Tensor:
