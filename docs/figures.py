@@ -177,6 +177,9 @@ PICTURES = {
     "digits_film": Picture(
         kept("digit_0003.gif", "digits_film.gif"), [f"{DIGITS} images=[digit_0003] output.animation=gif"]
     ),
+    "within_class": Picture(
+        kept("made.png", "within_class.png"), ["train.py experiment=within_class study.sampling.draws=1"]
+    ),
     "transfer_2014": Picture(make_transfer_2014),
     "transfer_tiny_imagenet": Picture(make_transfer_tiny_imagenet),
     "astronaut": Picture(make_astronaut, ["traverse.py task=senior lambda=0.5 images=astronaut.png"]),

@@ -483,6 +483,15 @@ def data_of(cfg: DictConfig, images):
     return DataOf(cfg)(instantiate(cfg.task), images)
 
 
+@pytest.mark.parametrize("experiment", ["within_class", "within_class_tiny_imagenet"])
+def test_the_study_within_a_class_is_built_and_walks_as_far_as_lambda_says(experiment):
+    cfg = composed("train", f"experiment={experiment}", "lambda=0.4", "cache_dir=/c", "study.sampling.pictures=7")
+    study = instantiate(cfg.study, _convert_="all")
+    assert (study.sampling.lam, study.sampling.pictures, study.folder) == (0.4, 7, "/c/within")
+    assert (study.moved.flip, study.backbone is None) == (experiment != "within_class",) * 2
+    assert study.network(classes=10, image_size=cfg.data.image_size)[-1][0].out_features == 10
+
+
 def test_digits_data_is_built():
     data = data_of(composed("traverse", "data=digits", "task=digits"), 3)
     assert len(data.inputs) == 3
