@@ -287,7 +287,7 @@ def test_heads_that_are_turned_alike_are_taken_where_that_counts():
         assert set(members) == set(rows[np.argsort(distance[rows])[:5]])
 
 
-@pytest.mark.parametrize("weight", [None, 0.0, 10.0])
+@pytest.mark.parametrize("weight", [0.0, 10.0])
 def test_of_a_head_whose_pose_nobody_knows_only_labels_count(weight):
     pool, _ = turned()
     unknown = replace(pool, pose=lambda name: None)

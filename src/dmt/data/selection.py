@@ -115,20 +115,20 @@ class Matched:
         set_size: pictures per side; fewer where a side has fewer.
         same: labels that count ``weight`` times; ``None``: those that the task is balanced by.
         weight: see ``same``.
-        pose: how many times it counts how heads are turned, where the data set knows (ours); ``None``: not at all.
+        pose: how many times it counts how heads are turned, where the data set knows (ours); 0: not at all.
     """
 
     set_size: int = 150
     same: Sequence[str] | None = None
     weight: float = 4.0
-    pose: float | None = None
+    pose: float = 0.0
 
     def __post_init__(self) -> None:
         require_whole_number("selection.set_size", self.set_size, "a whole number above 0", least=1)
         if not (is_number(self.weight) and self.weight > 0):
             raise UserError(f"selection.weight must be a number above 0, got {self.weight!r}")
-        if self.pose is not None and not (is_number(self.pose) and 0 <= self.pose < math.inf):
-            raise UserError(f"selection.pose must be a number, 0 or more, or null, got {self.pose!r}")
+        if not (is_number(self.pose) and 0 <= self.pose < math.inf):
+            raise UserError(f"selection.pose must be a number, 0 or more, got {self.pose!r}")
 
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         ranks = {name: [_distances(side, z) for side in points] for name, z in zip(names, z0, strict=True)}
