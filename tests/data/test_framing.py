@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.transform import SimilarityTransform, warp
 
 from dmt.data import CentreFraming, EditData, FaceFraming, Folder, Frame, Framed, finished
-from dmt.data.framing import COLUMNS, VIEW, Similarity, head_pose
+from dmt.data.framing import COLUMNS, VIEW, Similarity
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError
 
@@ -295,12 +295,3 @@ def test_what_cannot_be_is_said(tmp_path):
         FaceFraming(file, zoom=0)
     with pytest.raises(UserError, match="largest or all"):
         FaceFraming(file, faces="some")
-
-
-@pytest.mark.parametrize(("points", "pose"), [
-    ([[0, 0], [1, 0], [0.5, 0.6], [0.5, 1.2]], [0.0, 0.5]),  # from the front, the nose half-way
-    ([[0, 0], [1, 0], [0.8, 0.3], [0.5, 1.2]], [0.3, 0.25]),  # to the right of the picture, held high
-    ([[0, 0], [0, 2], [-1.2, 0.6], [-2.4, 1.0]], [-0.2, 0.5]),  # lying on its side
-])  # fmt: skip
-def test_how_a_head_is_turned_is_told_by_its_nose(points, pose):
-    np.testing.assert_allclose(head_pose(np.array(points, dtype=float)), pose, atol=1e-12)

@@ -117,10 +117,6 @@ class Framed:
         edited = (subject.frame.put_back(photograph, picture - before) for picture in after)
         return view.sampled(photograph, VIEW), [view.sampled(picture, VIEW) for picture in edited]
 
-    def pose(self, name: str) -> np.ndarray | None:
-        """How the head in a picture is turned (``dmt.data.framing.head_pose``); ``None``: nobody knows."""
-        return self._asked[name][1].pose if name in self._asked else self.framing.pose(self._own_name(name))
-
     def _picture(self, name: str) -> str:
         return self._asked[name][0] if name in self._asked else name
 

@@ -163,12 +163,10 @@ class Subject:
     Args:
         frame: the square that the edit sees.
         view: the square in which it is shown and judged; ``None``: the same.
-        pose: how a head is turned and nods, as ``head_pose``; ``None``: it is no head.
     """
 
     frame: Frame
     view: Frame | None = None
-    pose: np.ndarray | None = None
 
 
 class Framing(Protocol):
@@ -186,12 +184,8 @@ class Framing(Protocol):
             ImageError: nothing.
         """
 
-    def pose(self, name: str) -> np.ndarray | None:
-        """How the head in a picture of the catalog is turned, where that is known without looking at it."""
-        return None
 
-
-class CentreFraming(Framing):
+class CentreFraming:
     """The largest square in the middle of a photograph."""
 
     fingerprint = "centre"
@@ -203,7 +197,7 @@ class CentreFraming(Framing):
         return [Subject(Frame(Similarity(side * np.eye(2), corner)))]
 
 
-class FaceFraming(Framing):
+class FaceFraming:
     """Faces, turned upright and brought to one place and size.
 
     Ours: eyes, nose and mouth come to where they lie in the mean of all known faces, upright and in the middle, so that
@@ -256,11 +250,7 @@ class FaceFraming(Framing):
 
     def _subject(self, points: np.ndarray) -> Subject:
         frame = Frame(Similarity.between(self.wanted, points))
-        return Subject(frame, Frame(Similarity.between(0.5 + self._shape, points)), head_pose(points))
-
-    def pose(self, name: str) -> np.ndarray | None:
-        known = self.points.get(name)
-        return None if known is None else head_pose(known)
+        return Subject(frame, Frame(Similarity.between(0.5 + self._shape, points)))
 
     def _found(self, name: str, photograph: Photograph) -> list[Face]:
         if self.detector is None:
@@ -274,20 +264,6 @@ class FaceFraming(Framing):
             )
         found = [Face(face.points / scale, _scaled(face.box, 1 / scale), face.score) for face in faces]
         return found if self.faces == "all" else found[:1]
-
-
-def head_pose(points: np.ndarray) -> np.ndarray:
-    """How far a head is turned and nods, ``(2,)``, from its points ``(4, 2)`` in the order of ``POINTS`` (ours).
-
-    First how far the nose lies from the middle of the eyes and the mouth along the line of the eyes, in distances of
-    the eyes: 0 from the front, above 0 turned to the right of the picture. Then how far it lies on the way from the
-    eyes to the mouth: more, the lower the head is held.
-    """
-    left, right, nose, mouth = points
-    line, middle = right - left, (left + right) / 2
-    down = np.array([-line[1], line[0]])
-    turn = (nose - (middle + mouth) / 2) @ line / (line @ line)
-    return np.array([turn, (nose - middle) @ down / ((mouth - middle) @ down)])
 
 
 def _scaled(box: tuple[float, float, float, float], factor: float) -> tuple[float, float, float, float]:

@@ -145,8 +145,7 @@ class EditData(LightningDataModule):
         self.source, self.target = source[: task.source_size], target[: task.target_size]
         sides = np.where(excluded, -1, source_scores), np.where(excluded, -1, target_scores)
         self._sides = sides
-        pose = self.catalog.pose if isinstance(self.catalog, Framed) else None
-        self.pool = Pool(self.catalog, sides, Sets(self.source, self.target), task.labels(), task.balance, pose)
+        self.pool = Pool(self.catalog, sides, Sets(self.source, self.target), task.labels(), task.balance)
         for side, members in (("source", self.source), ("target", self.target)):
             if len(members) < 2:
                 share = self.reserved.share

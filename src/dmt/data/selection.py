@@ -1,7 +1,6 @@
 """Scores for source and target -> the sets of pictures that an edit compares: one pair for all inputs, or one each."""
 
 import hashlib
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,7 +35,6 @@ class Pool:
         confident: the most confidently labelled pictures of both sides.
         own_labels: the labels that the edit is about, which pictures cannot be matched by.
         balance: the labels that it is not about, and that both sides have equally often.
-        pose: the name of a picture -> how the head in it is turned, ``(2,)``, where that is known; ``None``: of none.
     """
 
     catalog: Catalog
@@ -44,7 +42,6 @@ class Pool:
     confident: Sets
     own_labels: Sequence[str]
     balance: Sequence[str] = ()
-    pose: Callable[[str], np.ndarray | None] | None = None
 
 
 OwnScores = Callable[[str, Sequence[str]], np.ndarray]
@@ -115,20 +112,16 @@ class Matched:
         set_size: pictures per side; fewer where a side has fewer.
         same: labels that count ``weight`` times; ``None``: those that the task is balanced by.
         weight: see ``same``.
-        pose: how many times it counts how heads are turned, where the data set knows (ours); 0: not at all.
     """
 
     set_size: int = 150
     same: Sequence[str] | None = None
     weight: float = 4.0
-    pose: float = 0.0
 
     def __post_init__(self) -> None:
         require_whole_number("selection.set_size", self.set_size, "a whole number above 0", least=1)
         if not (is_number(self.weight) and self.weight > 0):
             raise UserError(f"selection.weight must be a number above 0, got {self.weight!r}")
-        if not (is_number(self.pose) and 0 <= self.pose < math.inf):
-            raise UserError(f"selection.pose must be a number, 0 or more, got {self.pose!r}")
 
     def __call__(self, pool: Pool, points: tuple[Tensor, Tensor], names: Sequence[str], z0: Tensor) -> list[Sets]:
         ranks = {name: [_distances(side, z) for side in points] for name, z in zip(names, z0, strict=True)}
@@ -156,7 +149,7 @@ class Matched:
         chosen = []
         for name, own_ranks in ranks.items():
             own = (own_scores(name, labels) / deviations).clip(-CLIP, CLIP)
-            distance = ((weights * (standard - own) ** 2).sum(axis=1) + self._turned(pool, name)).round(9)
+            distance = (weights * (standard - own) ** 2).sum(axis=1).round(9)
             usable = [
                 np.flatnonzero((side > 0) & np.isfinite(rank)) for side, rank in zip(pool.sides, own_ranks, strict=True)
             ]
@@ -169,23 +162,6 @@ class Matched:
             )
             chosen.append(Sets(source, target))
         return chosen
-
-    def _turned(self, pool: Pool, name: str) -> np.ndarray:
-        """What it adds to the distances ``(n,)`` that heads are turned otherwise; a pose that is unknown is far."""
-        n = len(pool.catalog.names)
-        own = pool.pose(name) if self.pose and pool.pose else None
-        if own is None:
-            return np.zeros(n)
-        assert pool.pose is not None
-        poses = [pool.pose(picture) for picture in pool.catalog.names]
-        known = np.array([pose is not None for pose in poses])
-        if known.sum() < 2:
-            return np.zeros(n)
-        values = np.stack([pose for pose in poses if pose is not None])
-        deviations = np.maximum(values.std(axis=0), np.finfo(float).tiny)
-        added = np.full(n, 2.0 * len(own))  # what two that have nothing to do with each other differ by
-        added[known] = (((values - own) / deviations) ** 2).sum(axis=1)
-        return self.pose * added
 
     def _labels(self, pool: Pool) -> tuple[list[str], np.ndarray]:
         """The labels that pictures are matched by, and how much each counts, ``(L,)``."""
