@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.transform import SimilarityTransform, warp
 
 from dmt.data import CentreFraming, EditData, FaceFraming, Folder, Frame, Framed, finished
-from dmt.data.framing import COLUMNS, VIEW, Similarity
+from dmt.data.framing import COLUMNS, VIEW, Similarity, head_turn
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError
 
@@ -295,3 +295,12 @@ def test_what_cannot_be_is_said(tmp_path):
         FaceFraming(file, zoom=0)
     with pytest.raises(UserError, match="largest or all"):
         FaceFraming(file, faces="some")
+
+
+@pytest.mark.parametrize(("points", "turn"), [
+    ([[0, 0], [1, 0], [0.5, 0.6], [0.5, 1.2]], 0.0),  # from the front
+    ([[0, 0], [1, 0], [0.8, 0.3], [0.5, 1.2]], 0.3),  # to the right of the picture
+    ([[0, 0], [0, 2], [-1.2, 0.6], [-2.4, 1.0]], -0.2),  # lying on its side
+])  # fmt: skip
+def test_how_far_a_head_is_turned_is_told_by_its_nose(points, turn):
+    assert head_turn(np.array(points, dtype=float)) == pytest.approx(turn)

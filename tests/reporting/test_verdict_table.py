@@ -171,6 +171,13 @@ def test_a_walk_that_leaves_all_pictures_is_told(before, after, is_told):
     assert said == ([expected] if is_told else [])
 
 
+@pytest.mark.parametrize(("turn", "is_told"), [(0.1, False), (-0.33, False), (-0.5, True), (0.4, True)])
+def test_a_head_that_is_turned_to_the_side_is_told(turn, is_told):
+    said = notes([edited("a", **ARRIVED, turn=turn)])
+    expected = "1 of 1 turned to the side, where lines of a face from the front may appear; look at the result: a"
+    assert said == ([expected] if is_told else [])
+
+
 def test_of_an_inversion_that_only_does_what_regularizers_let_through_no_lack_is_noted():
     assert notes([edited("a", **ARRIVED | {"realised": 0.2, "multiplier": 1.0})]) == []
     assert notes([edited("a", **ARRIVED | {"realised": float("nan"), "multiplier": 4.0})]) == []

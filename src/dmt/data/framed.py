@@ -117,6 +117,10 @@ class Framed:
         edited = (subject.frame.put_back(photograph, picture - before) for picture in after)
         return view.sampled(photograph, VIEW), [view.sampled(picture, VIEW) for picture in edited]
 
+    def turn(self, name: str) -> float | None:
+        """How far a head is turned to the side (``dmt.data.framing.head_turn``); ``None``: it is no head."""
+        return None if self.framing.whole else self._of(name)[1].turn
+
     def _picture(self, name: str) -> str:
         return self._asked[name][0] if name in self._asked else name
 

@@ -196,6 +196,10 @@ class EditData(LightningDataModule):
             return self.catalog.original(name, self.image_size)
         return self.catalog.read_named(name, self.image_size)
 
+    def turn(self, name: str) -> float | None:
+        """How far the head of an input is turned to the side, as ``Framed.turn``; ``None``: it is no head."""
+        return self.catalog.turn(name) if isinstance(self.catalog, Framed) else None
+
     def shown(self, name: str, before: Tensor, after: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """An input as it looks in its photograph, before and after each of several edits.
 

@@ -268,12 +268,15 @@ class Editor:
             kept.update(zip(missing, _one_by_one(run(module, missing)) if missing else [], strict=True))
             batches = [kept[row] for row in everything]
         ends = Points.joined([replace(batch.traversal.start, z=batch.traversal.z) for batch in batches])
+        turns = [data.turn(name) for name in data.inputs]
         columns: dict[str, Sequence[float]] = {
             "was_target": _is_typical(start, contrasts.witnesses),
             "unlike_sets": _is_unlike(start, contrasts.witnesses),
             "far_before": farness(start, contrasts.witnesses),
             "far_after": farness(ends, contrasts.witnesses),
         }
+        if not any(turn is None for turn in turns):
+            columns["turn"] = [float(turn or 0) for turn in turns]
         edited = [
             image.with_columns(
                 inversions=n_tried + (not kept), **{name: values[row] for name, values in columns.items()}

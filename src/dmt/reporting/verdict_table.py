@@ -12,6 +12,7 @@ from dmt.reporting.tables import columns_of, text_table
 WIDTH = 110  # characters of a line
 TOLERANCE = 0.05  # of the share of a displacement that is realised: below it nothing is said
 OUTSIDE = 1.5  # times as far from the nearest picture as pictures are, or as the input was: that is said (ours)
+TURNED = 0.34  # of a head (dmt.data.framing.head_turn), beyond which lie a twentieth of LFW's
 LEAST_NAME = 12  # characters of a picture's name that are always shown
 JUDGE = "judge "  # before the judge's name, the title of its column
 
@@ -198,6 +199,9 @@ def notes(images: Sequence[EditedImage]) -> list[str]:
         "of the target's class before, by the witness": [bool(image.record.get("was_target")) for image in images],
         "unlike all that the edit compares with (a turned head, a wide open mouth?), so look at the result": [
             bool(image.record.get("unlike_sets")) for image in images
+        ],
+        "turned to the side, where lines of a face from the front may appear; look at the result": [
+            abs(_number(image.record, "turn") or 0) > TURNED for image in images
         ],
         "hardly changed; a smaller lambda edits more": [
             change_in_words(image.record) in ("unchanged", "hardly changed") for image in images
