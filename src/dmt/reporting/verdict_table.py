@@ -14,6 +14,7 @@ TOLERANCE = 0.05  # of the share of a displacement that is realised: below it no
 OUTSIDE = 1.5  # times as far from the nearest picture as pictures are, or as the input was: that is said (ours)
 TURNED = 0.34  # of a head (dmt.data.framing.head_turn), beyond which lie a twentieth of LFW's
 LEAST_NAME = 12  # characters of a picture's name that are always shown
+WALK = ("witness", "far")  # what is told of a walk before and after, by no judge
 JUDGE = "judge "  # before the judge's name, the title of its column
 
 # Ours. 45 dB is a root mean square change of 1.4 of 255, less than what JPEG at its best setting costs (37 to 41 dB at
@@ -142,7 +143,7 @@ def _word(record: Record) -> str:
 def _judges(record: Record) -> list[str]:
     """Who says something of the input and of the result, first the one whose side is known."""
     names = [column.removesuffix("_before") for column in record if column.endswith("_before")]
-    judges = [name for name in names if name != "witness" and f"{name}_after" in record]
+    judges = [name for name in names if name not in WALK and f"{name}_after" in record]
     return sorted(judges, key=lambda judge: judge not in TARGET_JUDGES)
 
 
