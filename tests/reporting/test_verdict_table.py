@@ -172,7 +172,7 @@ def test_a_walk_that_leaves_all_pictures_is_told(before, after, is_told):
 
 
 def test_how_far_a_walk_went_is_no_judges_word():
-    row, _ = verdict_rows([edited("a", **PLAIN, far_before=1.0, far_after=1.2, witness_before=0.1, witness_after=0.0)])
+    row, _ = verdict_rows([edited("a", **PLAIN, far_before=1.0, far_after=1.2)])
     assert not {"judge far", "judge witness"} & set(row)
 
 
