@@ -37,6 +37,7 @@ class Trials:
         edited: lambdas ``(m,)`` and which of the inputs they are of, ``(m,)`` -> these, edited with them.
         arrived: lambdas ``(n,)`` -> the mean point of each finished picture, ``(n, K)``.
         sides: the mean points of the pictures of the whole source and target, ``(., K)`` each.
+        things: what the inputs are called.
     """
 
     start: Points
@@ -45,6 +46,7 @@ class Trials:
     edited: Callable[[Tensor, Tensor], list[EditedImage]]
     arrived: Callable[[Tensor], Tensor]
     sides: Callable[[], tuple[Tensor, Tensor]]
+    things: str = "images"
 
     @property
     def n_images(self) -> int:
@@ -345,8 +347,8 @@ class LeastChange:
         unconvinced = search.reached.count(False)
         if unconvinced:
             log.warning(
-                "lambda=auto: %d of %d images convinced the judge at no lambda down to %g",
-                *(unconvinced, trials.n_images, self.lowest),
+                "lambda=auto: %d of %d %s convinced the judge at no lambda down to %g",
+                *(unconvinced, trials.n_images, trials.things, self.lowest),
             )
         return search.lams, search.evaluations
 

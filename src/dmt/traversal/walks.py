@@ -93,6 +93,21 @@ class Walk(Protocol):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Within what displacements stay, and what each coordinate costs: ``lambda sum_k (price_k delta_k)^2`` (ours).
+
+    Args:
+        lower: ``(P, K)``, of the displacements.
+        upper: the same; where both are equal the coordinate has no choice.
+        price: ``(P, K)``, above 0; 1 is that of the paper.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    price: Tensor
+
+
+@dataclass(frozen=True)
 class WitnessDescent:
     """Deep manifold traversal: ``argmin_delta witness(z + delta) + lambda ||delta||^2`` (the paper, section 4, eq. 6).
 
@@ -101,9 +116,11 @@ class WitnessDescent:
 
     Args:
         solver: the minimiser; it starts at delta = 0.
+        limits: of the points' displacements; ``None``: there are none (the paper).
     """
 
     solver: LBFGS
+    limits: Limits | None = None
 
     def __call__(self, start: Points, witnesses: WitnessBatch, lam: Tensor) -> Traversal:
         z, own = start.z, witnesses[start.owner]
@@ -116,16 +133,25 @@ class WitnessDescent:
         # no longer than sigma, within which it nearly is; one unit of z is a thousandth of that for LFW's features
         unit = (gradients.norm(dim=1) / (2 * weights)).minimum(sigma)[:, None]
         weights = weights.where(weights.isfinite(), 0)  # who stays pays nothing
+        limits, squares = self.limits, torch.ones(())
+        if limits is not None:
+            unit, squares = unit / limits.price, limits.price.square()  # steps are round in what they cost
+        squared_prices = squares.expand_as(z)
 
         def objective(steps: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             delta = unit[rows] * steps
             values, gradients = own[rows].allowed_gradients(z[rows] + delta)
-            values += weights[rows] * delta.square().sum(dim=1)
-            return values, unit[rows] * (gradients + 2 * weights[rows, None] * delta)
+            costs = weights[rows, None] * squared_prices[rows] * delta
+            return values + (costs * delta).sum(dim=1), unit[rows] * (gradients + 2 * costs)
 
-        found = self.solver.minimise(objective, torch.zeros_like(z), at_start=(before, unit * gradients))
+        begin = torch.zeros_like(z)
+        if limits is None:
+            found = self.solver.minimise(objective, begin, at_start=(before, unit * gradients))
+        else:  # who stays has steps of no length, whatever the limits
+            lower, upper = (torch.where(unit > 0, limit / unit, 0) for limit in (limits.lower, limits.upper))
+            found = self.solver.minimise(objective, begin, lower, upper)
         delta = unit * found.value
-        after = found.objective - weights * delta.square().sum(dim=1)
+        after = found.objective - weights * (squared_prices * delta.square()).sum(dim=1)
         return Traversal(start, delta, lam, before, after, replace(found, value=delta))
 
     def describe(self, strength: str) -> str:

@@ -1,0 +1,293 @@
+"""A task and rows of a table -> rows that are changed, with the change in words: the method put together for tables."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from dmt.data.tables import ABOVE, BELOW, MEDIAN, Table, TableTask
+from dmt.editing.lambda_rules import FixedLambda, LambdaRule, LeastChange, Trials
+from dmt.editing.records import Record
+from dmt.errors import UserError
+from dmt.inversion.constraints import Allowed, Constraints
+from dmt.judges.rows import RowJudge, given_judge, learnt_judge
+from dmt.manifolds.columns import ColumnSpace
+from dmt.manifolds.representation import Points
+from dmt.solvers import LBFGS
+from dmt.storage.files import replacing
+from dmt.traversal.kernels import Kernel, Laplacian
+from dmt.traversal.walks import WitnessDescent
+from dmt.traversal.witness import Witness, WitnessBatch
+
+log = logging.getLogger(__name__)
+
+JUDGE = "classifier"  # its columns, and what lambda=auto asks
+SIDE = 1000  # rows of a side that the witness is made of, drawn evenly (ours)
+LIKE = 50  # rows that are most like one; of a small table a fifth of those that are held out (ours)
+NAMED = 5  # changes in words
+REWEIGHTINGS = 3  # until few columns carry a change (ours)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What rows are edited between, fitted once.
+
+    Args:
+        space: where rows are points.
+        witness: of both sides.
+        judge: rows and points -> how sure they are of the target.
+        held_out: points ``(m, K)`` of the rows that the edit does not see.
+        is_target: which of these are of the target, ``(m,)``.
+    """
+
+    space: ColumnSpace
+    witness: Witness
+    judge: RowJudge
+    held_out: np.ndarray
+    is_target: np.ndarray
+
+    def share(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of the held-out rows most like each point ``(n, K)``: the target's share, and the nearest target's distance."""
+        near = self.neighbours(self.held_out, self.n_like).kneighbors(points)[1]
+        nearest = self.neighbours(self.held_out[self.is_target], 1).kneighbors(points)[0][:, 0]
+        return self.is_target[near].mean(axis=1), nearest
+
+    @staticmethod
+    def neighbours(points: np.ndarray, count: int) -> NearestNeighbors:
+        return NearestNeighbors(n_neighbors=count).fit(points)
+
+    @property
+    def n_like(self) -> int:
+        """How many rows are those most like one."""
+        return min(LIKE, max(5, len(self.held_out) // 5), len(self.held_out))
+
+
+@dataclass(frozen=True)
+class TableEdit:
+    """What became of rows.
+
+    Args:
+        title: what was done.
+        before: the rows.
+        after: the same as they would be; of several plans one below the other.
+        records: what is known of each row of ``after``.
+        start: points ``(m, K)`` of the rows that those of ``after`` were.
+        end: points of these.
+        ground: what they were edited between.
+    """
+
+    title: str
+    before: pd.DataFrame
+    after: pd.DataFrame
+    records: Sequence[Record]
+    start: np.ndarray
+    end: np.ndarray
+    ground: Ground
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a plan: what is known of it, and the row as it would be."""
+        values = self.after.reset_index(drop=True)
+        return pd.concat([pd.DataFrame(list(self.records)), values], axis=1)
+
+    @property
+    def words(self) -> list[str]:
+        """What would have to change, and what then is likely; a sentence a plan."""
+        return [str(record["words"]) for record in self.records]
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``rows.csv``, the rows as they would be, and ``results.csv``; raises ``OSError``."""
+        for name, table in (("rows", self.after), ("results", self.table)):
+            with replacing(Path(folder).expanduser() / f"{name}.csv") as partial:
+                table.to_csv(partial, index=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableEditor:
+    """Edits rows of one table; vary it with ``dataclasses.replace``.
+
+    >>> editor = TableEditor(table=Table("patients.csv", "readmitted"))  # doctest: +SKIP
+    >>> edit = editor.edit(TableTask("yes", "no"), rows=my_rows, lam=0.3)  # doctest: +SKIP
+    >>> edit.after, edit.words  # doctest: +SKIP
+
+    Args:
+        table: whose rows make the sides.
+        constraints: what a change must respect.
+        kernel: of the witness. Laplacian: its pull reaches rows that lie far from both sides, where the Gaussian's has
+            died out (ours; docs/tables.md).
+        solver: of the walk.
+        rule: chooses lambda'.
+        plans: different ones for each row: each leaves alone what those before it changed most.
+    """
+
+    table: Table
+    constraints: Constraints = field(default_factory=Constraints)
+    kernel: Kernel = field(default_factory=Laplacian)
+    solver: LBFGS = field(default_factory=lambda: LBFGS(100, tolerance=1e-3))
+    rule: LambdaRule = field(default_factory=lambda: FixedLambda(0.3))
+    plans: int = 1
+
+    def ground(self, task: TableTask) -> Ground:
+        """What rows are edited between.
+
+        Raises:
+            UserError: too few rows of a side, or no such label.
+        """
+        table, sides = self.table, task.sides(self.table.frame[self.table.label])
+        space = ColumnSpace.fit(table.columns, table.frame)
+        z = space.points(space.values(table.frame)).z
+        held_out = table.is_held_out() & (sides != 0)
+        rng = np.random.default_rng(table.seed)
+        members = []
+        for side in (-1, 1):
+            rows = np.flatnonzero((sides == side) & ~held_out)
+            if min(len(rows), (held_out & (sides == side)).sum()) < 2:
+                raise UserError(f"{len(rows)} rows are too few for data.held_out={table.held_out}; give more rows")
+            members.append(z[np.sort(rng.permutation(rows)[:SIDE])])
+        witness = Witness(self.kernel, *members)
+        points, is_target = z[held_out].numpy(), sides[held_out] > 0
+        if task.classifier is None:
+            judge = learnt_judge(points, is_target, table.seed)
+        else:
+            judge = given_judge(task.classifier, [c.name for c in space.columns], str(task.target), task.classes)
+        return Ground(space, witness, judge, points, is_target)
+
+    def edit(
+        self,
+        task: TableTask,
+        rows: Sequence[Any] | int | pd.DataFrame = 8,
+        lam: float | LambdaRule | None = None,
+        ground: Ground | None = None,
+    ) -> TableEdit:
+        """Change some rows.
+
+        Args:
+            task: which way.
+            rows: a DataFrame; or how many to draw from the source, ``["all"]`` of it, row numbers from 0, or a file.
+            lam: lambda', or a rule that chooses it; ``None``: the editor's.
+            ground: of an earlier call with the same task; ``None``: it is fitted.
+
+        Raises:
+            UserError: whatever a user asked for that cannot be.
+        """
+        rule = self.rule if lam is None else FixedLambda(lam) if isinstance(lam, int | float | str) else lam
+        rule.require([JUDGE])
+        ground = self.ground(task) if ground is None else ground
+        space, label = ground.space, self.table.frame[self.table.label]
+        before = self.table.rows(rows, task.sides(label)).copy()
+        names = [column.name for column in space.columns]
+        self.table.require(names, before, "rows to edit")
+        values = space.values(before)
+        allowed = self.constraints.of(space, values, [*self.table.frame.columns, *before.columns])
+        self._say(ground, values)
+        start = space.points(values).z.numpy()
+        said_before = ground.judge(before, start), ground.share(start)[0]
+        parts, ends, records = [], [], []
+        for plan in range(self.plans):
+            found, lams = self._plan(ground, allowed, before, rule)
+            after, end = space.frame(found, before), space.points(found).z.numpy()
+            cost = self._costs(allowed, end - start)
+            said, share = ground.judge(after, end), ground.share(end)
+            for i, row in enumerate(before.index):
+                record: Record = {"row": row, "plan": plan + 1, "lambda": float(lams[i])}
+                record |= {f"{JUDGE}_before": said_before[0][i], f"{JUDGE}_after": said[i]}
+                record |= {"share_before": said_before[1][i], "share_after": share[0][i], "nearest": share[1][i]}
+                record |= {"price": cost[i].sum(), "columns": int((cost[i] > 0).sum())}
+                record["words"] = self._words(task, ground, values[i], found[i], cost[i], record)
+                records.append(record)
+            parts, ends = [*parts, after], [*ends, end]
+            allowed = allowed.without(allowed.stays | (cost == cost.max(axis=1, keepdims=True)))
+        title = f"{self.table.label}: {task.title}, {rule.title}"
+        repeated = np.tile(start, (self.plans, 1))
+        return TableEdit(title, before, pd.concat(parts), records, repeated, np.concatenate(ends), ground)
+
+    def _plan(
+        self, ground: Ground, allowed: Allowed, before: pd.DataFrame, rule: LambdaRule
+    ) -> tuple[np.ndarray, Tensor]:
+        """One plan for each row: its values ``(n, C)`` and lambdas ``(n,)``."""
+
+        def tried(lams: Tensor, rows: Tensor) -> list[Any]:
+            found = self._walked(ground, allowed.of_rows(rows.numpy()), lams)
+            said = ground.judge(ground.space.frame(found, before.iloc[rows.numpy()]), ground.space.points(found).z.numpy())
+            return [SimpleNamespace(record={f"{JUDGE}_after": one}) for one in said]
+
+        start = ground.space.points(allowed.values)
+        witnesses = WitnessBatch.of_one(ground.witness, start.n_things)
+        trials = Trials(
+            start,
+            witnesses,
+            WitnessDescent(self.solver, allowed.limits()),
+            tried,
+            lambda lams: ground.space.points(self._walked(ground, allowed, lams)).z,
+            lambda: (ground.witness.source, ground.witness.target),
+            "rows",
+        )
+        lams, _ = rule.choose(trials)
+        return self._walked(ground, allowed, lams), lams
+
+    def _walked(self, ground: Ground, allowed: Allowed, lams: Tensor) -> np.ndarray:
+        """Values ``(n, C)`` of the rows after a walk; the numbers walk again once categories and columns are chosen."""
+        start, few = ground.space.points(allowed.values), self.constraints.few
+        witnesses = WitnessBatch.of_one(ground.witness, start.n_things)
+
+        def walk(allowed: Allowed, towards: np.ndarray | None = None, dearer: np.ndarray | None = None) -> Tensor:
+            return WitnessDescent(self.solver, allowed.limits(towards, dearer))(start, witnesses, lams).z
+
+        if few is not None and few < (~allowed.stays).sum(axis=1).max():
+            cost = self._costs(allowed, (walk(allowed) - start.z).numpy())
+            for _ in range(REWEIGHTINGS):  # the penalty sum_columns ||delta|| as squares, reweighted (Chartrand and Yin)
+                most = cost.max(axis=1, keepdims=True) + 1e-12
+                cost = self._costs(allowed, (walk(allowed, None, ((cost + 0.01 * most) / most) ** -0.5) - start.z).numpy())
+            rank = (-cost).argsort(axis=1, kind="stable").argsort(axis=1)
+            allowed = allowed.without(rank >= few)
+        found = allowed.nearest(walk(allowed))
+        if allowed.choices:
+            found = allowed.nearest(walk(allowed, found))
+        return found
+
+    @staticmethod
+    def _costs(allowed: Allowed, delta: np.ndarray) -> np.ndarray:
+        """What displacements ``(n, K)`` of rows' points cost by columns, ``(n, C)``."""
+        of_column = np.eye(len(allowed.price))[allowed.space.owner]
+        return np.sqrt(delta**2 @ of_column) * allowed.price * allowed.space.scale
+
+    def _words(
+        self, task: TableTask, ground: Ground, before: np.ndarray, after: np.ndarray, cost: np.ndarray, record: Record
+    ) -> str:
+        """What would have to change, the dearest first, and what is then likely."""
+        changes: dict[str, list[str]] = {}
+        order = [i for i in (-cost).argsort(kind="stable") if cost[i] > 0]
+        for i in order[:NAMED]:
+            column = ground.space.columns[i]
+            old, new = (column.shown(value) for value in (before[i], after[i]))
+            old, new = (f"{x:.5g}" if isinstance(x, float) else str(x) for x in (old, new))
+            verb = "change" if not column.has_numbers else "raise" if after[i] > before[i] else "lower"
+            changes.setdefault(verb, []).append(f"{column.name.replace('_', ' ')} from {old} to {new}")
+        said = ", ".join(f"{verb} {', '.join(parts)}" for verb, parts in changes.items()) or "nothing changes"
+        if len(order) > NAMED:
+            said += f", and {len(order) - NAMED} smaller changes"
+        what = f"{self.table.label}={task.target}"
+        if task.target in (ABOVE, BELOW):
+            median = float(self.table.frame[self.table.label].median())
+            what = f"{self.table.label} {task.target} {median if task.threshold == MEDIAN else task.threshold:g}"
+        now, then = float(record["share_before"]), float(record["share_after"])
+        return f"{said}; then {what} for {then:.0%} of the {ground.n_like} {task.who} most like this one ({now:.0%} before)"
+
+    def _say(self, ground: Ground, values: np.ndarray) -> None:
+        """Log what is silently decided otherwise."""
+        if left_out := self.table.left_out:
+            log.info("table: these stay as they are: %s", "; ".join(f"{name} ({why})" for name, why in left_out.items()))
+        missing = np.isnan(ground.space.values(self.table.frame)).sum()
+        if missing or np.isnan(values).any():
+            log.info(
+                "table: %d missing values are taken to be the column's median or commonest; in a row to edit they stay",
+                missing,
+            )

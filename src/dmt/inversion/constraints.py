@@ -1,0 +1,256 @@
+"""Points that have walked -> rows that are allowed: the inverter of tables, a projection onto what may change."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dmt.data.tables import Column
+from dmt.errors import UserError, is_number, nearest_name, require_whole_number
+from dmt.manifolds.columns import CORNER, ColumnSpace
+from dmt.traversal.walks import Limits
+
+TINY = 0.02  # of a standard deviation: a smaller change is none (ours)
+HALVINGS = 60  # of the bisection for a sum
+SLACK = 1e-9  # of a step, that rounding may cost
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What a change of a row must respect, by columns. What a row has already is always allowed.
+
+    Args:
+        fixed: do not change.
+        rise: only rise.
+        fall: only fall.
+        bounds: column -> ``[low, high]`` of what it may become, ``None`` for the table's own end; or the categories.
+        whole: become whole numbers.
+        sums: groups of columns whose sum stays.
+        price: column -> what a unit of change costs, or any change of a category; else a standard deviation costs 1.
+        few: the most columns that change; ``None``: any number.
+
+    Raises:
+        UserError: a value out of range.
+    """
+
+    fixed: Sequence[str] = ()
+    rise: Sequence[str] = ()
+    fall: Sequence[str] = ()
+    bounds: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    whole: Sequence[str] = ()
+    sums: Sequence[Sequence[str]] = ()
+    price: Mapping[str, float] = field(default_factory=dict)
+    few: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.few is not None:
+            require_whole_number("few", self.few, "null or a whole number above 0", least=1)
+        for name, price in self.price.items():
+            if not (is_number(price) and 0 < price < np.inf):
+                raise UserError(f"price must be numbers above 0, got {price!r} for {name!r}; fixed=[{name}] forbids it")
+
+    def of(self, space: ColumnSpace, values: np.ndarray, names: Collection[str]) -> "Allowed":
+        """What rows may become.
+
+        Args:
+            space: where they are points.
+            values: ``(n, C)``, of the rows.
+            names: all columns of the table, those that take no part, too.
+
+        Raises:
+            UserError: there is no such column, or it is not of the kind that a constraint is for.
+        """
+        at = self._positions(space, names)
+        columns, sums = list(space.columns), [[at[name] for name in group] for group in self.sums]
+        for i in (at[name] for name in self.whole):
+            columns[i] = replace(columns[i], levels=(), decimals=0)
+        for group in sums:  # its columns change by the coarsest of their steps
+            decimals = [columns[i].decimals for i in group]
+            coarsest = None if None in decimals else min(d for d in decimals if d is not None)
+            for i in group:
+                columns[i] = replace(columns[i], levels=(), decimals=coarsest)
+        lower, upper = (np.tile([getattr(c, end) for c in columns], (len(values), 1)) for end in ("low", "high"))
+        choices = {i: np.ones(len(c.levels), bool) for i, c in enumerate(columns) if c.kind == "category"}
+        for name, given in self.bounds.items():
+            ends = space.columns[at[name]].coded(pd.Series(list(given), name=name))
+            if at[name] in choices:
+                choices[at[name]] = np.isin(np.arange(len(choices[at[name]])), ends)
+                continue
+            if len(ends) != 2 or ends[0] > ends[1]:
+                raise UserError(f"constraints.bounds.{name} must be [low, high], got {list(given)}")
+            for side, end in ((lower, ends[0]), (upper, ends[1])):
+                side[:, at[name]] = side[:, at[name]] if np.isnan(end) else end
+        steps = np.array([np.nan if c.decimals is None else 10.0**-c.decimals for c in columns])
+        on_grid = ~np.isnan(steps)
+        lower[:, on_grid] = _on_grid(np.ceil(lower / steps - SLACK), columns, on_grid)
+        upper[:, on_grid] = _on_grid(np.floor(upper / steps + SLACK), columns, on_grid)
+        for i in choices:
+            lower[:, i], upper[:, i] = -np.inf, np.inf
+        fixed = [at[name] for name in self.fixed if name in at]
+        for side, names_of, ufunc in ((lower, self.rise, np.fmin), (upper, self.fall, np.fmax)):
+            side[:] = ufunc(side, values)
+            held = fixed + [at[name] for name in names_of]
+            side[:, held] = values[:, held]
+        missing = np.isnan(values)
+        lower[missing], upper[missing] = np.nan, np.nan
+        for group in sums:
+            units = values[:, group] / steps[group]
+            if (np.abs(units - units.round()) > 1e-6).any():
+                raise UserError(f"constraints.sums: a row has a finer value than others in {self.sums[0]}; round it")
+        price = np.array([self.price.get(c.name, 1 / scale) for c, scale in zip(columns, space.scale, strict=True)])
+        return Allowed(replace(space, columns=columns), values, lower, upper, choices, sums, price)
+
+    def _positions(self, space: ColumnSpace, names: Collection[str]) -> dict[str, int]:
+        """Where each column is, after a look at those that the constraints name."""
+        at = {column.name: i for i, column in enumerate(space.columns)}
+        grouped = [name for group in self.sums for name in group]
+        in_order = [*self.rise, *self.fall, *self.whole, *grouped]
+        for name in [*self.fixed, *in_order, *self.bounds, *self.price]:
+            if name not in names:
+                raise UserError(f"constraints: there is no column {name!r}{nearest_name(str(name), map(str, names))}")
+            if name not in at and name not in self.fixed:
+                raise UserError(f"constraints: column {name!r} takes no part, so that it stays as it is")
+        for name in in_order:
+            if space.columns[at[name]].kind == "category":
+                raise UserError(f"constraints: {name!r} holds categories, without an order; give one by data.ordered")
+            if name not in self.rise and name not in self.fall and not space.columns[at[name]].has_numbers:
+                raise UserError(f"constraints: {name!r} holds words, which are no whole numbers and have no sum")
+        if len(set(grouped)) < len(grouped):
+            raise UserError("constraints.sums: a column is in two groups; leave it out of one")
+        return at
+
+
+def _on_grid(units: np.ndarray, columns: Sequence[Column], on_grid: np.ndarray) -> np.ndarray:
+    """Numbers of steps ``(n, C)`` -> multiples of the steps, of those columns that have one, without noise."""
+    decimals = [column.decimals for column, is_on in zip(columns, on_grid, strict=True) if is_on]
+    parts = [np.round(part * 10.0**-d, d) for part, d in zip(units[:, on_grid].T, decimals, strict=True) if d is not None]
+    return np.stack(parts, axis=1) if parts else units[:, on_grid]
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What n rows may become: a set for each, which holds the row as it is.
+
+    Args:
+        space: where rows are points; its columns have the steps that values keep to.
+        values: ``(n, C)``, of the rows.
+        lower: ``(n, C)``, the least that each value may become; of a category minus infinity.
+        upper: ``(n, C)``, the most; where both are equal, or NaN, the value stays.
+        choices: position of a column of categories -> which of them are open, ``(L,)``.
+        sums: positions of columns whose sum stays.
+        price: ``(C,)``, what a unit of change costs.
+    """
+
+    space: ColumnSpace
+    values: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    choices: Mapping[int, np.ndarray]
+    sums: Sequence[Sequence[int]]
+    price: np.ndarray
+
+    def of_rows(self, rows: np.ndarray) -> "Allowed":
+        """Those of some rows."""
+        return replace(self, values=self.values[rows], lower=self.lower[rows], upper=self.upper[rows])
+
+    def without(self, frozen: np.ndarray) -> "Allowed":
+        """The same, with the values ``(n, C)`` that are frozen as they are."""
+        kept = [np.where(frozen, self.values, side) for side in (self.lower, self.upper)]
+        return replace(self, lower=kept[0], upper=kept[1])
+
+    @property
+    def stays(self) -> np.ndarray:
+        """Which values have no choice, ``(n, C)``."""
+        return ~(self.lower < self.upper)
+
+    def limits(self, towards: np.ndarray | None = None, dearer: np.ndarray | None = None) -> Limits:
+        """The same for displacements of the rows' points.
+
+        Args:
+            towards: ``(n, C)``: categories are these, already chosen; ``None``: any.
+            dearer: ``(n, C)``: how many times as dear each column is.
+        """
+        z, owner = self.space.points(self.values).z.numpy(), self.space.owner
+        lower, upper = ((side - self.values)[:, owner] / self.space.scale[owner] for side in (self.lower, self.upper))
+        of_category = np.isin(owner, list(self.choices))
+        corners = np.concatenate([self.choices.get(i, np.ones(1, bool)) for i in range(len(self.price))]) * CORNER
+        lower[:, of_category], upper[:, of_category] = -z[:, of_category], (np.fmax(corners, z) - z)[:, of_category]
+        if towards is not None:
+            chosen = (self.space.points(towards).z.numpy() - z)[:, of_category]
+            lower[:, of_category] = upper[:, of_category] = chosen
+        stays = self.stays[:, owner]
+        lower, upper = np.where(stays, 0.0, lower), np.where(stays, 0.0, upper)
+        price = np.broadcast_to(self.price * self.space.scale, self.values.shape) * (1 if dearer is None else dearer)
+        return Limits(*map(torch.from_numpy, (lower, upper, price[:, owner].copy())))
+
+    def nearest(self, z: Tensor) -> np.ndarray:
+        """The allowed rows nearest to points ``(n, K)``: values ``(n, C)``.
+
+        Numbers are brought between their ends, then to the sums (the Euclidean projection, in what changes cost), then
+        to the nearest step or level; of categories the open one whose coordinate is largest.
+        """
+        start, found = self.space.points(self.values).z, self.values.copy()
+        moved, owner = (z - start).numpy(), self.space.owner
+        in_sums = {i for group in self.sums for i in group}
+        for i, column in enumerate(self.space.columns):
+            part = moved[:, owner == i]
+            if i in self.choices:
+                scores = np.where(self.choices[i], part + start[:, torch.from_numpy(owner == i)].numpy(), -np.inf)
+                best, own = scores.argmax(axis=1), np.nan_to_num(self.values[:, i]).astype(int)
+                rows = np.arange(len(scores))
+                best = np.where(scores[rows, best] > scores[rows, own] + 1e-9, best, self.values[:, i])
+                found[:, i] = best
+                continue
+            found[:, i] = np.clip(self.values[:, i] + part[:, 0] * self.space.scale[i], self.lower[:, i], self.upper[:, i])
+            if i not in in_sums:
+                found[:, i] = self._rounded(i, column, found[:, i])
+        for group in self.sums:
+            found[:, group] = self._with_sum(list(group), found[:, group])
+        return np.where(self.stays, self.values, found)
+
+    def _rounded(self, i: int, column: Column, found: np.ndarray) -> np.ndarray:
+        """Values ``(n,)`` at the nearest step or level within their ends; as they were where they hardly differ."""
+        before, step = self.values[:, i], 0.0
+        if column.levels and column.has_numbers:
+            levels = np.array(column.levels)
+            distance = np.abs(found[:, None] - levels)
+            is_open = (levels >= self.lower[:, i, None]) & (levels <= self.upper[:, i, None])
+            at = np.where(is_open, distance, np.inf).argmin(axis=1)
+            nearer = np.abs(found - before) <= distance[np.arange(len(at)), at]
+            return np.where(nearer | ~is_open.any(axis=1), before, levels[at])
+        if column.decimals is not None:
+            step = 10.0**-column.decimals
+            found_on_grid = np.round(found, column.decimals)
+            found_on_grid = np.clip(found_on_grid, self.lower[:, i], self.upper[:, i])
+        else:
+            found_on_grid = found
+        hardly = np.abs(found - before) < max(step / 2, TINY * self.space.scale[i])
+        return np.where(hardly, before, found_on_grid)
+
+    def _with_sum(self, group: list[int], found: np.ndarray) -> np.ndarray:
+        """Values ``(n, g)`` between their ends whose sum is the row's: ``clip(found - mu / price^2)``, mu by bisection.
+
+        Then all at whole steps: down, and up again where most is missing.
+        """
+        before, decimals = self.values[:, group], self.space.columns[group[0]].decimals
+        lower, upper = (np.where(np.isnan(side[:, group]), 0, side[:, group]) for side in (self.lower, self.upper))
+        before, found = np.nan_to_num(before), np.nan_to_num(found)
+        total, weights = before.sum(axis=1), self.price[group] ** -2.0
+        far = (np.abs(upper - lower).max() + np.abs(found - before).max() + 1) / weights.min()
+        low, high = np.full(len(found), -far), np.full(len(found), far)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            is_more = np.clip(found - middle[:, None] * weights, lower, upper).sum(axis=1) > total
+            low, high = np.where(is_more, middle, low), np.where(is_more, high, middle)
+        found = np.clip(found - high[:, None] * weights, lower, upper)
+        if decimals is None:
+            return found
+        step = 10.0**-decimals
+        units = np.floor(found / step + 1e-6)
+        lacking = np.round(total / step - units.sum(axis=1)).astype(int)
+        order = (-(found / step - units)).argsort(axis=1, kind="stable").argsort(axis=1)
+        return np.round((units + (order < lacking[:, None])) * step, decimals)
