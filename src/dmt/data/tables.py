@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,7 @@ class Table:
     most: int = 20_000
     held_out: float = 0.4
     categories: Sequence[str] = ()
-    ordered: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    ordered: Mapping[str, Sequence[Any]] | None = None
     leave_out: Sequence[str] = ()
     seed: int = 0
 
@@ -206,7 +206,7 @@ class Table:
         """The labelled rows, ``most`` at most."""
         frame = self._drawn()
         self.require([self.label], frame, "label")
-        self.require([*self.categories, *self.ordered, *self.leave_out], frame, "categories, ordered and leave_out")
+        self.require([*self.categories, *(self.ordered or {}), *self.leave_out], frame, "categories, ordered and leave_out")
         without = frame[self.label].isna()
         if without.any():
             log.info("table: %d rows have no %s and are left out", without.sum(), self.label)
@@ -240,7 +240,7 @@ class Table:
             if name in self.leave_out:
                 found[name] = "as asked"
             else:
-                found[name] = Column.of(self.frame[name], name in self.categories, self.ordered.get(name))
+                found[name] = Column.of(self.frame[name], name in self.categories, (self.ordered or {}).get(name))
         if not any(isinstance(column, Column) for column in found.values()):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in found.items())
             raise UserError(f"no column of the table can change ({reasons})")

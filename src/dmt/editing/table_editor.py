@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 from dmt.data.tables import ABOVE, BELOW, MEDIAN, Table, TableTask
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, LeastChange, Trials
 from dmt.editing.records import Record
-from dmt.errors import UserError
+from dmt.errors import UserError, require_whole_number
 from dmt.inversion.constraints import Allowed, Constraints
 from dmt.judges.rows import RowJudge, given_judge, learnt_judge
 from dmt.manifolds.columns import ColumnSpace
@@ -103,6 +104,13 @@ class TableEdit:
         """What would have to change, and what then is likely; a sentence a plan."""
         return [str(record["words"]) for record in self.records]
 
+    @property
+    def summary(self) -> str:
+        """How many of the plans convince the classifier, in a sentence."""
+        table = pd.DataFrame(list(self.records))
+        before, after = ((table[f"{JUDGE}_{when}"] > 0.5).sum() for when in ("before", "after"))
+        return f"the classifier says the target of {after} of {len(table)} plans ({before} before)."
+
     def save(self, folder: str | Path) -> None:
         """Write ``rows.csv``, the rows as they would be, and ``results.csv``; raises ``OSError``."""
         for name, table in (("rows", self.after), ("results", self.table)):
@@ -126,6 +134,10 @@ class TableEditor:
         solver: of the walk.
         rule: chooses lambda'.
         plans: different ones for each row: each leaves alone what those before it changed most.
+        space: where rows are points; ``None``: fitted to the table.
+
+    Raises:
+        UserError: ``plans`` is no whole number above 0.
     """
 
     table: Table
@@ -134,6 +146,14 @@ class TableEditor:
     solver: LBFGS = field(default_factory=lambda: LBFGS(100, tolerance=1e-3))
     rule: LambdaRule = field(default_factory=lambda: FixedLambda(0.3))
     plans: int = 1
+    space: ColumnSpace | None = None
+
+    def __post_init__(self) -> None:
+        require_whole_number("plans", self.plans, "a whole number above 0", least=1)
+
+    def fitted_space(self) -> ColumnSpace:
+        """Where rows are points."""
+        return ColumnSpace.fit(self.table.columns, self.table.frame) if self.space is None else self.space
 
     def ground(self, task: TableTask) -> Ground:
         """What rows are edited between.
@@ -142,7 +162,7 @@ class TableEditor:
             UserError: too few rows of a side, or no such label.
         """
         table, sides = self.table, task.sides(self.table.frame[self.table.label])
-        space = ColumnSpace.fit(table.columns, table.frame)
+        space = self.fitted_space()
         z = space.points(space.values(table.frame)).z
         held_out = table.is_held_out() & (sides != 0)
         rng = np.random.default_rng(table.seed)
@@ -189,13 +209,13 @@ class TableEditor:
         allowed = self.constraints.of(space, values, [*self.table.frame.columns, *before.columns])
         self._say(ground, values)
         start = space.points(values).z.numpy()
-        said_before = ground.judge(before, start), ground.share(start)[0]
+        said_before = ground.judge(lambda: before, start), ground.share(start)[0]
         parts, ends, records = [], [], []
         for plan in range(self.plans):
             found, lams = self._plan(ground, allowed, before, rule)
             after, end = space.frame(found, before), space.points(found).z.numpy()
             cost = self._costs(allowed, end - start)
-            said, share = ground.judge(after, end), ground.share(end)
+            said, share = ground.judge(partial(space.frame, found, before), end), ground.share(end)
             for i, row in enumerate(before.index):
                 record: Record = {"row": row, "plan": plan + 1, "lambda": float(lams[i])}
                 record |= {f"{JUDGE}_before": said_before[0][i], f"{JUDGE}_after": said[i]}
@@ -216,7 +236,8 @@ class TableEditor:
 
         def tried(lams: Tensor, rows: Tensor) -> list[Any]:
             found = self._walked(ground, allowed.of_rows(rows.numpy()), lams)
-            said = ground.judge(ground.space.frame(found, before.iloc[rows.numpy()]), ground.space.points(found).z.numpy())
+            written = partial(ground.space.frame, found, before.iloc[rows.numpy()])
+            said = ground.judge(written, ground.space.points(found).z.numpy())
             return [SimpleNamespace(record={f"{JUDGE}_after": one}) for one in said]
 
         start = ground.space.points(allowed.values)
@@ -279,7 +300,12 @@ class TableEditor:
             median = float(self.table.frame[self.table.label].median())
             what = f"{self.table.label} {task.target} {median if task.threshold == MEDIAN else task.threshold:g}"
         now, then = float(record["share_before"]), float(record["share_after"])
-        return f"{said}; then {what} for {then:.0%} of the {ground.n_like} {task.who} most like this one ({now:.0%} before)"
+        sure = [float(record[f"{JUDGE}_{when}"]) for when in ("before", "after")]
+        enough = "then" if sure[1] > 0.5 else "that is not enough:"
+        return (
+            f"{said}; {enough} {what} for {then:.0%} of the {ground.n_like} {task.who} most like this one ({now:.0%} "
+            f"before), says the classifier with {sure[1]:.0%} ({sure[0]:.0%} before)"
+        )
 
     def _say(self, ground: Ground, values: np.ndarray) -> None:
         """Log what is silently decided otherwise."""

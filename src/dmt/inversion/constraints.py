@@ -1,7 +1,7 @@
 """Points that have walked -> rows that are allowed: the inverter of tables, a projection onto what may change."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,16 +40,16 @@ class Constraints:
     fixed: Sequence[str] = ()
     rise: Sequence[str] = ()
     fall: Sequence[str] = ()
-    bounds: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    bounds: Mapping[str, Sequence[Any]] | None = None
     whole: Sequence[str] = ()
     sums: Sequence[Sequence[str]] = ()
-    price: Mapping[str, float] = field(default_factory=dict)
+    price: Mapping[str, float] | None = None
     few: int | None = None
 
     def __post_init__(self) -> None:
         if self.few is not None:
             require_whole_number("few", self.few, "null or a whole number above 0", least=1)
-        for name, price in self.price.items():
+        for name, price in (self.price or {}).items():
             if not (is_number(price) and 0 < price < np.inf):
                 raise UserError(f"price must be numbers above 0, got {price!r} for {name!r}; fixed=[{name}] forbids it")
 
@@ -75,7 +75,7 @@ class Constraints:
                 columns[i] = replace(columns[i], levels=(), decimals=coarsest)
         lower, upper = (np.tile([getattr(c, end) for c in columns], (len(values), 1)) for end in ("low", "high"))
         choices = {i: np.ones(len(c.levels), bool) for i, c in enumerate(columns) if c.kind == "category"}
-        for name, given in self.bounds.items():
+        for name, given in (self.bounds or {}).items():
             ends = space.columns[at[name]].coded(pd.Series(list(given), name=name))
             if at[name] in choices:
                 choices[at[name]] = np.isin(np.arange(len(choices[at[name]])), ends)
@@ -101,7 +101,7 @@ class Constraints:
             units = values[:, group] / steps[group]
             if (np.abs(units - units.round()) > 1e-6).any():
                 raise UserError(f"constraints.sums: a row has a finer value than others in {self.sums[0]}; round it")
-        price = np.array([self.price.get(c.name, 1 / scale) for c, scale in zip(columns, space.scale, strict=True)])
+        price = np.array([(self.price or {}).get(c.name, 1 / scale) for c, scale in zip(columns, space.scale, strict=True)])
         return Allowed(replace(space, columns=columns), values, lower, upper, choices, sums, price)
 
     def _positions(self, space: ColumnSpace, names: Collection[str]) -> dict[str, int]:
@@ -109,7 +109,7 @@ class Constraints:
         at = {column.name: i for i, column in enumerate(space.columns)}
         grouped = [name for group in self.sums for name in group]
         in_order = [*self.rise, *self.fall, *self.whole, *grouped]
-        for name in [*self.fixed, *in_order, *self.bounds, *self.price]:
+        for name in [*self.fixed, *in_order, *(self.bounds or {}), *(self.price or {})]:
             if name not in names:
                 raise UserError(f"constraints: there is no column {name!r}{nearest_name(str(name), map(str, names))}")
             if name not in at and name not in self.fixed:

@@ -10,8 +10,8 @@ from dmt.errors import UserError
 from dmt.judges.onnx import session_of
 from dmt.networks.any_backbone import imported
 
-RowJudge = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
-"""Rows, and their points ``(n, K)`` -> probabilities of the target, ``(n,)``."""
+RowJudge = Callable[[Callable[[], pd.DataFrame], np.ndarray], np.ndarray]
+"""What writes rows, and their points ``(n, K)`` -> probabilities of the target, ``(n,)``."""
 
 
 def learnt_judge(points: np.ndarray, is_target: np.ndarray, seed: int = 0) -> RowJudge:
@@ -69,9 +69,9 @@ def given_judge(where: str, columns: Sequence[str], target: str, classes: Sequen
         def said(rows: pd.DataFrame) -> Any:
             return model.predict_proba(rows)
 
-    def judge(rows: pd.DataFrame, points: np.ndarray) -> np.ndarray:
+    def judge(rows: Callable[[], pd.DataFrame], points: np.ndarray) -> np.ndarray:
         try:
-            found = said(rows[list(columns)])
+            found = said(rows()[list(columns)])
         except Exception as error:  # whatever a user's classifier raises
             raise UserError(f"task.classifier={where} does not take these rows ({str(error).splitlines()[0]})") from error
         if isinstance(found, list):  # of an ONNX file from scikit-learn: a dictionary a row

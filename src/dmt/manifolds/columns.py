@@ -1,7 +1,9 @@
 """Rows of a table -> points, one for each, and how far each coordinate of a point is from another value of the row."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -9,7 +11,9 @@ import pandas as pd
 import torch
 
 from dmt.data.tables import Column
+from dmt.errors import UserError
 from dmt.manifolds.representation import Points
+from dmt.storage.tensors import read_tensors, write_tensors
 
 CORNER = 0.5**0.5  # of a category's own coordinate: two categories are 1 apart, as two numbers a standard deviation
 
@@ -42,6 +46,25 @@ class ColumnSpace:
         commonest = np.array([pd.Series(column).mode()[0] for column in values.T])
         fill = np.where(is_category, commonest, np.nanmedian(values, axis=0))
         return cls(columns, np.where(is_category, 0.0, np.nanmean(values, axis=0)), scale, fill)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a ``.safetensors`` file; raises ``OSError``."""
+        columns = json.dumps([asdict(column) for column in self.columns], default=lambda value: value.item())
+        numbers = {name: torch.from_numpy(getattr(self, name)) for name in ("center", "scale", "fill")}
+        write_tensors(Path(path), {**numbers, "columns": torch.tensor(list(columns.encode()), dtype=torch.uint8)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """What ``save`` wrote; raises ``UserError``."""
+        file = Path(path).expanduser()
+        if not file.is_file():
+            raise UserError(f"there is no file {file}; train.py data=table writes one")
+        found = read_tensors(file)
+        if "columns" not in found:
+            raise UserError(f"{file} is no space of a table; train.py data=table writes one")
+        columns = json.loads(bytes(found.pop("columns").tolist()))
+        restored = [Column(**{**column, "levels": tuple(column["levels"])}) for column in columns]
+        return cls(restored, **{name: numbers.numpy() for name, numbers in found.items()})
 
     @property
     def owner(self) -> np.ndarray:
