@@ -173,7 +173,7 @@ class Table:
     (['category'], {'bmi': 'numbers its rows'})
 
     Args:
-        path: a CSV or Parquet file, or a DataFrame.
+        path: a CSV or Parquet file, a DataFrame, or a packaged data set: ``sklearn:wine``, ``statsmodels:fair``.
         label: the column that the two sides differ in.
         most: rows that are kept of a longer table, drawn evenly by ``seed`` while it is read in parts.
         held_out: share of the rows that judges and neighbours are taken from, which an edit does not see; equal rows
@@ -281,12 +281,19 @@ class Table:
 
 
 _KEY = "dmt.drawn"
+CLEARER = {  # names of scikit-learn's diabetes data, as its documentation explains them
+    "bmi": "body_mass_index", "bp": "blood_pressure", "s1": "cholesterol", "s2": "LDL", "s3": "HDL",
+    "s4": "cholesterol_by_HDL", "s5": "log_triglycerides", "s6": "glucose",
+}  # fmt: skip
 
 
 def _parts(path: Any) -> Iterator[pd.DataFrame]:
     """A table part by part."""
     if isinstance(path, pd.DataFrame):
         yield path
+        return
+    if str(path).startswith(("sklearn:", "statsmodels:")):
+        yield _packaged(*str(path).split(":", 1))
         return
     file = Path(path).expanduser()
     if not file.is_file():
@@ -305,6 +312,22 @@ def _parts(path: Any) -> Iterator[pd.DataFrame]:
         raise UserError("Parquet needs a package: pip install 'dmt[tables]'") from error
     except (ValueError, OSError) as error:  # pandas' and pyarrow's errors are of these kinds
         raise UserError(f"{file} could not be read as a table ({str(error).splitlines()[0]})") from error
+
+
+def _packaged(package: str, name: str) -> pd.DataFrame:
+    """A data set that comes with a package, classes by name."""
+    if package == "statsmodels":
+        try:
+            from statsmodels import datasets
+        except ImportError as error:
+            raise UserError(f"statsmodels:{name} needs a package: pip install 'dmt[tables]'") from error
+        return getattr(datasets, name).load_pandas().data
+    from sklearn import datasets
+
+    options = {"scaled": False} if name == "diabetes" else {}
+    loaded = getattr(datasets, f"load_{name}")(as_frame=True, **options)
+    frame = loaded.frame.rename(columns=CLEARER if name == "diabetes" else {})
+    return frame.assign(target=loaded.target_names[frame.target]) if "target_names" in loaded else frame
 
 
 def _plain(value: Any) -> str:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 JUDGE = "classifier"  # its columns, and what lambda=auto asks
 SIDE = 1000  # rows of a side that the witness is made of, drawn evenly (ours)
 LIKE = 50  # rows that are most like one; of a small table a fifth of those that are held out (ours)
+USUAL = 0.9
 NAMED = 5  # changes in words
 REWEIGHTINGS = 3  # until few columns carry a change (ours)
 
@@ -47,6 +48,7 @@ class Ground:
         judge: rows and points -> how sure they are of the target.
         held_out: points ``(m, K)`` of the rows that the edit does not see.
         is_target: which of these are of the target, ``(m,)``.
+        usual: how far at most ``USUAL`` of the target's held-out rows are from the nearest other one.
     """
 
     space: ColumnSpace
@@ -54,16 +56,15 @@ class Ground:
     judge: RowJudge
     held_out: np.ndarray
     is_target: np.ndarray
+    usual: float
 
-    def share(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of the held-out rows most like each point ``(n, K)``: the target's share, and the nearest target's distance."""
-        near = self.neighbours(self.held_out, self.n_like).kneighbors(points)[1]
-        nearest = self.neighbours(self.held_out[self.is_target], 1).kneighbors(points)[0][:, 0]
-        return self.is_target[near].mean(axis=1), nearest
+    def share(self, points: np.ndarray) -> np.ndarray:
+        """The target's share of the held-out rows most like each point ``(n, K)``."""
+        return self.is_target[NearestNeighbors(n_neighbors=self.n_like).fit(self.held_out).kneighbors(points)[1]].mean(1)
 
-    @staticmethod
-    def neighbours(points: np.ndarray, count: int) -> NearestNeighbors:
-        return NearestNeighbors(n_neighbors=count).fit(points)
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """How far each point ``(n, K)`` is from the nearest held-out row of the target."""
+        return NearestNeighbors(n_neighbors=1).fit(self.held_out[self.is_target]).kneighbors(points)[0][:, 0]
 
     @property
     def n_like(self) -> int:
@@ -144,7 +145,7 @@ class TableEditor:
     constraints: Constraints = field(default_factory=Constraints)
     kernel: Kernel = field(default_factory=Laplacian)
     solver: LBFGS = field(default_factory=lambda: LBFGS(100, tolerance=1e-3))
-    rule: LambdaRule = field(default_factory=lambda: FixedLambda(0.3))
+    rule: LambdaRule = LeastChange(JUDGE, 0.8, first=1.0, lowest=0.003, highest=16.0, steps=3)
     plans: int = 1
     space: ColumnSpace | None = None
 
@@ -178,7 +179,8 @@ class TableEditor:
             judge = learnt_judge(points, is_target, table.seed)
         else:
             judge = given_judge(task.classifier, [c.name for c in space.columns], str(task.target), task.classes)
-        return Ground(space, witness, judge, points, is_target)
+        others = NearestNeighbors(n_neighbors=1).fit(points[is_target]).kneighbors()[0][:, 0]
+        return Ground(space, witness, judge, points, is_target, float(np.quantile(others, USUAL)))
 
     def edit(
         self,
@@ -209,25 +211,32 @@ class TableEditor:
         allowed = self.constraints.of(space, values, [*self.table.frame.columns, *before.columns])
         self._say(ground, values)
         start = space.points(values).z.numpy()
-        said_before = ground.judge(lambda: before, start), ground.share(start)[0]
-        parts, ends, records = [], [], []
+        known = {f"{JUDGE}_before": ground.judge(lambda: before, start), "share_before": ground.share(start)}
+        plans: list[tuple[pd.DataFrame, np.ndarray, list[Record]]] = []
         for plan in range(self.plans):
             found, lams = self._plan(ground, allowed, before, rule)
             after, end = space.frame(found, before), space.points(found).z.numpy()
             cost = self._costs(allowed, end - start)
-            said, share = ground.judge(partial(space.frame, found, before), end), ground.share(end)
+            known |= {f"{JUDGE}_after": ground.judge(lambda after=after: after, end), "share_after": ground.share(end)}
+            known |= {"lambda": lams.numpy(), "nearest": ground.distance(end), "price": cost.sum(axis=1)}
+            records: list[Record] = []
             for i, row in enumerate(before.index):
-                record: Record = {"row": row, "plan": plan + 1, "lambda": float(lams[i])}
-                record |= {f"{JUDGE}_before": said_before[0][i], f"{JUDGE}_after": said[i]}
-                record |= {"share_before": said_before[1][i], "share_after": share[0][i], "nearest": share[1][i]}
-                record |= {"price": cost[i].sum(), "columns": int((cost[i] > 0).sum())}
-                record["words"] = self._words(task, ground, values[i], found[i], cost[i], record)
-                records.append(record)
-            parts, ends = [*parts, after], [*ends, end]
-            allowed = allowed.without(allowed.stays | (cost == cost.max(axis=1, keepdims=True)))
-        title = f"{self.table.label}: {task.title}, {rule.title}"
-        repeated = np.tile(start, (self.plans, 1))
-        return TableEdit(title, before, pd.concat(parts), records, repeated, np.concatenate(ends), ground)
+                record = {name: float(numbers[i]) for name, numbers in known.items()}
+                words = self._words(task, ground, values[i], found[i], cost[i], record)
+                columns = int((cost[i] > 0).sum())
+                records.append({"row": row, "plan": plan + 1, **record, "columns": columns, "words": words})
+            plans.append((after, end, records))
+            allowed = allowed.without(cost == cost.max(axis=1, keepdims=True))
+        by_row = np.arange(self.plans * len(before)).reshape(self.plans, -1).T.ravel()
+        return TableEdit(
+            f"{self.table.label}: {task.title}, {rule.title}",
+            before,
+            pd.concat([after for after, _, _ in plans]).iloc[by_row],
+            [record for of_row in zip(*(records for _, _, records in plans), strict=True) for record in of_row],
+            np.repeat(start, self.plans, axis=0),
+            np.concatenate([end for _, end, _ in plans])[by_row],
+            ground,
+        )
 
     def _plan(
         self, ground: Ground, allowed: Allowed, before: pd.DataFrame, rule: LambdaRule
@@ -237,7 +246,8 @@ class TableEditor:
         def tried(lams: Tensor, rows: Tensor) -> list[Any]:
             found = self._walked(ground, allowed.of_rows(rows.numpy()), lams)
             written = partial(ground.space.frame, found, before.iloc[rows.numpy()])
-            said = ground.judge(written, ground.space.points(found).z.numpy())
+            end = ground.space.points(found).z.numpy()
+            said = np.where(ground.distance(end) <= ground.usual, ground.judge(written, end), 0)
             return [SimpleNamespace(record={f"{JUDGE}_after": one}) for one in said]
 
         start = ground.space.points(allowed.values)
@@ -301,10 +311,11 @@ class TableEditor:
             what = f"{self.table.label} {task.target} {median if task.threshold == MEDIAN else task.threshold:g}"
         now, then = float(record["share_before"]), float(record["share_after"])
         sure = [float(record[f"{JUDGE}_{when}"]) for when in ("before", "after")]
-        enough = "then" if sure[1] > 0.5 else "that is not enough:"
+        enough = "then" if sure[1] > 0.5 else "which is not enough:"
         return (
-            f"{said}; {enough} {what} for {then:.0%} of the {ground.n_like} {task.who} most like this one ({now:.0%} "
-            f"before), says the classifier with {sure[1]:.0%} ({sure[0]:.0%} before)"
+            f"{said}; {enough} {what} for {then:.0%} of the {ground.n_like} {task.who} most like that, {now:.0%} before; "
+            f"the classifier says {sure[1]:.0%}, {sure[0]:.0%} before"
+            + ("; but no known row of that side is near" if float(record["nearest"]) > ground.usual else "")
         )
 
     def _say(self, ground: Ground, values: np.ndarray) -> None:

@@ -210,7 +210,7 @@ class Allowed:
                 found[:, i] = self._rounded(i, column, found[:, i])
         for group in self.sums:
             found[:, group] = self._with_sum(list(group), found[:, group])
-        return np.where(self.stays, self.values, found)
+        return np.where(self.stays, self.values, found) + 0.0  # no -0
 
     def _rounded(self, i: int, column: Column, found: np.ndarray) -> np.ndarray:
         """Values ``(n,)`` at the nearest step or level within their ends; as they were where they hardly differ."""
