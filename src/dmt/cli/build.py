@@ -152,7 +152,9 @@ def table_editor_of(cfg: DictConfig) -> TableEditor:
 
 def is_of_table(cfg: DictConfig) -> bool:
     """Whether rows of a table are edited; raises ``UserError`` where data and task are not both of tables."""
-    ours = [str(cfg[part].get("_target_", "")).rpartition(".")[2] in ("Table", "TableTask") for part in ("data", "task")]
+    ours = [
+        str(cfg[part].get("_target_", "")).rpartition(".")[2] in ("Table", "TableTask") for part in ("data", "task")
+    ]
     if any(ours) and not all(ours):
         raise UserError("data=table and task=table go together; write both, or neither")
     return all(ours)

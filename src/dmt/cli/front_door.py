@@ -47,7 +47,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 @overload
-def default_editor(data: Literal["table"], *overrides: str) -> TableEditor: ...
+def default_editor(data: Literal["table"], *overrides: str) -> TableEditor: ...  # type: ignore[overload-overlap]
 
 
 @overload

@@ -74,7 +74,9 @@ class Column:
         fits = (d for d in range(MOST_DECIMALS + 1) if np.allclose(distinct.round(d), distinct, rtol=1e-12, atol=0))
         decimals = next(fits, None)
         is_ordered = len(distinct) <= FEW_NUMBERS
-        return cls(name, *(("ordered", tuple(distinct.tolist())) if is_ordered else ("number", ())), low, high, decimals)
+        return cls(
+            name, *(("ordered", tuple(distinct.tolist())) if is_ordered else ("number", ())), low, high, decimals
+        )
 
     @property
     def has_numbers(self) -> bool:
@@ -206,7 +208,9 @@ class Table:
         """The labelled rows, ``most`` at most."""
         frame = self._drawn()
         self.require([self.label], frame, "label")
-        self.require([*self.categories, *(self.ordered or {}), *self.leave_out], frame, "categories, ordered and leave_out")
+        self.require(
+            [*self.categories, *(self.ordered or {}), *self.leave_out], frame, "categories, ordered and leave_out"
+        )
         without = frame[self.label].isna()
         if without.any():
             log.info("table: %d rows have no %s and are left out", without.sum(), self.label)

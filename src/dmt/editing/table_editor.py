@@ -60,7 +60,9 @@ class Ground:
 
     def share(self, points: np.ndarray) -> np.ndarray:
         """The target's share of the held-out rows most like each point ``(n, K)``."""
-        return self.is_target[NearestNeighbors(n_neighbors=self.n_like).fit(self.held_out).kneighbors(points)[1]].mean(1)
+        return self.is_target[NearestNeighbors(n_neighbors=self.n_like).fit(self.held_out).kneighbors(points)[1]].mean(
+            1
+        )
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """How far each point ``(n, K)`` is from the nearest held-out row of the target."""
@@ -173,7 +175,7 @@ class TableEditor:
             if min(len(rows), (held_out & (sides == side)).sum()) < 2:
                 raise UserError(f"{len(rows)} rows are too few for data.held_out={table.held_out}; give more rows")
             members.append(z[np.sort(rng.permutation(rows)[:SIDE])])
-        witness = Witness(self.kernel, *members)
+        witness = Witness(self.kernel, members[0], members[1])
         points, is_target = z[held_out].numpy(), sides[held_out] > 0
         if task.classifier is None:
             judge = learnt_judge(points, is_target, table.seed)
@@ -217,11 +219,12 @@ class TableEditor:
             found, lams = self._plan(ground, allowed, before, rule)
             after, end = space.frame(found, before), space.points(found).z.numpy()
             cost = self._costs(allowed, end - start)
-            known |= {f"{JUDGE}_after": ground.judge(lambda after=after: after, end), "share_after": ground.share(end)}
+            said = ground.judge(partial(space.frame, found, before), end)
+            known |= {f"{JUDGE}_after": said, "share_after": ground.share(end)}
             known |= {"lambda": lams.numpy(), "nearest": ground.distance(end), "price": cost.sum(axis=1)}
             records: list[Record] = []
             for i, row in enumerate(before.index):
-                record = {name: float(numbers[i]) for name, numbers in known.items()}
+                record: Record = {name: float(numbers[i]) for name, numbers in known.items()}
                 words = self._words(task, ground, values[i], found[i], cost[i], record)
                 columns = int((cost[i] > 0).sum())
                 records.append({"row": row, "plan": plan + 1, **record, "columns": columns, "words": words})
@@ -274,9 +277,13 @@ class TableEditor:
 
         if few is not None and few < (~allowed.stays).sum(axis=1).max():
             cost = self._costs(allowed, (walk(allowed) - start.z).numpy())
-            for _ in range(REWEIGHTINGS):  # the penalty sum_columns ||delta|| as squares, reweighted (Chartrand and Yin)
+            for _ in range(
+                REWEIGHTINGS
+            ):  # the penalty sum_columns ||delta|| as squares, reweighted (Chartrand and Yin)
                 most = cost.max(axis=1, keepdims=True) + 1e-12
-                cost = self._costs(allowed, (walk(allowed, None, ((cost + 0.01 * most) / most) ** -0.5) - start.z).numpy())
+                cost = self._costs(
+                    allowed, (walk(allowed, None, ((cost + 0.01 * most) / most) ** -0.5) - start.z).numpy()
+                )
             rank = (-cost).argsort(axis=1, kind="stable").argsort(axis=1)
             allowed = allowed.without(rank >= few)
         found = allowed.nearest(walk(allowed))
@@ -321,7 +328,9 @@ class TableEditor:
     def _say(self, ground: Ground, values: np.ndarray) -> None:
         """Log what is silently decided otherwise."""
         if left_out := self.table.left_out:
-            log.info("table: these stay as they are: %s", "; ".join(f"{name} ({why})" for name, why in left_out.items()))
+            log.info(
+                "table: these stay as they are: %s", "; ".join(f"{name} ({why})" for name, why in left_out.items())
+            )
         missing = np.isnan(ground.space.values(self.table.frame)).sum()
         if missing or np.isnan(values).any():
             log.info(

@@ -101,7 +101,9 @@ class Constraints:
             units = values[:, group] / steps[group]
             if (np.abs(units - units.round()) > 1e-6).any():
                 raise UserError(f"constraints.sums: a row has a finer value than others in {self.sums[0]}; round it")
-        price = np.array([(self.price or {}).get(c.name, 1 / scale) for c, scale in zip(columns, space.scale, strict=True)])
+        price = np.array(
+            [(self.price or {}).get(c.name, 1 / scale) for c, scale in zip(columns, space.scale, strict=True)]
+        )
         return Allowed(replace(space, columns=columns), values, lower, upper, choices, sums, price)
 
     def _positions(self, space: ColumnSpace, names: Collection[str]) -> dict[str, int]:
@@ -127,7 +129,9 @@ class Constraints:
 def _on_grid(units: np.ndarray, columns: Sequence[Column], on_grid: np.ndarray) -> np.ndarray:
     """Numbers of steps ``(n, C)`` -> multiples of the steps, of those columns that have one, without noise."""
     decimals = [column.decimals for column, is_on in zip(columns, on_grid, strict=True) if is_on]
-    parts = [np.round(part * 10.0**-d, d) for part, d in zip(units[:, on_grid].T, decimals, strict=True) if d is not None]
+    parts = [
+        np.round(part * 10.0**-d, d) for part, d in zip(units[:, on_grid].T, decimals, strict=True) if d is not None
+    ]
     return np.stack(parts, axis=1) if parts else units[:, on_grid]
 
 
@@ -199,37 +203,32 @@ class Allowed:
         for i, column in enumerate(self.space.columns):
             part = moved[:, owner == i]
             if i in self.choices:
-                scores = np.where(self.choices[i], part + start[:, torch.from_numpy(owner == i)].numpy(), -np.inf)
-                best, own = scores.argmax(axis=1), np.nan_to_num(self.values[:, i]).astype(int)
-                rows = np.arange(len(scores))
-                best = np.where(scores[rows, best] > scores[rows, own] + 1e-9, best, self.values[:, i])
+                rows, own = np.arange(len(part)), np.nan_to_num(self.values[:, i]).astype(int)
+                scores = part + start[:, torch.from_numpy(owner == i)].numpy()
+                kept = scores[rows, own] + SLACK
+                best = np.where(self.choices[i], scores, -np.inf).argmax(axis=1)
+                best = np.where(scores[rows, best] > kept, best, self.values[:, i])
                 found[:, i] = best
                 continue
-            found[:, i] = np.clip(self.values[:, i] + part[:, 0] * self.space.scale[i], self.lower[:, i], self.upper[:, i])
+            found[:, i] = self.values[:, i] + part[:, 0] * self.space.scale[i]
             if i not in in_sums:
-                found[:, i] = self._rounded(i, column, found[:, i])
+                found[:, i] = self._rounded(i, column, np.clip(found[:, i], self.lower[:, i], self.upper[:, i]))
         for group in self.sums:
             found[:, group] = self._with_sum(list(group), found[:, group])
         return np.where(self.stays, self.values, found) + 0.0  # no -0
 
     def _rounded(self, i: int, column: Column, found: np.ndarray) -> np.ndarray:
-        """Values ``(n,)`` at the nearest step or level within their ends; as they were where they hardly differ."""
-        before, step = self.values[:, i], 0.0
+        """Values ``(n,)`` at the nearest step or level within their ends; as they were where that is as near."""
+        before, lower, upper, there = self.values[:, i], self.lower[:, i], self.upper[:, i], found
         if column.levels and column.has_numbers:
             levels = np.array(column.levels)
-            distance = np.abs(found[:, None] - levels)
-            is_open = (levels >= self.lower[:, i, None]) & (levels <= self.upper[:, i, None])
-            at = np.where(is_open, distance, np.inf).argmin(axis=1)
-            nearer = np.abs(found - before) <= distance[np.arange(len(at)), at]
-            return np.where(nearer | ~is_open.any(axis=1), before, levels[at])
-        if column.decimals is not None:
-            step = 10.0**-column.decimals
-            found_on_grid = np.round(found, column.decimals)
-            found_on_grid = np.clip(found_on_grid, self.lower[:, i], self.upper[:, i])
-        else:
-            found_on_grid = found
-        hardly = np.abs(found - before) < max(step / 2, TINY * self.space.scale[i])
-        return np.where(hardly, before, found_on_grid)
+            is_open = (levels >= lower[:, None]) & (levels <= upper[:, None])
+            distances = np.where(is_open, np.abs(found[:, None] - levels), np.inf)
+            there = np.where(is_open.any(axis=1), levels[distances.argmin(axis=1)], before)
+        elif column.decimals is not None:
+            there = np.clip(np.round(found, column.decimals), lower, upper)
+            there = np.where(np.abs(found - before) <= np.abs(found - there), before, there)
+        return np.where(np.abs(there - before) < TINY * self.space.scale[i], before, there)
 
     def _with_sum(self, group: list[int], found: np.ndarray) -> np.ndarray:
         """Values ``(n, g)`` between their ends whose sum is the row's: ``clip(found - mu / price^2)``, mu by bisection.
@@ -248,7 +247,7 @@ class Allowed:
             low, high = np.where(is_more, middle, low), np.where(is_more, high, middle)
         found = np.clip(found - high[:, None] * weights, lower, upper)
         if decimals is None:
-            return found
+            return np.where(np.isclose(found, before, rtol=0, atol=SLACK * self.space.scale[group]), before, found)
         step = 10.0**-decimals
         units = np.floor(found / step + 1e-6)
         lacking = np.round(total / step - units.sum(axis=1)).astype(int)

@@ -57,9 +57,7 @@ def given_judge(where: str, columns: Sequence[str], target: str, classes: Sequen
                 given = {inputs[0].name: rows.to_numpy(np.float64 if "double" in inputs[0].type else np.float32)}
             else:
                 kinds = {"tensor(string)": object, "tensor(int64)": np.int64, "tensor(double)": np.float64}
-                given = {
-                    one.name: rows[[one.name]].to_numpy(kinds.get(one.type, np.float32)) for one in inputs
-                }
+                given = {one.name: rows[[one.name]].to_numpy(kinds.get(one.type, np.float32)) for one in inputs}
             return session.run(None, given)[-1]
 
     else:
@@ -73,14 +71,18 @@ def given_judge(where: str, columns: Sequence[str], target: str, classes: Sequen
         try:
             found = said(rows()[list(columns)])
         except Exception as error:  # whatever a user's classifier raises
-            raise UserError(f"task.classifier={where} does not take these rows ({str(error).splitlines()[0]})") from error
+            raise UserError(
+                f"task.classifier={where} does not take these rows ({str(error).splitlines()[0]})"
+            ) from error
         if isinstance(found, list):  # of an ONNX file from scikit-learn: a dictionary a row
             names, found = list(found[0]), np.array([list(one.values()) for one in found])
         else:
             names = list(range(found.shape[-1])) if classes is None else list(classes)
         known = [str(name) for name in names]
         if found.ndim != 2 or found.shape[1] != len(known) or target not in known:
-            raise UserError(f"task.classifier={where} says {', '.join(known)}, not {target}; name them: task.classes=[...]")
+            raise UserError(
+                f"task.classifier={where} says {', '.join(known)}, not {target}; name them: task.classes=[...]"
+            )
         return found[:, known.index(target)]
 
     return judge

@@ -18,10 +18,10 @@ SOURCE, TARGET = "#d95f02", "#1b6ca8"
 
 def table_report(edit: TableEdit) -> Report:
     """The report of an edit: ``results.csv``, ``rows.csv`` and ``rows.png``."""
-    values = [{key: _plain(value) for key, value in row.items()} for row in edit.after.to_dict("records")]
-    results = [{**values_of, **record} for record, values_of in zip(edit.records, values, strict=True)]
-    ordered = [{key: row[key] for key in [*edit.records[0], *values[0]]} for row in results]
-    return Report(edit.title, [], {"rows": rows_among_sides(edit)}, {"results": ordered, "rows": values})
+    tables: dict[str, list[Record]] = {}
+    for name, table in (("results", edit.table), ("rows", edit.after)):
+        tables[name] = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+    return Report(edit.title, [], {"rows": rows_among_sides(edit)}, tables)
 
 
 def rows_among_sides(edit: TableEdit) -> Image.Image:
@@ -45,7 +45,8 @@ def rows_among_sides(edit: TableEdit) -> Image.Image:
         if panel == 0:
             plane.legend(fontsize=7, framealpha=0.8)
         delta = edit.end[panel] - edit.start[panel]
-        sizes = np.array([delta[space.owner == i][np.abs(delta[space.owner == i]).argmax()] for i in range(len(space.columns))])
+        parts = [delta[space.owner == i] for i in range(len(space.columns))]
+        sizes = np.array([part[np.abs(part).argmax()] for part in parts])
         largest = [i for i in (-np.abs(sizes)).argsort(kind="stable")[:BARS] if sizes[i]][::-1]
         names = [space.columns[i].name.replace("_", " ")[:28] for i in largest]
         bars.barh(range(len(largest)), sizes[largest], color="0.35")

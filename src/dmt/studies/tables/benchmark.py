@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 
 from dmt.data.tables import Table, TableTask
-from dmt.editing.lambda_rules import LeastChange
+from dmt.editing.lambda_rules import LambdaRule, LeastChange
 from dmt.editing.records import Record
-from dmt.editing.table_editor import JUDGE, TableEditor
+from dmt.editing.table_editor import TableEditor
 from dmt.judges.rows import learnt_judge
 from dmt.reporting.results import Report
 from dmt.studies.tables.rivals import dice, nearest_unlike, straight_line
@@ -67,7 +68,8 @@ class TableBenchmark:
 
     def _case(self, name: str, table: Table, task: TableTask) -> tuple[list[Record], list[Record]]:
         sides = task.sides(table.frame[table.label])
-        frame = table.frame[[column.name for column in table.columns]].assign(**{SIDE: np.where(sides > 0, TARGET, SOURCE)})
+        names = [column.name for column in table.columns]
+        frame = table.frame[names].assign(**{SIDE: np.where(sides > 0, TARGET, SOURCE)})
         frame = frame[sides != 0].sample(min(self.most, int((sides != 0).sum())), random_state=self.seed)
         ours, theirs = train_test_split(frame, test_size=0.4, random_state=self.seed, stratify=frame[SIDE])
         own = Table(ours.reset_index(drop=True), SIDE, seed=self.seed)
@@ -84,6 +86,12 @@ class TableBenchmark:
         def said(z: np.ndarray) -> np.ndarray:
             return model(lambda: own.frame, z)
 
+        def placed(make: Callable[[], pd.DataFrame]) -> np.ndarray:
+            return space.points(space.values(make())).z.numpy()
+
+        def ours_by(rule: LambdaRule | None) -> np.ndarray:
+            return editor.edit(between, rows, rule, ground).end
+
         def timed(make: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
             began = time.process_time()
             end = make()
@@ -97,18 +105,21 @@ class TableBenchmark:
         if importlib.util.find_spec("dice_ml") is not None:
             few = rows.head(self.n_slow)
             for method in ("random", "genetic", "kdtree"):
-                made[f"dice {method}"] = timed(
-                    lambda method=method: space.points(
-                        space.values(dice(method, own, space, few, is_target, said))
-                    ).z.numpy()
-                )
+                asked = partial(dice, method, own, space, few, is_target, said)
+                made[f"dice {method}"] = timed(partial(placed, asked))
         for threshold in self.thresholds:
             rule = replace(self.editor.rule, threshold=threshold) if isinstance(self.editor.rule, LeastChange) else None
-            made[f"dmt {threshold:g}"] = timed(lambda rule=rule: editor.edit(between, rows, rule, ground).end)
+            made[f"dmt {threshold:g}"] = timed(partial(ours_by, rule))
         looks = {method: jury.looks(start[: len(end)], end, space.owner) for method, (end, _) in made.items()}
         rng = np.random.default_rng(self.seed)
         table_rows = [
-            {"table": name, "method": method, "rows": len(made[method][0]), **_summary(look, rng), "ms": made[method][1]}
+            {
+                "table": name,
+                "method": method,
+                "rows": len(made[method][0]),
+                **_summary(look, rng),
+                "ms": made[method][1],
+            }
             for method, look in looks.items()
         ]
         return table_rows, [
@@ -188,6 +199,7 @@ def _duel(rival: Mapping[str, np.ndarray], looks: Mapping[str, Mapping[str, np.n
     ours, told = fair[best], {**told, "ours": best}
     for key in ("both", "price", "inside", "inlier", "distance"):
         told[f"our_{key}"], told[f"their_{key}"] = float(ours[key].mean()), float(rival[key].mean())
-    told["nearer_low"], told["nearer_high"] = interval(rival["distance"] - ours["distance"], rng)
-    told["ahead"] = bool(told["nearer_low"] > 0 and ours["inside"].mean() >= rival["inside"].mean() - 1e-9)
+    low, told["nearer_high"] = interval(rival["distance"] - ours["distance"], rng)
+    told["nearer_low"] = low
+    told["ahead"] = bool(low > 0 and ours["inside"].mean() >= rival["inside"].mean() - 1e-9)
     return told

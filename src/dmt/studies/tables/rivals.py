@@ -91,7 +91,7 @@ def dice(
         if made is not None and len(made):
             for name in names:
                 found[name] = found[name].astype(object)
-                found.iloc[row, found.columns.get_loc(name)] = made[name].iloc[0]
+                found.loc[found.index[row], name] = made[name].iloc[0]
     for name in numbers:
         found[name] = pd.to_numeric(found[name])
     return found
