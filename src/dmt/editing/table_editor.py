@@ -17,6 +17,7 @@ from torch import Tensor
 from dmt.data.tables import ABOVE, BELOW, MEDIAN, Table, TableTask
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, LeastChange, Trials
 from dmt.editing.records import Record
+from dmt.editing.search import largest_crossing
 from dmt.errors import UserError, require_whole_number
 from dmt.inversion.constraints import Allowed, Constraints
 from dmt.judges.rows import RowJudge, given_judge, learnt_judge
@@ -34,6 +35,7 @@ JUDGE = "classifier"  # its columns, and what lambda=auto asks
 SIDE = 1000  # rows of a side that the witness is made of, drawn evenly (ours)
 LIKE = 50  # rows that are most like one; of a small table a fifth of those that are held out (ours)
 USUAL = 0.9
+SHORTER = 1.25  # times at most, that a way is shortened after the search for lambda (ours)
 NAMED = 5  # changes in words
 REWEIGHTINGS = 3  # until few columns carry a change (ours)
 
@@ -147,7 +149,7 @@ class TableEditor:
     constraints: Constraints = field(default_factory=Constraints)
     kernel: Kernel = field(default_factory=Laplacian)
     solver: LBFGS = field(default_factory=lambda: LBFGS(100, tolerance=1e-3))
-    rule: LambdaRule = LeastChange(JUDGE, 0.8, first=1.0, lowest=0.003, highest=16.0, steps=3)
+    rule: LambdaRule = LeastChange(JUDGE, 0.85, first=1.0, lowest=0.003, highest=16.0, steps=2)
     plans: int = 1
     space: ColumnSpace | None = None
 
@@ -246,18 +248,21 @@ class TableEditor:
     ) -> tuple[np.ndarray, Tensor]:
         """One plan for each row: its values ``(n, C)`` and lambdas ``(n,)``."""
 
+        start = ground.space.points(allowed.values)
+
+        def said(found: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            """How sure the judge is of values ``(m, C)``; not at all where no row of the target is near."""
+            end = ground.space.points(found).z.numpy()
+            written = partial(ground.space.frame, found, before.iloc[rows])
+            return np.where(ground.distance(end) <= ground.usual, ground.judge(written, end), 0)
+
         def tried(lams: Tensor, rows: Tensor) -> list[Any]:
             found = self._walked(ground, allowed.of_rows(rows.numpy()), lams)
-            written = partial(ground.space.frame, found, before.iloc[rows.numpy()])
-            end = ground.space.points(found).z.numpy()
-            said = np.where(ground.distance(end) <= ground.usual, ground.judge(written, end), 0)
-            return [SimpleNamespace(record={f"{JUDGE}_after": one}) for one in said]
+            return [SimpleNamespace(record={f"{JUDGE}_after": one}) for one in said(found, rows.numpy())]
 
-        start = ground.space.points(allowed.values)
-        witnesses = WitnessBatch.of_one(ground.witness, start.n_things)
         trials = Trials(
             start,
-            witnesses,
+            WitnessBatch.of_one(ground.witness, start.n_things),
             WitnessDescent(self.solver, allowed.limits()),
             tried,
             lambda lams: ground.space.points(self._walked(ground, allowed, lams)).z,
@@ -265,7 +270,20 @@ class TableEditor:
             "rows",
         )
         lams, _ = rule.choose(trials)
-        return self._walked(ground, allowed, lams), lams
+        found = self._walked(ground, allowed, lams)
+        if not isinstance(rule, LeastChange):
+            return found, lams
+        way, every = ground.space.points(found).z - start.z, np.arange(len(found))
+
+        def part(shorter: Tensor) -> np.ndarray:
+            return allowed.nearest(start.z + way / shorter[:, None])
+
+        def convinces(shorter: Tensor) -> Tensor:
+            return torch.from_numpy(said(part(shorter), every) > rule.threshold)
+
+        # Between two lambdas that were tried lies a way that is a little shorter, and nothing needs to walk for it
+        shortest = largest_crossing(convinces, len(found), 1.0, SHORTER, 3)
+        return np.where(np.array(shortest.reached)[:, None], part(shortest.lams), found), lams
 
     def _walked(self, ground: Ground, allowed: Allowed, lams: Tensor) -> np.ndarray:
         """Values ``(n, C)`` of the rows after a walk; the numbers walk again once categories and columns are chosen."""

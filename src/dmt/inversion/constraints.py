@@ -68,42 +68,33 @@ class Constraints:
         columns, sums = list(space.columns), [[at[name] for name in group] for group in self.sums]
         for i in (at[name] for name in self.whole):
             columns[i] = replace(columns[i], levels=(), decimals=0)
-        for group in sums:  # its columns change by the coarsest of their steps
-            decimals = [columns[i].decimals for i in group]
-            coarsest = None if None in decimals else min(d for d in decimals if d is not None)
-            for i in group:
-                columns[i] = replace(columns[i], levels=(), decimals=coarsest)
-        lower, upper = (np.tile([getattr(c, end) for c in columns], (len(values), 1)) for end in ("low", "high"))
+        for i in sum(sums, []):
+            columns[i] = replace(columns[i], levels=())
+        low, high = ([getattr(column, end) for column in columns] for end in ("low", "high"))
         choices = {i: np.ones(len(c.levels), bool) for i, c in enumerate(columns) if c.kind == "category"}
         for name, given in (self.bounds or {}).items():
-            ends = space.columns[at[name]].coded(pd.Series(list(given), name=name))
-            if at[name] in choices:
-                choices[at[name]] = np.isin(np.arange(len(choices[at[name]])), ends)
-                continue
-            if len(ends) != 2 or ends[0] > ends[1]:
+            i, ends = at[name], space.columns[at[name]].coded(pd.Series(list(given), name=name))
+            if i in choices:
+                choices[i] = np.isin(np.arange(len(choices[i])), ends)
+            elif len(ends) != 2 or ends[0] > ends[1]:
                 raise UserError(f"constraints.bounds.{name} must be [low, high], got {list(given)}")
-            for side, end in ((lower, ends[0]), (upper, ends[1])):
-                side[:, at[name]] = side[:, at[name]] if np.isnan(end) else end
-        steps = np.array([np.nan if c.decimals is None else 10.0**-c.decimals for c in columns])
-        on_grid = ~np.isnan(steps)
-        lower[:, on_grid] = _on_grid(np.ceil(lower / steps - SLACK), columns, on_grid)
-        upper[:, on_grid] = _on_grid(np.floor(upper / steps + SLACK), columns, on_grid)
-        for i in choices:
-            lower[:, i], upper[:, i] = -np.inf, np.inf
+            else:
+                low[i], high[i] = (own if np.isnan(end) else end for own, end in zip((low[i], high[i]), ends, strict=True))
+        for i, column in enumerate(columns):
+            if i in choices:
+                low[i], high[i] = -np.inf, np.inf
+            elif column.decimals is not None:
+                step = 10.0**-column.decimals
+                low[i] = round(np.ceil(low[i] / step - SLACK) * step, column.decimals)
+                high[i] = round(np.floor(high[i] / step + SLACK) * step, column.decimals)
+        lower, upper = np.fmin(low, values), np.fmax(high, values)
         fixed = [at[name] for name in self.fixed if name in at]
-        for side, names_of, ufunc in ((lower, self.rise, np.fmin), (upper, self.fall, np.fmax)):
-            side[:] = ufunc(side, values)
+        for side, names_of in ((lower, self.rise), (upper, self.fall)):
             held = fixed + [at[name] for name in names_of]
             side[:, held] = values[:, held]
-        missing = np.isnan(values)
-        lower[missing], upper[missing] = np.nan, np.nan
-        for group in sums:
-            units = values[:, group] / steps[group]
-            if (np.abs(units - units.round()) > 1e-6).any():
-                raise UserError(f"constraints.sums: a row has a finer value than others in {self.sums[0]}; round it")
-        price = np.array(
-            [(self.price or {}).get(c.name, 1 / scale) for c, scale in zip(columns, space.scale, strict=True)]
-        )
+            side[np.isnan(values)] = np.nan
+        own = self.price or {}
+        price = np.array([own.get(c.name, 1 / scale) for c, scale in zip(columns, space.scale, strict=True)])
         return Allowed(replace(space, columns=columns), values, lower, upper, choices, sums, price)
 
     def _positions(self, space: ColumnSpace, names: Collection[str]) -> dict[str, int]:
@@ -124,15 +115,6 @@ class Constraints:
         if len(set(grouped)) < len(grouped):
             raise UserError("constraints.sums: a column is in two groups; leave it out of one")
         return at
-
-
-def _on_grid(units: np.ndarray, columns: Sequence[Column], on_grid: np.ndarray) -> np.ndarray:
-    """Numbers of steps ``(n, C)`` -> multiples of the steps, of those columns that have one, without noise."""
-    decimals = [column.decimals for column, is_on in zip(columns, on_grid, strict=True) if is_on]
-    parts = [
-        np.round(part * 10.0**-d, d) for part, d in zip(units[:, on_grid].T, decimals, strict=True) if d is not None
-    ]
-    return np.stack(parts, axis=1) if parts else units[:, on_grid]
 
 
 @dataclass(frozen=True)
@@ -233,23 +215,26 @@ class Allowed:
     def _with_sum(self, group: list[int], found: np.ndarray) -> np.ndarray:
         """Values ``(n, g)`` between their ends whose sum is the row's: ``clip(found - mu / price^2)``, mu by bisection.
 
-        Then all at whole steps: down, and up again where most is missing.
+        Where all have steps they then change by whole numbers of the coarsest: down, and up where most is missing.
         """
-        before, decimals = self.values[:, group], self.space.columns[group[0]].decimals
-        lower, upper = (np.where(np.isnan(side[:, group]), 0, side[:, group]) for side in (self.lower, self.upper))
-        before, found = np.nan_to_num(before), np.nan_to_num(found)
-        total, weights = before.sum(axis=1), self.price[group] ** -2.0
-        far = (np.abs(upper - lower).max() + np.abs(found - before).max() + 1) / weights.min()
+        before = np.nan_to_num(self.values[:, group])
+        lower, upper = (np.nan_to_num(side[:, group] - before) for side in (self.lower, self.upper))
+        decimals, step = [self.space.columns[i].decimals for i in group], 0.0
+        if None not in decimals:
+            step = 10.0 ** -min(d for d in decimals if d is not None)
+            lower, upper = np.ceil(lower / step - SLACK) * step, np.floor(upper / step + SLACK) * step
+        change, weights = np.nan_to_num(found - before), self.price[group] ** -2.0
+        far = (np.abs(upper - lower).max() + np.abs(change).max() + 1) / weights.min()
         low, high = np.full(len(found), -far), np.full(len(found), far)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            is_more = np.clip(found - middle[:, None] * weights, lower, upper).sum(axis=1) > total
+            is_more = np.clip(change - middle[:, None] * weights, lower, upper).sum(axis=1) > 0
             low, high = np.where(is_more, middle, low), np.where(is_more, high, middle)
-        found = np.clip(found - high[:, None] * weights, lower, upper)
-        if decimals is None:
-            return np.where(np.isclose(found, before, rtol=0, atol=SLACK * self.space.scale[group]), before, found)
-        step = 10.0**-decimals
-        units = np.floor(found / step + 1e-6)
-        lacking = np.round(total / step - units.sum(axis=1)).astype(int)
-        order = (-(found / step - units)).argsort(axis=1, kind="stable").argsort(axis=1)
-        return np.round((units + (order < lacking[:, None])) * step, decimals)
+        change = np.clip(change - high[:, None] * weights, lower, upper)
+        if not step:
+            return before + np.where(np.abs(change) < SLACK * self.space.scale[group], 0, change)
+        units = np.floor(change / step + 1e-6)
+        order = (units - change / step).argsort(axis=1, kind="stable").argsort(axis=1)
+        units += order < -units.sum(axis=1, keepdims=True)
+        moved = [np.round(part, d) for part, d in zip((before + units * step).T, decimals, strict=True) if d is not None]
+        return np.where(units == 0, before, np.stack(moved, axis=1))

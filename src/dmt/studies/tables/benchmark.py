@@ -26,6 +26,7 @@ from dmt.studies.tables.rivals import dice, nearest_unlike, straight_line
 log = logging.getLogger(__name__)
 
 RESAMPLES = 2000
+BATCH = 1000  # rows whose edit is timed
 NEIGHBOURS = 20  # of the local outlier factor
 SIDE, SOURCE, TARGET = "dmt.side", "source", "target"
 
@@ -60,13 +61,14 @@ class TableBenchmark:
     def __call__(self, trainer: Callable[..., Any], editor: Callable[[], Any], settings: Mapping[str, Any]) -> Report:
         methods: list[Record] = []
         duels: list[Record] = []
+        speed: list[Record] = []
         for name, table in self.tables.items():
             log.info("benchmark: %s", name)
-            found, lost = self._case(name, table, self.tasks[name])
-            methods, duels = methods + found, duels + lost
-        return Report("rows of tables: benchmark", [], {}, {"methods": methods, "duels": duels})
+            found, lost, took = self._case(name, table, self.tasks[name])
+            methods, duels, speed = methods + found, duels + lost, speed + took
+        return Report("rows of tables: benchmark", [], {}, {"methods": methods, "duels": duels, "speed": speed})
 
-    def _case(self, name: str, table: Table, task: TableTask) -> tuple[list[Record], list[Record]]:
+    def _case(self, name: str, table: Table, task: TableTask) -> tuple[list[Record], list[Record], list[Record]]:
         sides = task.sides(table.frame[table.label])
         names = [column.name for column in table.columns]
         frame = table.frame[names].assign(**{SIDE: np.where(sides > 0, TARGET, SOURCE)})
@@ -122,11 +124,16 @@ class TableBenchmark:
             }
             for method, look in looks.items()
         ]
-        return table_rows, [
+        duels: list[Record] = [
             {"table": name, "rival": method, **_duel(look, looks, rng)}
             for method, look in looks.items()
             if not method.startswith(("dmt", "input"))
         ]
+        batch = rows.sample(BATCH, replace=True, random_state=self.seed, ignore_index=True)
+        took: Record = {"table": name, "rows": BATCH, "columns": len(space.columns)}
+        for key, lam in (("ms_given_lambda", 0.7), ("ms_auto", None)):
+            took[key] = timed(lambda lam=lam: editor.edit(between, batch, lam, ground).end)[1]  # type: ignore[misc]
+        return table_rows, duels, [took]
 
 
 @dataclass(frozen=True)
