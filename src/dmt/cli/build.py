@@ -140,8 +140,8 @@ def table_editor_of(cfg: DictConfig) -> TableEditor:
     """The editor of rows of a table."""
     require_given(cfg.data)
     return TableEditor(
-        table=built(cfg.data, "data"),
-        constraints=built(cfg.constraints, "constraints"),
+        table=built(cfg.data),
+        constraints=built(cfg.constraints),
         kernel=built(cfg.kernel),
         solver=built(cfg.solver.traversal),
         rule=rule_of(cfg),

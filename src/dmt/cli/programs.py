@@ -145,7 +145,7 @@ def traverse(cfg: DictConfig) -> Report:
 def _edit_rows(cfg: DictConfig, folder: Path) -> Report:
     """Edit rows of a table."""
     build.require_given(cfg.task)
-    edit = build.table_editor_of(cfg).edit(build.built(cfg.task, "task"), build.images_of(cfg))
+    edit = build.table_editor_of(cfg).edit(build.built(cfg.task), build.images_of(cfg))
     report = table_report(edit)
     _record(cfg, folder, report)
     for record in edit.records[:MOST_SAID]:

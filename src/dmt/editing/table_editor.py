@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ from dmt.manifolds.representation import Points
 from dmt.solvers import LBFGS
 from dmt.storage.files import replacing
 from dmt.traversal.kernels import Kernel, Laplacian
-from dmt.traversal.walks import WitnessDescent
+from dmt.traversal.walks import Limits, WitnessDescent
 from dmt.traversal.witness import Witness, WitnessBatch
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class TableEditor:
     table: Table
     constraints: Constraints = field(default_factory=Constraints)
     kernel: Kernel = field(default_factory=Laplacian)
-    solver: LBFGS = field(default_factory=lambda: LBFGS(100, tolerance=1e-3))
+    solver: LBFGS = field(default_factory=lambda: LBFGS(60, tolerance=1e-3))
     rule: LambdaRule = LeastChange(JUDGE, 0.85, first=1.0, lowest=0.003, highest=16.0, steps=2)
     plans: int = 1
     space: ColumnSpace | None = None
@@ -244,9 +244,13 @@ class TableEditor:
         )
 
     def _plan(
-        self, ground: Ground, allowed: Allowed, before: pd.DataFrame, rule: LambdaRule
+        self, ground: Ground, allowed: Allowed, before: pd.DataFrame, rule: LambdaRule, again: bool = False
     ) -> tuple[np.ndarray, Tensor]:
-        """One plan for each row: its values ``(n, C)`` and lambdas ``(n,)``."""
+        """One plan for each row: its values ``(n, C)`` and lambdas ``(n,)``.
+
+        A row outside the source's crowd is pushed farther out, and may be stuck where its limits meet. Rows that do not
+        convince the judge at any lambda are walked ``again``, from where they come nearest to a row of the target.
+        """
 
         start = ground.space.points(allowed.values)
 
@@ -257,7 +261,7 @@ class TableEditor:
             return np.where(ground.distance(end) <= ground.usual, ground.judge(written, end), 0)
 
         def tried(lams: Tensor, rows: Tensor) -> list[Any]:
-            found = self._walked(ground, allowed.of_rows(rows.numpy()), lams)
+            found = self._walked(ground, allowed.of_rows(rows.numpy()), lams, again)
             return [SimpleNamespace(record={f"{JUDGE}_after": one}) for one in said(found, rows.numpy())]
 
         trials = Trials(
@@ -267,10 +271,10 @@ class TableEditor:
             tried,
             lambda lams: ground.space.points(self._walked(ground, allowed, lams)).z,
             lambda: (ground.witness.source, ground.witness.target),
-            "rows",
+            "rows" if again else "rows (tried once more, from elsewhere)",
         )
         lams, _ = rule.choose(trials)
-        found = self._walked(ground, allowed, lams)
+        found = self._walked(ground, allowed, lams, again)
         if not isinstance(rule, LeastChange):
             return found, lams
         way, every = ground.space.points(found).z - start.z, np.arange(len(found))
@@ -283,15 +287,22 @@ class TableEditor:
 
         # Between two lambdas that were tried lies a way that is a little shorter, and nothing needs to walk for it
         shortest = largest_crossing(convinces, len(found), 1.0, SHORTER, 3)
-        return np.where(np.array(shortest.reached)[:, None], part(shortest.lams), found), lams
+        found = np.where(np.array(shortest.reached)[:, None], part(shortest.lams), found)
+        lost = np.flatnonzero(~np.array(shortest.reached))
+        if len(lost) and not again:
+            found[lost], lams[lost] = self._plan(ground, allowed.of_rows(lost), before.iloc[lost], rule, True)
+        return found, lams
 
-    def _walked(self, ground: Ground, allowed: Allowed, lams: Tensor) -> np.ndarray:
+    def _walked(self, ground: Ground, allowed: Allowed, lams: Tensor, from_target: bool = False) -> np.ndarray:
         """Values ``(n, C)`` of the rows after a walk; the numbers walk again once categories and columns are chosen."""
         start, few = ground.space.points(allowed.values), self.constraints.few
         witnesses = WitnessBatch.of_one(ground.witness, start.n_things)
 
         def walk(allowed: Allowed, towards: np.ndarray | None = None, dearer: np.ndarray | None = None) -> Tensor:
-            return WitnessDescent(self.solver, allowed.limits(towards, dearer))(start, witnesses, lams).z
+            limits = allowed.limits(towards, dearer)
+            if from_target:
+                limits = replace(limits, first=_nearest_within(start.z, ground.witness.target, limits))
+            return WitnessDescent(self.solver, limits)(start, witnesses, lams).z
 
         if few is not None and few < (~allowed.stays).sum(axis=1).max():
             cost = self._costs(allowed, (walk(allowed) - start.z).numpy())
@@ -355,3 +366,12 @@ class TableEditor:
                 "table: %d missing values are taken to be the column's median or commonest; in a row to edit they stay",
                 missing,
             )
+
+
+def _nearest_within(start: Tensor, target: Tensor, limits: Limits) -> Tensor:
+    """Displacements ``(n, K)`` within limits that bring points ``(n, K)`` nearest to any of the target's ``(m, K)``."""
+    found = []
+    for z, lower, upper in zip(start, limits.lower, limits.upper, strict=True):
+        reach = (target - z).clamp(lower, upper)
+        found.append(reach[(target - z - reach).square().sum(dim=1).argmin()])
+    return torch.stack(found)

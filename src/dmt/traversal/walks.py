@@ -100,11 +100,13 @@ class Limits:
         lower: ``(P, K)``, of the displacements.
         upper: the same; where both are equal the coordinate has no choice.
         price: ``(P, K)``, above 0; 1 is that of the paper.
+        first: ``(P, K)``, where the descent begins; ``None``: at 0.
     """
 
     lower: Tensor
     upper: Tensor
     price: Tensor
+    first: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ class WitnessDescent:
         if limits is None:
             found = self.solver.minimise(objective, begin, at_start=(before, unit * gradients))
         else:  # who stays has steps of no length, whatever the limits
+            if limits.first is not None:
+                begin = torch.where(unit > 0, limits.first / unit, 0)
             lower, upper = (torch.where(unit > 0, limit / unit, 0) for limit in (limits.lower, limits.upper))
             found = self.solver.minimise(objective, begin, lower, upper)
         delta = unit * found.value
