@@ -54,7 +54,10 @@ def test_the_command_of_the_documents(folder):
 
 def test_what_train_saves_is_what_traverse_edits_with(folder):
     run(program="train")
-    files = [run("images=[0,2]", "lambda=0.5", *more).tables["rows"] for more in ([], ["manifold_path=out/columns.safetensors"])]
+    files = [
+        run("images=[0,2]", "lambda=0.5", *more).tables["rows"]
+        for more in ([], ["manifold_path=out/columns.safetensors"])
+    ]
     assert files[0] == files[1]
 
 
@@ -69,7 +72,9 @@ def test_what_train_saves_is_what_traverse_edits_with(folder):
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(folder, options, message):
+    asked = ["data=table", "data.path=patients.csv", "data.label=readmitted"]
+    if options != ["task=senior"]:
+        asked += ["task=table", "task.source=yes", "task.target=no"]
+    cfg = compose("traverse", [*asked, *options, *QUIET])
     with pytest.raises(UserError, match=message):
-        if options == ["task=senior"]:
-            programs.traverse(compose("traverse", ["data=table", "data.path=a", "data.label=b", *options, *QUIET]))
-        run(*options)
+        programs.traverse(cfg)

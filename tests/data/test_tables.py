@@ -41,6 +41,12 @@ def test_columns_are_understood_and_what_cannot_change_is_named():
     ]  # fmt: skip
 
 
+def test_numbers_of_rows_are_known_when_some_or_their_order_are_missing():
+    rows = frame()
+    for rest in (rows.iloc[[*range(0, 20), *range(30, 60)]], rows.assign(id=rows["id"].to_numpy()[::-1])):
+        assert Table(rest, "ill").left_out["id"] == "numbers its rows"
+
+
 def test_numbers_that_are_names_words_in_order_and_columns_that_are_left_out():
     table = Table(
         frame(), "ill", categories=["stage"], ordered={"job": ["pilot", "clerk", "nurse"]}, leave_out=["weight"]

@@ -115,7 +115,9 @@ def test_the_share_is_that_of_the_nearest_held_out_rows(ground):
 
 
 def test_a_row_of_ones_own_with_a_missing_value_and_a_column_of_its_own(ground):
-    own = pd.DataFrame({"glucose": [150], "weight": [None], "smokes": ["yes"], "age": [50], "height": [171.0], "me": "a"})
+    own = pd.DataFrame(
+        {"glucose": [150], "weight": [None], "smokes": ["yes"], "age": [50], "height": [171.0], "me": "a"}
+    )
     edit = EDITOR.edit(TASK, own, 0.3, ground)
     assert edit.after["weight"].isna().all()
     assert edit.after["me"].tolist() == ["a"]

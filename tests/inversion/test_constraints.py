@@ -53,7 +53,9 @@ def any_constraints(draw: st.DrawFn) -> Constraints:
         rise=draw(some),
         fall=draw(some),
         bounds=draw(
-            st.dictionaries(st.sampled_from(["age", "pressure"]), st.sampled_from([[40, 60], [None, 100], [110.5, None]]))
+            st.dictionaries(
+                st.sampled_from(["age", "pressure"]), st.sampled_from([[40, 60], [None, 100], [110.5, None]])
+            )
         )
         | draw(st.sampled_from([{}, {"job": ["nurse", "clerk"]}, {"pain": ["none", "some"]}])),
         whole=draw(st.sampled_from([[], ["pressure"], ["children"]])),

@@ -18,7 +18,10 @@ def onnx_of(path, outputs: int = 2):
     pytest.importorskip("onnxruntime")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     weights = np.array([[0.0, 1.0], [0.0, -1.0]], np.float32)[:, -outputs:]
-    nodes = [helper.make_node("MatMul", ["rows", "w"], ["logits"]), helper.make_node("Softmax", ["logits"], ["p"], axis=1)]
+    nodes = [
+        helper.make_node("MatMul", ["rows", "w"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["p"], axis=1),
+    ]
     graph = helper.make_graph(
         nodes, "rows", [helper.make_tensor_value_info("rows", kind, ["n", 2])],
         [helper.make_tensor_value_info("p", kind, ["n", outputs])], [onnx.numpy_helper.from_array(weights, "w")],
@@ -59,4 +62,6 @@ def test_the_judge_that_is_learnt_tells_two_clouds_apart():
     assert said[0] < 0.1
     assert said[1] > 0.9
     assert 0.1 < said[2] < 0.9
-    np.testing.assert_array_equal(said, learnt_judge(points, is_target)(lambda: ROWS, np.array([[0.0] * 3, [4] * 3, [2] * 3])))
+    np.testing.assert_array_equal(
+        said, learnt_judge(points, is_target)(lambda: ROWS, np.array([[0.0] * 3, [4] * 3, [2] * 3]))
+    )

@@ -13,7 +13,9 @@ from dmt.reporting.table_report import _axes, table_report
 @pytest.fixture(scope="module")
 def edit():
     rng = np.random.default_rng(0)
-    rows = pd.DataFrame({"a": rng.normal(size=80).round(2), "b": rng.normal(size=80), "when": pd.Timestamp("2020-01-01")})
+    rows = pd.DataFrame(
+        {"a": rng.normal(size=80).round(2), "b": rng.normal(size=80), "when": pd.Timestamp("2020-01-01")}
+    )
     rows["a"] += np.arange(80) % 2 * 3
     rows["side"] = np.where(np.arange(80) % 2, "high", "low")
     return TableEditor(table=Table(rows, "side"), plans=2).edit(TableTask("high", "low"), 4, 0.3)

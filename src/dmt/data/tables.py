@@ -49,7 +49,7 @@ class Column:
         distinct = known.unique()
         if len(distinct) < 2:
             return "one value only"
-        if order is not None or isinstance(values.dtype, pd.CategoricalDtype) and values.dtype.ordered:
+        if order is not None or (isinstance(values.dtype, pd.CategoricalDtype) and values.dtype.ordered):
             levels = list(values.cat.categories) if order is None else list(order)
             if strange := [value for value in distinct if value not in levels]:
                 raise UserError(f"ordered.{name} must be all its values in order; {strange[0]!r} is missing")
@@ -69,8 +69,9 @@ class Column:
             raise UserError(f"column {name!r} holds infinity; replace it by a number, or leave the cell empty")
         distinct = np.unique(known)
         low, high = distinct[0], distinct[-1]
-        if len(distinct) == len(known) > FEW_NUMBERS and np.array_equal(distinct - low, np.arange(len(known))):
-            return "numbers its rows"
+        if len(distinct) == len(known) > FEW_NUMBERS and (known == known.round()).all():
+            if np.array_equal(known, distinct) or high - low < len(known):  # in order, or none is left out
+                return "numbers its rows"
         fits = (d for d in range(MOST_DECIMALS + 1) if np.allclose(distinct.round(d), distinct, rtol=1e-12, atol=0))
         decimals = next(fits, None)
         is_ordered = len(distinct) <= FEW_NUMBERS
@@ -225,7 +226,8 @@ class Table:
                 raise UserError(f"{what}: there is no column {name!r}{near}")
 
     def _drawn(self) -> pd.DataFrame:
-        rng, parts, n_rows = np.random.default_rng(self.seed), [], 0
+        # A stream of its own: a table that somebody made by the same seed must not be drawn by its own numbers
+        rng, parts, n_rows = np.random.default_rng([self.seed, *_KEY.encode()]), [], 0
         for part in _parts(self.path):
             part = part.set_axis(range(n_rows, n_rows + len(part)))
             n_rows += len(part)

@@ -22,7 +22,6 @@ from dmt.errors import UserError, require_whole_number
 from dmt.inversion.constraints import Allowed, Constraints
 from dmt.judges.rows import RowJudge, given_judge, learnt_judge
 from dmt.manifolds.columns import ColumnSpace
-from dmt.manifolds.representation import Points
 from dmt.solvers import LBFGS
 from dmt.storage.files import replacing
 from dmt.traversal.kernels import Kernel, Laplacian
@@ -37,6 +36,7 @@ LIKE = 50  # rows that are most like one; of a small table a fifth of those that
 USUAL = 0.9
 SHORTER = 1.25  # times at most, that a way is shortened after the search for lambda (ours)
 NAMED = 5  # changes in words
+AUTO = LeastChange(JUDGE, 0.85, first=1.0, lowest=0.003, highest=16.0, steps=2)  # as conf/auto/row.yaml
 REWEIGHTINGS = 3  # until few columns carry a change (ours)
 
 
@@ -149,7 +149,7 @@ class TableEditor:
     constraints: Constraints = field(default_factory=Constraints)
     kernel: Kernel = field(default_factory=Laplacian)
     solver: LBFGS = field(default_factory=lambda: LBFGS(60, tolerance=1e-3))
-    rule: LambdaRule = LeastChange(JUDGE, 0.85, first=1.0, lowest=0.003, highest=16.0, steps=2)
+    rule: LambdaRule = AUTO
     plans: int = 1
     space: ColumnSpace | None = None
 
@@ -251,7 +251,6 @@ class TableEditor:
         A row outside the source's crowd is pushed farther out, and may be stuck where its limits meet. Rows that do not
         convince the judge at any lambda are walked ``again``, from where they come nearest to a row of the target.
         """
-
         start = ground.space.points(allowed.values)
 
         def said(found: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -349,8 +348,8 @@ class TableEditor:
         sure = [float(record[f"{JUDGE}_{when}"]) for when in ("before", "after")]
         enough = "then" if sure[1] > 0.5 else "which is not enough:"
         return (
-            f"{said}; {enough} {what} for {then:.0%} of the {ground.n_like} {task.who} most like that, {now:.0%} before; "
-            f"the classifier says {sure[1]:.0%}, {sure[0]:.0%} before"
+            f"{said}; {enough} {what} for {then:.0%} of the {ground.n_like} {task.who} most like that, "
+            f"{now:.0%} before; the classifier says {sure[1]:.0%}, {sure[0]:.0%} before"
             + ("; but no known row of that side is near" if float(record["nearest"]) > ground.usual else "")
         )
 

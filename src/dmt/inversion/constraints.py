@@ -68,7 +68,7 @@ class Constraints:
         columns, sums = list(space.columns), [[at[name] for name in group] for group in self.sums]
         for i in (at[name] for name in self.whole):
             columns[i] = replace(columns[i], levels=(), decimals=0)
-        for i in sum(sums, []):
+        for i in (i for group in sums for i in group):
             columns[i] = replace(columns[i], levels=())
         low, high = ([getattr(column, end) for column in columns] for end in ("low", "high"))
         choices = {i: np.ones(len(c.levels), bool) for i, c in enumerate(columns) if c.kind == "category"}
@@ -79,7 +79,9 @@ class Constraints:
             elif len(ends) != 2 or ends[0] > ends[1]:
                 raise UserError(f"constraints.bounds.{name} must be [low, high], got {list(given)}")
             else:
-                low[i], high[i] = (own if np.isnan(end) else end for own, end in zip((low[i], high[i]), ends, strict=True))
+                low[i], high[i] = (
+                    own if np.isnan(end) else end for own, end in zip((low[i], high[i]), ends, strict=True)
+                )
         for i, column in enumerate(columns):
             if i in choices:
                 low[i], high[i] = -np.inf, np.inf
@@ -236,5 +238,7 @@ class Allowed:
         units = np.floor(change / step + 1e-6)
         order = (units - change / step).argsort(axis=1, kind="stable").argsort(axis=1)
         units += order < -units.sum(axis=1, keepdims=True)
-        moved = [np.round(part, d) for part, d in zip((before + units * step).T, decimals, strict=True) if d is not None]
+        moved = [
+            np.round(part, d) for part, d in zip((before + units * step).T, decimals, strict=True) if d is not None
+        ]
         return np.where(units == 0, before, np.stack(moved, axis=1))

@@ -59,7 +59,11 @@ def test_the_benchmark_of_an_easy_table(two_clouds, monkeypatch):
     assert methods["dmt 0.9"]["both"] > 0.9
     assert methods["dmt 0.9"]["price"] > methods["dmt 0.6"]["price"]
     assert methods["dmt 0.9"]["inside_low"] <= methods["dmt 0.9"]["inside"] <= methods["dmt 0.9"]["inside_high"]
-    assert [row["rival"] for row in report.tables["duels"]] == ["nearest unlike", "nearest unlike, sure", "straight line"]
+    assert [row["rival"] for row in report.tables["duels"]] == [
+        "nearest unlike",
+        "nearest unlike, sure",
+        "straight line",
+    ]
     assert report.tables["speed"][0]["ms_auto"] > 0
 
 
