@@ -69,9 +69,9 @@ class Column:
             raise UserError(f"column {name!r} holds infinity; replace it by a number, or leave the cell empty")
         distinct = np.unique(known)
         low, high = distinct[0], distinct[-1]
-        if len(distinct) == len(known) > FEW_NUMBERS and (known == known.round()).all():
-            if np.array_equal(known, distinct) or high - low < len(known):  # in order, or none is left out
-                return "numbers its rows"
+        is_complete = np.array_equal(known, distinct) or high - low < len(known)  # in order, or none is left out
+        if len(distinct) == len(known) > FEW_NUMBERS and (known == known.round()).all() and is_complete:
+            return "numbers its rows"
         fits = (d for d in range(MOST_DECIMALS + 1) if np.allclose(distinct.round(d), distinct, rtol=1e-12, atol=0))
         decimals = next(fits, None)
         is_ordered = len(distinct) <= FEW_NUMBERS
