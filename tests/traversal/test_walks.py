@@ -378,7 +378,7 @@ def test_within_limits_a_linear_witness_is_minimised_coordinate_by_coordinate(la
     lower, upper = -torch.from_numpy(rng.uniform(0, 1, (n, k))), torch.from_numpy(rng.uniform(0, 1, (n, k)))
     lower[:, 0] = upper[:, 0] = 0
     witness = Witness(Linear(), source, target)
-    walk = WitnessDescent(LBFGS(200, tolerance=1e-10), Limits(lower, upper, price))
+    walk = WitnessDescent(LBFGS(200, tolerance=1e-10), limits=Limits(lower, upper, price))
     lams = torch.full((n,), lam, dtype=torch.float64)
     found = walk(Points.one_each(z0), WitnessBatch.of_one(witness, n), lams)
     # of slope . delta + lam sum (price delta)^2, all divided by 2 sigma^2
@@ -395,5 +395,5 @@ def test_limits_that_nothing_reaches_change_nothing():
     lams = torch.full((len(z0),), 0.3, dtype=torch.float64)
     solver = LBFGS(300, tolerance=1e-12)
     free = WitnessDescent(solver)(Points.one_each(z0), witnesses, lams)
-    held = WitnessDescent(solver, Limits(-far, far, torch.ones_like(z0)))(Points.one_each(z0), witnesses, lams)
+    held = WitnessDescent(solver, limits=Limits(-far, far, torch.ones_like(z0)))(Points.one_each(z0), witnesses, lams)
     torch.testing.assert_close(held.delta, free.delta, rtol=1e-4, atol=1e-5)

@@ -266,11 +266,11 @@ class TableEditor:
         trials = Trials(
             start,
             WitnessBatch.of_one(ground.witness, start.n_things),
-            WitnessDescent(self.solver, allowed.limits()),
+            WitnessDescent(self.solver, limits=allowed.limits()),
             tried,
             lambda lams: ground.space.points(self._walked(ground, allowed, lams)).z,
             lambda: (ground.witness.source, ground.witness.target),
-            "rows" if again else "rows (tried once more, from elsewhere)",
+            things="rows" if again else "rows (tried once more, from elsewhere)",
         )
         lams, _ = rule.choose(trials)
         found = self._walked(ground, allowed, lams, again)
@@ -301,7 +301,7 @@ class TableEditor:
             limits = allowed.limits(towards, dearer)
             if from_target:
                 limits = replace(limits, first=_nearest_within(start.z, ground.witness.target, limits))
-            return WitnessDescent(self.solver, limits)(start, witnesses, lams).z
+            return WitnessDescent(self.solver, limits=limits)(start, witnesses, lams).z
 
         if few is not None and few < (~allowed.stays).sum(axis=1).max():
             cost = self._costs(allowed, (walk(allowed) - start.z).numpy())
