@@ -14,7 +14,7 @@ ROOMS = ["errors", "storage", "data", "networks", "manifolds", "solvers", "trave
 ROOMS += ["editing", "reporting", "studies", "cli"]
 LOOSE = {"__init__.py", "__main__.py", "errors.py"}
 MOST_ARGUMENTS = 8
-STUDIES = {"figures", "benchmark", "layers", "transfer", "within"}
+STUDIES = {"figures", "benchmark", "layers", "tables", "transfer", "within"}
 
 # Where a library may be imported; everywhere else it may not
 ALLOWED = {

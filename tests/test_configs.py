@@ -52,10 +52,12 @@ OPEN = {
     "backbone=torchvision": ["backbone.name=resnet18"],
     "data=folder": ["data.catalog.root=/nonexistent"],
     "data=pictures": ["images=/nonexistent"],
+    "data=table": ["data.path=/nonexistent", "data.label=y"],
     "task=attribute": ["task.attribute=Smiling"],
     "task=explain": ["task.classifier=nets:build", "images=/nonexistent"],
     "task=folder": ["task.source=cat", "task.target=dog"],
     "task=person": ["person=George W Bush"],
+    "task=table": ["task.target=no"],
 }
 # What the program hands over when it builds an object, so that no file needs to say it
 HANDED_OVER = {"task", "images", "save_dir", "space", "contrasts", "lams", "inverter", "classes", "image_size"}

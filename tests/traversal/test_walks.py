@@ -18,6 +18,7 @@ from dmt.solvers import LBFGS, Solution
 from dmt.traversal.kernels import RBF, Laplacian, Linear, Polynomial, RationalQuadratic
 from dmt.traversal.walks import (
     MANY,
+    Limits,
     LinearInterpolation,
     Traversal,
     Walk,
@@ -420,3 +421,33 @@ def test_a_path_of_lambdas_of_things_of_several_points_is_what_each_lambda_gives
         torch.testing.assert_close(delta, expected, rtol=1e-5, atol=1e-8)
     assert not path[0][:3].any()
     assert not path[1][3].any()
+
+
+@pytest.mark.parametrize("lam", [0.3, 2.0, inf])
+def test_within_limits_a_linear_witness_is_minimised_coordinate_by_coordinate(lam):
+    z0, source, target = two_sets()
+    n, k = z0.shape
+    rng = np.random.default_rng(1)
+    price = torch.from_numpy(rng.uniform(0.5, 2.0, (n, k)))
+    lower, upper = -torch.from_numpy(rng.uniform(0, 1, (n, k))), torch.from_numpy(rng.uniform(0, 1, (n, k)))
+    lower[:, 0] = upper[:, 0] = 0
+    witness = Witness(Linear(), source, target)
+    walk = WitnessDescent(LBFGS(200, tolerance=1e-10), limits=Limits(lower, upper, price))
+    lams = torch.full((n,), lam, dtype=torch.float64)
+    found = walk(Points.one_each(z0), WitnessBatch.of_one(witness, n), lams)
+    # of slope . delta + lam sum (price delta)^2, all divided by 2 sigma^2
+    slope = source.mean(dim=0) - target.mean(dim=0)
+    expected = torch.zeros_like(z0) if lam == inf else (-slope / (2 * lam * price**2)).clamp(lower, upper)
+    torch.testing.assert_close(found.delta, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.after, witness(z0 + found.delta), rtol=1e-8, atol=1e-8)
+
+
+def test_limits_that_nothing_reaches_change_nothing():
+    z0, source, target = two_sets()
+    witnesses = WitnessBatch.of_one(Witness(RBF(), source, target), len(z0))
+    far = torch.full_like(z0, 100.0)
+    lams = torch.full((len(z0),), 0.3, dtype=torch.float64)
+    solver = LBFGS(300, tolerance=1e-12)
+    free = WitnessDescent(solver)(Points.one_each(z0), witnesses, lams)
+    held = WitnessDescent(solver, limits=Limits(-far, far, torch.ones_like(z0)))(Points.one_each(z0), witnesses, lams)
+    torch.testing.assert_close(held.delta, free.delta, rtol=1e-4, atol=1e-5)

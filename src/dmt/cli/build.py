@@ -18,12 +18,13 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dmt.data import EditData, PictureLike, Task
 from dmt.data.catalogs import FileCatalog
-from dmt.editing import Comparison, Editor, Explain, FixedLambda, LambdaRule, TraversalModule
+from dmt.editing import Comparison, Editor, Explain, FixedLambda, LambdaRule, TableEditor, TraversalModule
 from dmt.editing.module import EditModule
 from dmt.errors import UserError, nearest_name, require_whole_number
 from dmt.inversion import Inverter
 from dmt.inversion.inverter import OnProgress
 from dmt.manifolds import CatalogFeatures, CatalogFit, Places, SetFit, SpaceFit, Span
+from dmt.manifolds.columns import ColumnSpace
 from dmt.networks import Backbone, ModuleNetwork
 from dmt.networks.extractor import FeatureExtractor
 from dmt.networks.module_network import CLASS
@@ -135,6 +136,36 @@ def editor_of(cfg: DictConfig, on_progress: OnProgress | None = None, data: "Dat
     )
 
 
+def table_editor_of(cfg: DictConfig) -> TableEditor:
+    """The editor of rows of a table."""
+    require_given(cfg.data)
+    return TableEditor(
+        table=built(cfg.data),
+        constraints=built(cfg.constraints),
+        kernel=built(cfg.kernel),
+        solver=built(cfg.solver.traversal),
+        rule=rule_of(cfg),
+        plans=cfg.plans,
+        space=None if cfg.manifold_path is None else ColumnSpace.load(cfg.manifold_path),
+    )
+
+
+def is_of_table(cfg: DictConfig) -> bool:
+    """Whether rows of a table are edited; raises ``UserError`` where data and task are not both of tables."""
+    ours = [
+        str(cfg[part].get("_target_", "")).rpartition(".")[2] in ("Table", "TableTask") for part in ("data", "task")
+    ]
+    if any(ours) and not all(ours):
+        raise UserError("data=table and task=table go together; write both, or neither")
+    return all(ours)
+
+
+def require_given(part: DictConfig) -> None:
+    """Raise a ``UserError`` where something must be given and is not."""
+    for key in sorted(OmegaConf.missing_keys(part)):
+        raise UserError(f"{key} must be given: {key}=VALUE")
+
+
 class DataOf:
     """Makes the data that a configuration describes; a ``dmt.editing.editor.DataSource``.
 
@@ -144,8 +175,7 @@ class DataOf:
     """
 
     def __init__(self, cfg: DictConfig, catalog: Any = None):
-        for key in sorted(OmegaConf.missing_keys(cfg.data)):
-            raise UserError(f"{key} must be given: {key}=VALUE")
+        require_given(cfg.data)
         options = OmegaConf.to_container(cfg.data, resolve=True)
         assert isinstance(options, dict)
         if catalog is not None:

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -15,7 +15,7 @@ from dmt.cli import build, conf_folder
 from dmt.cli.overrides import as_hydra_takes_them, explain
 from dmt.cli.programs import quieten
 from dmt.data import Catalog, Task
-from dmt.editing import Editor, Explain
+from dmt.editing import Editor, Explain, TableEditor
 from dmt.errors import UserError
 from dmt.manifolds import CatalogFit, Space
 from dmt.manifolds.space import read_space
@@ -46,9 +46,19 @@ def composed(*overrides: str) -> DictConfig:
             GlobalHydra.instance().initialize(outside)
 
 
-def default_editor(data: str = "lfw", *overrides: str) -> Editor:
+@overload
+def default_editor(data: Literal["table"], *overrides: str) -> TableEditor: ...  # type: ignore[overload-overlap]
+
+
+@overload
+def default_editor(data: str = ..., *overrides: str) -> Editor: ...
+
+
+def default_editor(data: str = "lfw", *overrides: str) -> Editor | TableEditor:
     """The editor that the command line would use; see ``dmt.Editor.default``."""
     cfg = composed(*DEFAULTS.get(data, [f"data={data}"]), *overrides)
+    if build.is_of_table(cfg):
+        return build.table_editor_of(cfg)
     _require_network(cfg)
     _prepare()
     return build.editor_of(cfg, InversionBar())

@@ -44,10 +44,16 @@ AS_IN = f"{WRITTEN}, as in task=frowning"
 def with_several_tasks(arguments: Sequence[str]) -> list[str]:
     """The same arguments, with ``task=[smiling,senior]`` written as Hydra takes it: ``task=several`` with both in it.
 
+    ``data=table``, which has one kind of task, brings it: in Hydra's list of defaults tasks decide about data.
+
     >>> with_several_tasks(["task=[smiling,senior]"])
     ['task=several', '+task@task.smiling=smiling', '+task@task.senior=senior']
+    >>> with_several_tasks(["data=table", "lambda=auto"])
+    ['data=table', 'lambda=auto', 'task=table']
     """
     found: list[str] = []
+    if "data=table" in arguments and not any(argument.startswith("task=") for argument in arguments):
+        arguments = [*arguments, "task=table"]
     for argument in arguments:
         inside = re.fullmatch(r"task=\[\s*([\w, ]+?)\s*\]", argument)
         if inside is None:

@@ -32,12 +32,14 @@ from dmt.reporting.loggers import finish, log_report
 from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, write_report
 from dmt.reporting.sweep import summarize_sweep
+from dmt.reporting.table_report import table_report
 from dmt.reporting.tables import text_table
 from dmt.reporting.verdict_table import notes, verdict_table
 from dmt.storage import processes
 
 log = logging.getLogger("dmt")
 
+MOST_SAID = 20  # rows whose change is said in the terminal
 FULL_ERRORS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 ADVICE = (  # of Lightning, true of modules that are trained by gradients, as most of ours are not; and of torch
     ".*does not have many workers.*",
@@ -94,6 +96,11 @@ def train(cfg: DictConfig) -> None:
         _do_study(cfg, folder)
         log.info("done in %.0f s", time.perf_counter() - began)
         return
+    if build.is_of_table(cfg):
+        file = folder / "columns.safetensors"
+        build.table_editor_of(cfg).fitted_space().save(file)
+        log.info("edit with it: python traverse.py manifold_path=%s (same options)", file)
+        return
     data = build.DataOf(cfg)
     fit = processes.in_turn(lambda: build.space_of(cfg, build.features_of(cfg, data(None))))
     if not isinstance(fit, CatalogFit):
@@ -117,6 +124,8 @@ def traverse(cfg: DictConfig) -> Report:
     folder = begin(cfg)
     if cfg.study is not None:
         return _do_study(cfg, folder)
+    if build.is_of_table(cfg):
+        return _edit_rows(cfg, folder)
     task = build.task_of(cfg)
     bar = InversionBar()
     editor = processes.in_turn(lambda: build.editor_of(cfg, bar))
@@ -130,6 +139,18 @@ def traverse(cfg: DictConfig) -> Report:
     if processes.is_first():
         _record(cfg, folder, report)
         _say(report, folder)
+    return report
+
+
+def _edit_rows(cfg: DictConfig, folder: Path) -> Report:
+    """Edit rows of a table."""
+    build.require_given(cfg.task)
+    edit = build.table_editor_of(cfg).edit(build.built(cfg.task), build.images_of(cfg))
+    report = table_report(edit)
+    _record(cfg, folder, report)
+    for record in edit.records[:MOST_SAID]:
+        log.info("\nrow %s%s: %s", record["row"], f", plan {record['plan']}" if cfg.plans > 1 else "", record["words"])
+    log.info("\n%s rows.png, rows.csv, results.csv, results.json and config.yaml are in %s", edit.summary, folder)
     return report
 
 

@@ -12,6 +12,7 @@ from dmt.data.labelled import ClassificationTask, ClassTable, LabelledBatches, L
 from dmt.data.module import EditData, ImageBatch, LFWAttributeSplits, Serving
 from dmt.data.photographs import Photograph
 from dmt.data.selection import Confident, Matched, Nearest, Pool, Reserved, Selection, Sets, label_signs
+from dmt.data.tables import Table, TableTask
 from dmt.data.tasks import (
     AttributeTask,
     ClassTask,
@@ -63,6 +64,8 @@ __all__ = [
     "Selection",
     "Serving",
     "Sets",
+    "Table",
+    "TableTask",
     "Task",
     "TorchvisionClasses",
     "Unlabelled",

@@ -13,6 +13,7 @@ from dmt.editing.lambda_rules import (
 )
 from dmt.editing.records import EditedImage, Record
 from dmt.editing.rivals import AdversarialModule, PixelMeanModule
+from dmt.editing.table_editor import TableEdit, TableEditor
 from dmt.editing.traversal_module import TraversalModule
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "LeastChange",
     "PixelMeanModule",
     "Record",
+    "TableEdit",
+    "TableEditor",
     "TraversalModule",
     "TypicalOfTarget",
     "TypicalPicture",

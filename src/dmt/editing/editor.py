@@ -160,7 +160,7 @@ class Editor:
         """The editor that the command line would use.
 
         Args:
-            data: the name of a data set: ``lfw``, ``digits``, ``folder``.
+            data: the name of a data set: ``lfw``, ``digits``, ``folder``; ``table`` gives a ``dmt.TableEditor``.
             overrides: as on the command line, such as ``"backbone=vgg19_distilled"``.
 
         Raises:

@@ -38,6 +38,7 @@ class Trials:
         arrived: lambdas ``(n,)`` -> the mean point of each finished picture, ``(n, K)``.
         sides: the mean points of the pictures of the whole source and target, ``(., K)`` each.
         keep: which inputs, of those tried last, became what they shall be unless a better trial follows.
+        things: what the inputs are called.
     """
 
     start: Points
@@ -47,6 +48,7 @@ class Trials:
     arrived: Callable[[Tensor], Tensor]
     sides: Callable[[], tuple[Tensor, Tensor]]
     keep: Callable[[Tensor], None] = lambda rows: None
+    things: str = "images"
 
     @property
     def n_images(self) -> int:
@@ -341,8 +343,8 @@ class LeastChange(LambdaRule):
         unconvinced = search.reached.count(False)
         if unconvinced:
             log.warning(
-                "lambda=auto: %d of %d images convinced the judge at no lambda down to %g",
-                *(unconvinced, trials.n_images, self.lowest),
+                "lambda=auto: %d of %d %s convinced the judge at no lambda down to %g",
+                *(unconvinced, trials.n_images, trials.things, self.lowest),
             )
         return search.lams, search.evaluations
 

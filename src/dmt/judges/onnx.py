@@ -76,7 +76,7 @@ class OnnxJudge:
         sides = [224, 224]
         if size is None and Path(path).expanduser().is_file():
             # the sides beside the channels, wherever the layout has these
-            shape = _session_of(Path(path).expanduser()).get_inputs()[0].shape[1:]
+            shape = session_of(Path(path).expanduser()).get_inputs()[0].shape[1:]
             sides = [side for side in shape if isinstance(side, int) and side > 4] or sides
         return cls(path, size=sides[-1] if size is None else size, **options)
 
@@ -106,7 +106,7 @@ class OnnxJudge:
 
     @cached_property
     def _session(self) -> Any:
-        return _session_of(Path(self.path).expanduser())
+        return session_of(Path(self.path).expanduser())
 
     @property
     def outputs(self) -> list[str]:
@@ -159,7 +159,8 @@ def _shape(sides: Sequence[int | str | None]) -> str:
     return " x ".join(str(side or "?") for side in sides)
 
 
-def _session_of(path: Path) -> Any:
+def session_of(path: Path) -> Any:
+    """An ONNX file, opened; raises ``UserError``."""
     try:
         import onnxruntime
     except ImportError as error:

@@ -159,7 +159,7 @@ def built_network(
     options: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """What a function makes, with its weights; arguments and errors as ``module_backbone``."""
-    build = _imported(builder)
+    build = imported(builder)
     try:
         network = build(**(options or {}))
     except Exception as error:  # whatever the user's function raises
@@ -170,7 +170,8 @@ def built_network(
     return network
 
 
-def _imported(builder: str) -> Any:
+def imported(builder: str) -> Any:
+    """What ``MODULE:NAME`` names, of the working folder or an installed package; raises ``UserError``."""
     module_name, _, path = builder.partition(":")
     if not module_name or not path:
         raise UserError(f"builder must be MODULE:FUNCTION, such as my_package.nets:build, got {builder!r}")

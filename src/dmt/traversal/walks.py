@@ -118,6 +118,23 @@ class Walk(Protocol):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Within what displacements stay, and what each coordinate costs: ``lambda sum_k (price_k delta_k)^2`` (ours).
+
+    Args:
+        lower: ``(P, K)``, of the displacements.
+        upper: the same; where both are equal the coordinate has no choice.
+        price: ``(P, K)``, above 0; 1 is that of the paper.
+        first: ``(P, K)``, where the descent begins; ``None``: at 0.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    price: Tensor
+    first: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class WitnessDescent:
     """Deep manifold traversal: ``argmin_delta witness(z + delta) + lambda ||delta||^2`` (the paper, section 4, eq. 6).
 
@@ -128,6 +145,7 @@ class WitnessDescent:
         solver: the minimiser; it starts at delta = 0.
         within: how far from the nearest picture of its sets a point may end, in units of these pictures' own distances
             (``dmt.traversal.cloud``): what lies beyond is penalised (ours); ``None``: wherever the witness leads.
+        limits: of the points' displacements; ``None``: there are none (the paper).
 
     Raises:
         UserError: ``within`` is no number above 0.
@@ -135,6 +153,7 @@ class WitnessDescent:
 
     solver: LBFGS
     within: float | None = None
+    limits: Limits | None = None
 
     def __post_init__(self) -> None:
         if self.within is not None and not (is_number(self.within) and 0 < self.within < math.inf):
@@ -151,18 +170,29 @@ class WitnessDescent:
         # no longer than sigma, within which it nearly is; one unit of z is a thousandth of that for LFW's features
         unit = (gradients.norm(dim=1) / (2 * weights)).minimum(sigma)[:, None]
         weights = weights.where(weights.isfinite(), 0)  # who stays pays nothing
+        limits, squares = self.limits, torch.ones(())
+        if limits is not None:
+            unit, squares = unit / limits.price, limits.price.square()  # steps are round in what they cost
+        squared_prices = squares.expand_as(z)
 
         def objective(steps: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             delta = unit[rows] * steps
             values, gradients = own[rows].allowed_gradients(z[rows] + delta)
-            values += weights[rows] * delta.square().sum(dim=1)
-            gradients += 2 * weights[rows, None] * delta
+            costs = weights[rows, None] * squared_prices[rows] * delta
+            values, gradients = values + (costs * delta).sum(dim=1), gradients + 2 * costs
             if self.within is not None:
                 penalties, slopes = self._penalty(own[rows], z[rows], z[rows] + delta)
                 values, gradients = values + penalties, gradients + slopes
             return values, unit[rows] * gradients
 
-        found = self.solver.minimise(objective, torch.zeros_like(z), at_start=(before, unit * gradients))
+        begin = torch.zeros_like(z)
+        if limits is None:
+            found = self.solver.minimise(objective, begin, at_start=(before, unit * gradients))
+        else:  # who stays has steps of no length, whatever the limits
+            if limits.first is not None:
+                begin = torch.where(unit > 0, limits.first / unit, 0)
+            lower, upper = (torch.where(unit > 0, limit / unit, 0) for limit in (limits.lower, limits.upper))
+            found = self.solver.minimise(objective, begin, lower, upper)
         delta = unit * found.value
         after = own.values(z + delta)
         return Traversal(start, delta, lam, before, after, replace(found, value=delta))

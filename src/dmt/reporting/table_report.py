@@ -1,0 +1,72 @@
+"""Changed rows of a table -> a report: their columns, the answers in words, and each row among both sides."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dmt.editing.records import Record
+from dmt.editing.table_editor import TableEdit
+from dmt.reporting.plots import drawn
+from dmt.reporting.results import Report
+
+PANELS = 6  # plans that are drawn
+BARS = 6  # changes of a plan that are drawn
+SOURCE, TARGET = "#d95f02", "#1b6ca8"
+
+
+def table_report(edit: TableEdit) -> Report:
+    """The report of an edit: ``results.csv``, ``rows.csv`` and ``rows.png``."""
+    tables: dict[str, list[Record]] = {}
+    for name, table in (("results", edit.table), ("rows", edit.after)):
+        tables[name] = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+    return Report(edit.title, [], {"rows": rows_among_sides(edit)}, tables)
+
+
+def rows_among_sides(edit: TableEdit) -> Image.Image:
+    """Each of the first plans: where the row goes among held-out rows of both sides, and what changes most."""
+    shown = range(min(PANELS, len(edit.records)))
+    canvas = Figure(figsize=(9.5, 2.7 * len(shown) + 0.5), layout="constrained")
+    canvas.suptitle(edit.title, fontsize=11)
+    ground, space = edit.ground, edit.ground.space
+    across, up = _axes(ground.held_out, ground.is_target)
+    for panel in shown:
+        plane, bars = (canvas.add_subplot(len(shown), 2, 2 * panel + side) for side in (1, 2))
+        for is_target, color, name in ((False, SOURCE, "source"), (True, TARGET, "target")):
+            points = ground.held_out[ground.is_target == is_target]
+            plane.scatter(points @ across, points @ up, s=9, color=color, alpha=0.35, linewidths=0, label=name)
+        start, end = ((points[panel] @ across, points[panel] @ up) for points in (edit.start, edit.end))
+        plane.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black", "lw": 1.6})
+        plane.plot(*start, "o", color="white", markeredgecolor="black", label="before")
+        plane.plot(*end, "o", color="black", label="after")
+        plane.set_title(f"row {edit.records[panel]['row']}, plan {edit.records[panel]['plan']}", fontsize=9)
+        plane.tick_params(labelsize=7)
+        if panel == 0:
+            plane.legend(fontsize=7, framealpha=0.8)
+        delta = edit.end[panel] - edit.start[panel]
+        parts = [delta[space.owner == i] for i in range(len(space.columns))]
+        sizes = np.array([part[np.abs(part).argmax()] for part in parts])
+        largest = [i for i in (-np.abs(sizes)).argsort(kind="stable")[:BARS] if sizes[i]][::-1]
+        names = [space.columns[i].name.replace("_", " ")[:28] for i in largest]
+        bars.barh(range(len(largest)), sizes[largest], color="0.35")
+        bars.set_yticks(range(len(largest)), names, fontsize=8)
+        bars.axvline(0, color="black", lw=0.8)
+        bars.tick_params(axis="x", labelsize=7)
+        if panel == shown[-1]:
+            plane.set_xlabel("from the source's mean to the target's", fontsize=8)
+            bars.set_xlabel("largest changes, in standard deviations", fontsize=8)
+    return drawn(canvas)
+
+
+def _axes(points: np.ndarray, is_target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The direction between the means of both sides, and that of the largest variance across it, ``(K,)`` each."""
+    across = points[is_target].mean(axis=0) - points[~is_target].mean(axis=0)
+    across = across / max(float(np.linalg.norm(across)), 1e-12)
+    rest = points - points.mean(axis=0)
+    rest = rest - (rest @ across)[:, None] * across
+    return across, np.linalg.svd(rest, full_matrices=False)[2][0]
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)

@@ -1,0 +1,97 @@
+"""Other makers of counterfactuals for rows of tables: the nearest unlike neighbour, a straight line, DiCE."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.neighbors import NearestNeighbors
+
+from dmt.data.tables import Table
+from dmt.manifolds.columns import ColumnSpace
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 50  # of DiCE's genetic search, which took five minutes a row with its 500
+ALPHAS = np.arange(0.05, 4.01, 0.05)  # of the straight line, in differences of means
+
+
+def nearest_unlike(start: np.ndarray, points: np.ndarray, is_open: np.ndarray) -> np.ndarray:
+    """The nearest of those points ``(m, K)`` that are open to each start ``(n, K)``."""
+    found = NearestNeighbors(n_neighbors=1).fit(points[is_open]).kneighbors(start)[1][:, 0]
+    return points[is_open][found]
+
+
+def straight_line(
+    start: np.ndarray, points: np.ndarray, is_target: np.ndarray, said: Callable[[np.ndarray], np.ndarray], level: float
+) -> np.ndarray:
+    """Along the difference of means just far enough that a classifier is as sure as ``level``; else to the end."""
+    along = points[is_target].mean(axis=0) - points[~is_target].mean(axis=0)
+    found, is_open = start + ALPHAS[-1] * along, np.ones(len(start), bool)
+    for alpha in ALPHAS:
+        moved = start + alpha * along
+        arrived = is_open & (said(moved) >= level)
+        found[arrived], is_open = moved[arrived], is_open & ~arrived
+    return found
+
+
+class _Model:
+    """What DiCE asks: labels and probabilities of rows."""
+
+    def __init__(self, space: ColumnSpace, said: Callable[[np.ndarray], np.ndarray]):
+        self.space, self.said = space, said
+
+    def predict_proba(self, rows: pd.DataFrame) -> np.ndarray:
+        sure = self.said(self.space.points(self.space.values(rows)).z.numpy())
+        return np.stack([1 - sure, sure], axis=1)
+
+    def predict(self, rows: pd.DataFrame) -> np.ndarray:
+        return (self.predict_proba(rows)[:, 1] > 0.5).astype(int)
+
+
+def dice(
+    method: str, table: Table, space: ColumnSpace, rows: pd.DataFrame, is_target: np.ndarray, said: Callable[..., Any]
+) -> pd.DataFrame:
+    """DiCE's first counterfactual of each row (Mothilal et al., FAT* 2020); the row itself where it finds none.
+
+    Args:
+        method: ``random``, ``genetic`` or ``kdtree`` of the package dice-ml.
+        table: that it learns ranges from.
+        space: of the same.
+        rows: to change.
+        is_target: ``(n,)``, of the table's rows.
+        said: points ``(n, K)`` -> how sure the classifier is, ``(n,)``.
+    """
+    import dice_ml
+
+    names = [column.name for column in space.columns]
+    numbers = [column.name for column in space.columns if column.kind != "category"]
+    data = dice_ml.Data(
+        dataframe=table.frame[names].assign(**{"dmt.side": is_target.astype(int)}),
+        continuous_features=numbers,
+        outcome_name="dmt.side",
+    )
+    explainer = dice_ml.Dice(data, dice_ml.Model(model=_Model(space, said), backend="sklearn"), method=method)
+    found = rows.copy()
+    options = {"genetic": {"maxiterations": ROUNDS}, "random": {"random_seed": 0}}.get(method, {})
+    for row in range(len(rows)):
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+                warnings.simplefilter("ignore")
+                query = rows[names].iloc[[row]]
+                told = explainer.generate_counterfactuals(query, total_CFs=1, desired_class=1, verbose=False, **options)
+                made = told.cf_examples_list[0].final_cfs_df
+        except Exception as error:  # its errors have no base class of their own; it found nothing
+            log.debug("dice %s: %s", method, error)
+            continue
+        if made is not None and len(made):
+            for name in names:
+                found[name] = found[name].astype(object)
+                found.loc[found.index[row], name] = made[name].iloc[0]
+    for name in numbers:
+        found[name] = pd.to_numeric(found[name])
+    return found
