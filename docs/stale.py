@@ -117,6 +117,8 @@ def _told(conf: Path, program: str, options: tuple[str, ...]) -> dict[str, Any]:
     layers = told.get("layers")
     told["layers"] = told.pop("layer_names", {}).get(layers, layers) if isinstance(layers, str) else layers
     told.pop("layer_names", None)
+    if "Table" not in str(told["data"].get("_target_")):
+        told = {key: value for key, value in told.items() if key not in ("plans", "fixed", "constraints")}
     if not told.get("study"):
         told = {key: value for key, value in told.items() if key not in ("net", "transfer")}
         told = told if layers == "auto" else {key: value for key, value in told.items() if key != "scores"}
