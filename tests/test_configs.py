@@ -146,7 +146,7 @@ def test_both_programs_take_the_same_options():
 
 def test_an_edit_moves_in_the_span_of_its_sets_and_a_fit_is_of_everything():
     assert plain("traverse").manifold._target_ == "dmt.manifolds.Span"
-    for choice in ("experiment=digits", "experiment=fig1_tour", "experiment=fig7_tsne", "manifold=pca"):
+    for choice in ("experiment=digits", "manifold=pca"):
         assert composed("traverse", choice).manifold._target_ == "dmt.manifolds.IncrementalPCA"
     assert plain("train").manifold._target_ == "dmt.manifolds.IncrementalPCA"
 

@@ -149,8 +149,11 @@ def test_a_result_table_can_be_read_back(faces, tmp_path):
 
 FEW = ["manifold=pca", "manifold.n_components=100", "n_images=2", "figure.lambdas=[inf,0.7]"]
 FIGURES = {
-    "fig1_tour": (["manifold.n_components=100", "images=[Harrison_Ford_0001]", "lambda=2"], {"figure", "map"}),
-    "fig3_regularization": (["manifold=pca", "manifold.n_components=100", "n_images=1"], {"figure"}),
+    "fig1_tour": (["data.set_size=40", "images=[Harrison_Ford_0001]", "lambda=2"], {"figure", "map"}),
+    "fig3_regularization": (
+        ["data.image_size=64", "selection.set_size=30", "n_images=1", "realise=null"],
+        {"figure"},
+    ),
     "fig6_lambda": ([*FEW, "task=frowning"], {"figure"}),
     "fig7_tsne": ([*FEW, "task=frowning", "data.set_size=80", "figure.each=20", "figure.crowd=40"], {"figure", "path"}),
     "fig5_colorize": (
@@ -182,8 +185,9 @@ def test_people_towards_one_person(faces, tmp_path, data_dir):
         "experiment=fig4_person",
         f"person={person.replace('_', ' ')}",
         "task.least=2",
-        "manifold=pca",
-        "manifold.n_components=100",
+        "data.set_size=40",
+        "figure.lambdas=[0.4]",
+        "images=[]",
     ]
     made = report(tmp_path, ["backbone=vgg19_distilled", "n_images=2", *options, *faces])
     assert len(made.images) == 2

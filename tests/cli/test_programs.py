@@ -91,7 +91,8 @@ def test_a_run_leaves_pictures_tables_configuration_and_log(first_run):
     assert "editing 8" in (out / "log.txt").read_text()
     assert "editing 8" in done.stdout
     assert "${" not in (out / "config.yaml").read_text()
-    assert OmegaConf.load(out / "config.yaml").task == {"_target_": "dmt.data.ClassTask", "source": "3", "target": "8"}
+    task = {"_target_": "dmt.data.ClassTask", "source": "3", "target": "8", "direction": "more"}
+    assert OmegaConf.load(out / "config.yaml").task == task
 
 
 def test_an_independent_reader_calls_the_pictures_eights(first_run):

@@ -310,7 +310,8 @@ def test_the_first_network_that_can_be_had_stands_in_for_better_ones(tmp_path, c
 
     there = vgg19(None)
     with caplog.at_level("WARNING"):
-        assert first_of(full=missing, otherwise=lambda: there, last=lambda: pytest.fail("one was there")) is there
+        assert first_of(full=missing, otherwise=lambda: there) is there
+        assert first_of(full=lambda: there, otherwise=lambda: pytest.fail("one was there")) is there
     assert "nowhere.pth" in caplog.text
     assert "another network stands in" in caplog.text
     with pytest.raises(UserError, match=r"nowhere\.pth"):

@@ -47,22 +47,21 @@ def find_weights(names: Sequence[str], folder: str | Path, url: str | None = Non
     return download(url, folders[0] / names[0], sha256, remedy)
 
 
-def first_of(**makers: Callable[[], Backbone]) -> Backbone:
-    """The first network whose weights are there or can be had.
+def first_of(full: Callable[[], Backbone], otherwise: Callable[[], Backbone]) -> Backbone:
+    """A network whose weights are there or can be had, or another one.
 
     Args:
-        makers: make networks, best first.
+        full: makes the better network.
+        otherwise: makes the one that stands in for it, which the log then says.
 
     Raises:
-        UserError: none can be made; the message is that of the last.
+        UserError: neither can be made; the message is that of the second.
     """
-    *better, last = makers.values()
-    for make in better:
-        try:
-            return make()
-        except UserError as error:
-            log.warning("%s; another network stands in", error)
-    return last()
+    try:
+        return full()
+    except UserError as error:
+        log.warning("%s; another network stands in", error)
+    return otherwise()
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
