@@ -92,8 +92,7 @@ class Framed:
     def patch(self, name: str, change: Tensor) -> Patch:
         """What became of the square of a picture, as a change ``(3, size, size)`` to the photograph."""
         picture = self._picture(name)
-        subject = self._asked[name][1] if name in self._asked else self._of(name)[1]  # without decoding it again
-        return Patch(picture, partial(self.catalog.photograph, picture), subject.frame, change)
+        return Patch(picture, partial(self.catalog.photograph, picture), self._subject(name).frame, change)
 
     def original(self, name: str, size: int) -> Tensor:
         """How a picture looks before any edit: as ``shown``."""
@@ -119,10 +118,14 @@ class Framed:
 
     def turn(self, name: str) -> float | None:
         """How far a head is turned to the side (``dmt.data.framing.head_turn``); ``None``: it is no head."""
-        return None if self.framing.whole else self._of(name)[1].turn
+        return None if self.framing.whole else self._subject(name).turn
 
     def _picture(self, name: str) -> str:
         return self._asked[name][0] if name in self._asked else name
+
+    def _subject(self, name: str) -> Subject:
+        """What in a photograph a name means; a photograph that was asked for is not decoded again."""
+        return self._asked[name][1] if name in self._asked else self._of(name)[1]
 
     def _of(self, name: str) -> tuple[Photograph, Subject]:
         """The photograph that a name means, and what in it."""

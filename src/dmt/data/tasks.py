@@ -89,7 +89,7 @@ class AttributeTask(Task):
     def scores(self, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
         target = catalog.scores(self.attribute)
         source = -target if self.source is None else catalog.scores(self.source)
-        return (source, target) if self.direction == "more" else (target, source)
+        return _directed(self.direction, source, target)
 
     def strata(self, catalog: Catalog) -> np.ndarray | None:
         if not self.balance:
@@ -135,7 +135,7 @@ class ClassTask(Task):
         if str(self.source) == str(self.target):
             raise UserError(f"task.source and task.target are both {self.source!r}; they must differ")
         source, target = catalog.scores(self.source), catalog.scores(self.target)
-        return (source, target) if self.direction == "more" else (target, source)
+        return _directed(self.direction, source, target)
 
     def labels(self) -> Sequence[str]:
         return [str(self.source), str(self.target)]
@@ -179,7 +179,7 @@ class PersonTask(Task):
             )
         drawn = np.random.default_rng(self.seed).uniform(0.1, 1, len(groups))
         others, own = np.where(is_person, -1.0, drawn), np.where(is_person, 1.0, -1.0)
-        return (others, own) if self.direction == "more" else (own, others)
+        return _directed(self.direction, others, own)
 
     def strata(self, catalog: Catalog) -> np.ndarray:
         return np.zeros(len(catalog.names), dtype=int)
@@ -237,6 +237,11 @@ class ColorizeTask(Task):
             in_colour = [i for i in positions if _mean_chroma(catalog, i) >= self.least_chroma]
             scores[in_colour] = np.linspace(1, 0.5, len(in_colour))
         return source, target
+
+
+def _directed(direction: str, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of source and target of ``more``, swapped for ``less``."""
+    return (source, target) if direction == "more" else (target, source)
 
 
 def _require_direction(direction: str) -> None:

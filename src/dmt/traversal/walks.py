@@ -15,7 +15,7 @@ from dmt.traversal.witness import WitnessBatch
 STIFFNESS = 100.0  # of what keeps a walk within the data, where the witness lies in [-1, 1] (ours)
 PROCESSOR = torch.device("cpu")
 SMALLER = "smaller edits more, for example lambda=0.3"
-MANY = 200  # points, from which on a GPU is quicker than the processor (ours)
+MANY = 200  # points, from which on a walk is made on the GPU (ours, not measured yet)
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,8 @@ class WitnessDescent:
 def walked(walk: Walk, start: Points, witnesses: WitnessBatch, lam: Tensor, device: torch.device) -> Traversal:
     """A walk of points that lie on the processor, made where it is quick; where the points went, on the processor.
 
-    Ours: a GPU has to be told of every step of the minimisation, which for a few hundred points takes longer than the
-    step; from ``MANY`` points on, the places of a few pictures, it pays. Devices without double precision are left out.
+    Ours: a GPU has to be told of every step of the minimisation, which for few points takes longer than the step; so it
+    gets ``MANY`` points or more, the places of a few pictures. Devices without double precision are left out.
 
     Args:
         walk: how points move.
