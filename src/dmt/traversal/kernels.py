@@ -10,6 +10,8 @@ from torch import Tensor
 
 from dmt.errors import UserError, is_number
 
+CACHED = 2**16  # kernel values that a processor's cache holds, with those beside them (ours)
+
 
 class CentredPoints:
     """Points ``(m, K)`` to which distances are taken, centred so that a common mean costs the distances no digits.
@@ -77,9 +79,14 @@ class RadialExpansion(Expansion):
     @torch.no_grad()
     def with_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """As ``Expansion``; the gradient is ``2 sum_i weight_i profile'(||z - point_i||^2) (z - point_i)``."""
-        squared = self._centred.squared_distances(z)
-        values = self.kernel.profile(squared)
-        pulls = self.weights * self.kernel.slope(squared, values)
+        # Ours: on the processor so few rows at a time that their kernel values stay in its cache, which halves the time
+        at_once = max(1, CACHED // max(1, len(self.points))) if z.device.type == "cpu" else max(1, len(z))
+        parts = [self._of_few(part) for part in z.split(at_once)]
+        return torch.cat([values for values, _ in parts]), torch.cat([gradients for _, gradients in parts])
+
+    def _of_few(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        values, slopes = self.kernel.profile_and_slope(self._centred.squared_distances(z))
+        pulls = slopes.mul_(self.weights)
         offset = z - self._centred.center
         gradients = 2 * (pulls.sum(dim=1, keepdim=True) * offset - pulls @ self._centred.offsets)
         return values @ self.weights, gradients
@@ -149,8 +156,8 @@ class RadialKernel(Kernel):
         """Kernel values at squared distances."""
         raise NotImplementedError
 
-    def slope(self, squared: Tensor, values: Tensor) -> Tensor:
-        """The derivative of ``profile`` at ``squared``, given its values there."""
+    def profile_and_slope(self, squared: Tensor) -> tuple[Tensor, Tensor]:
+        """``profile`` and its derivative at ``squared``."""
         raise NotImplementedError
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
@@ -177,8 +184,9 @@ class RBF(RadialKernel):
     def profile(self, squared: Tensor) -> Tensor:
         return torch.exp(-squared / (2 * self.sigma2))
 
-    def slope(self, squared: Tensor, values: Tensor) -> Tensor:
-        return values / (-2 * self.sigma2)
+    def profile_and_slope(self, squared: Tensor) -> tuple[Tensor, Tensor]:
+        values = self.profile(squared)
+        return values, values / (-2 * self.sigma2)
 
 
 @dataclass(frozen=True)
@@ -186,10 +194,12 @@ class Laplacian(RadialKernel):
     """``exp(-||x - y|| / sigma)`` with the Euclidean distance, so that sigma means what it means for RBF."""
 
     def profile(self, squared: Tensor) -> Tensor:
-        return torch.exp(-self._distances(squared) / self.sigma2**0.5)
+        return torch.exp(self._distances(squared) / -(self.sigma2**0.5))
 
-    def slope(self, squared: Tensor, values: Tensor) -> Tensor:
-        return values / (-2 * self.sigma2**0.5 * self._distances(squared))
+    def profile_and_slope(self, squared: Tensor) -> tuple[Tensor, Tensor]:
+        distances = self._distances(squared)
+        values = torch.exp(distances / -(self.sigma2**0.5))
+        return values, values / distances.mul_(-2 * self.sigma2**0.5)
 
     def _distances(self, squared: Tensor) -> Tensor:
         return (squared + 1e-12 * self.sigma2).sqrt()  # differentiable at 0
@@ -204,8 +214,9 @@ class RationalQuadratic(RadialKernel):
     def profile(self, squared: Tensor) -> Tensor:
         return (1 + squared / (2 * self.alpha * self.sigma2)) ** -self.alpha
 
-    def slope(self, squared: Tensor, values: Tensor) -> Tensor:
-        return -values / (2 * self.sigma2 + squared / self.alpha)
+    def profile_and_slope(self, squared: Tensor) -> tuple[Tensor, Tensor]:
+        values = self.profile(squared)
+        return values, -values / (2 * self.sigma2 + squared / self.alpha)
 
 
 @dataclass(frozen=True)
