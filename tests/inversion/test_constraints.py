@@ -31,6 +31,7 @@ ROWS = pd.DataFrame(
 ROWS.loc[::17, "weight"] = np.nan
 TABLE = Table(ROWS, "ill", ordered={"pain": ["none", "some", "much"]})
 SPACE = ColumnSpace.fit(TABLE.columns, TABLE.frame)
+BY_RANK = ColumnSpace.fit(TABLE.columns, TABLE.frame, by_rank=True)
 VALUES = SPACE.values(ROWS)
 AT = {column.name: i for i, column in enumerate(SPACE.columns)}
 Z = SPACE.points(VALUES).z
@@ -98,12 +99,12 @@ def broken(constraints: Constraints, found: np.ndarray, values: np.ndarray = VAL
 
 
 @settings(max_examples=60, deadline=None)
-@given(any_constraints(), st.integers(0, 10**6), st.sampled_from([0.1, 1.0, 10.0]))
-def test_constraints_always_hold_and_a_projection_of_a_projection_is_itself(constraints, seed, size):
-    found = nearest(constraints, moved(seed, size))
+@given(any_constraints(), st.integers(0, 10**6), st.sampled_from([0.1, 1.0, 10.0]), st.sampled_from([SPACE, BY_RANK]))
+def test_constraints_always_hold_and_a_projection_of_a_projection_is_itself(constraints, seed, size, space):
+    allowed = constraints.of(space, VALUES, ROWS.columns)
+    found = allowed.nearest(moved(seed, size) - Z + space.points(VALUES).z)
     assert broken(constraints, found) == 0
-    allowed = constraints.of(SPACE, VALUES, ROWS.columns)
-    np.testing.assert_allclose(allowed.nearest(SPACE.points(found).z), found, rtol=1e-12)
+    np.testing.assert_allclose(allowed.nearest(space.points(found).z), found, rtol=1e-9)
 
 
 def test_none_is_broken_in_ten_thousand_rows():
@@ -213,3 +214,17 @@ def test_limits_are_the_same_ends_for_displacements():
 def test_constraints_that_cannot_be(options, message):
     with pytest.raises(UserError, match=message):
         Constraints(**options).of(SPACE, VALUES, ROWS.columns)
+
+
+@pytest.mark.parametrize("space", [SPACE, BY_RANK])
+def test_limits_of_ways_are_those_of_values(space):
+    allowed = Constraints(rise=["age"], bounds={"pressure": [100, 140]}).of(space, VALUES, ROWS.columns)
+    limits, z = allowed.limits(), space.points(VALUES).z
+    for name, low, high in (("age", VALUES[:, AT["age"]], ROWS["age"].max()), ("pressure", 100.0, 140.0)):
+        i = AT[name]
+        low, high = np.minimum(low, VALUES[:, i]), np.maximum(high, VALUES[:, i])
+        at = int(np.flatnonzero(space.owner == i)[0])
+        for side, ends in ((limits.lower, low), (limits.upper, high)):
+            moved_to = np.array(VALUES)
+            moved_to[:, i] = ends
+            np.testing.assert_allclose(side[:, at], (space.points(moved_to).z - z)[:, at], atol=1e-12)

@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
 from dmt.data.tables import Table
 from dmt.errors import UserError
-from dmt.manifolds.columns import ColumnSpace
+from dmt.manifolds.columns import Columns, ColumnSpace
 
 
 @pytest.fixture
@@ -62,3 +62,42 @@ def test_saved_and_read_again(rows, tmp_path):
     assert again.points(again.values(rows)).z.equal(space.points(space.values(rows)).z)
     with pytest.raises(UserError, match="there is no file"):
         ColumnSpace.load(tmp_path / "none.safetensors")
+
+
+def skewed(n: int = 3000) -> pd.DataFrame:
+    income = np.random.default_rng(3).lognormal(10, 1.5, n)
+    return pd.DataFrame({"income": income, "label": ["p", "q"] * (n // 2)})
+
+
+def test_by_rank_numbers_are_about_scikit_learns_normal_scores():
+    frame = skewed()
+    table = Table(frame, "label")
+    space = Columns("quantile").fit(table.columns, table.frame)
+    points = space.points(space.values(frame)).z.numpy()[:, 0]
+    theirs = QuantileTransformer(n_quantiles=1000, output_distribution="normal").fit_transform(frame[["income"]])[:, 0]
+    inner = np.abs(theirs) < 2
+    np.testing.assert_allclose(points[inner], theirs[inner], atol=0.05)
+    assert fitted(frame).points(space.values(frame)).z.numpy().max() > 2 * points.max()  # what it is for
+
+
+@pytest.mark.parametrize("way", [-4.0, -0.3, 0.0, 0.7, 6.0])
+def test_by_rank_a_way_leads_back_and_beyond_the_table_s_ends(way):
+    table = Table(skewed(), "label")
+    space = Columns("quantile").fit(table.columns, table.frame)
+    values = np.array([-5.0, *np.quantile(table.frame["income"], [0, 0.1, 0.5, 0.99, 1]), 1e9])
+    there = space.moved(0, values, np.full(len(values), way))
+    np.testing.assert_allclose(space.coordinates(0, there), space.coordinates(0, values) + way, atol=1e-6)
+    assert (np.diff(there) > 0).all()
+
+
+def test_curves_are_saved(tmp_path):
+    table = Table(skewed(), "label")
+    space = Columns("quantile").fit(table.columns, table.frame)
+    space.save(tmp_path / "columns.safetensors")
+    values = space.values(table.frame)
+    assert (ColumnSpace.load(tmp_path / "columns.safetensors").points(values).z == space.points(values).z).all()
+
+
+def test_an_unknown_scaling_is_refused():
+    with pytest.raises(UserError, match="standard or quantile"):
+        Columns("robust")

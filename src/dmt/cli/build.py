@@ -24,7 +24,7 @@ from dmt.errors import UserError, nearest_name, require_whole_number
 from dmt.inversion import Inverter
 from dmt.inversion.inverter import OnProgress
 from dmt.manifolds import CatalogFeatures, CatalogFit, Places, SetFit, SpaceFit, Span
-from dmt.manifolds.columns import ColumnSpace
+from dmt.manifolds.columns import Columns, ColumnSpace
 from dmt.networks import Backbone, ModuleNetwork
 from dmt.networks.extractor import FeatureExtractor
 from dmt.networks.module_network import CLASS
@@ -139,6 +139,9 @@ def editor_of(cfg: DictConfig, on_progress: OnProgress | None = None, data: "Dat
 def table_editor_of(cfg: DictConfig) -> TableEditor:
     """The editor of rows of a table."""
     require_given(cfg.data)
+    space = built(cfg.manifold) if cfg.manifold_path is None else ColumnSpace.load(cfg.manifold_path)
+    if not isinstance(space, Columns | ColumnSpace):  # train.py's own choice, of pictures
+        space = Columns()
     return TableEditor(
         table=built(cfg.data),
         constraints=built(cfg.constraints),
@@ -146,7 +149,7 @@ def table_editor_of(cfg: DictConfig) -> TableEditor:
         solver=built(cfg.solver.traversal),
         rule=rule_of(cfg),
         plans=cfg.plans,
-        space=None if cfg.manifold_path is None else ColumnSpace.load(cfg.manifold_path),
+        space=space,
     )
 
 

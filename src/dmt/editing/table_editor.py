@@ -21,7 +21,7 @@ from dmt.editing.search import largest_crossing
 from dmt.errors import UserError, require_whole_number
 from dmt.inversion.constraints import Allowed, Constraints
 from dmt.judges.rows import RowJudge, given_judge, learnt_judge
-from dmt.manifolds.columns import ColumnSpace
+from dmt.manifolds.columns import Columns, ColumnSpace
 from dmt.solvers import LBFGS
 from dmt.storage.files import replacing
 from dmt.traversal.kernels import Kernel, Laplacian
@@ -37,6 +37,7 @@ USUAL = 0.9
 SHORTER = 1.25  # times at most, that a way is shortened after the search for lambda (ours)
 NAMED = 5  # changes in words
 AUTO = LeastChange(JUDGE, 0.85, first=1.0, lowest=0.003, highest=16.0, steps=2)  # as conf/auto/row.yaml
+SKEWED = 3.0  # skewness from which a line says so; 2 is that of an exponential distribution (ours)
 REWEIGHTINGS = 3  # until few columns carry a change (ours)
 
 
@@ -139,7 +140,7 @@ class TableEditor:
         solver: of the walk.
         rule: chooses lambda'.
         plans: different ones for each row: each leaves alone what those before it changed most.
-        space: where rows are points; ``None``: fitted to the table.
+        space: where rows are points, or how that is fitted to the table.
 
     Raises:
         UserError: ``plans`` is no whole number above 0.
@@ -151,14 +152,15 @@ class TableEditor:
     solver: LBFGS = field(default_factory=lambda: LBFGS(60, tolerance=1e-3))
     rule: LambdaRule = AUTO
     plans: int = 1
-    space: ColumnSpace | None = None
+    space: ColumnSpace | Columns = Columns()
 
     def __post_init__(self) -> None:
         require_whole_number("plans", self.plans, "a whole number above 0", least=1)
 
     def fitted_space(self) -> ColumnSpace:
         """Where rows are points."""
-        return ColumnSpace.fit(self.table.columns, self.table.frame) if self.space is None else self.space
+        given = self.space
+        return given if isinstance(given, ColumnSpace) else given.fit(self.table.columns, self.table.frame)
 
     def ground(self, task: TableTask) -> Ground:
         """What rows are edited between.
@@ -359,7 +361,19 @@ class TableEditor:
             log.info(
                 "table: these stay as they are: %s", "; ".join(f"{name} ({why})" for name, why in left_out.items())
             )
-        missing = np.isnan(ground.space.values(self.table.frame)).sum()
+        of_table = ground.space.values(self.table.frame)
+        numbers = [i for i, column in enumerate(ground.space.columns) if column.kind == "number"]
+        uneven = [
+            ground.space.columns[i].name
+            for i in numbers
+            if i not in ground.space.curves and abs(pd.Series(of_table[:, i]).skew()) > SKEWED
+        ]
+        if uneven:
+            log.info(
+                "table: a few values are far from all others in %s; manifold.scaling=quantile counts ranks instead",
+                ", ".join(uneven),
+            )
+        missing = np.isnan(of_table).sum()
         if missing or np.isnan(values).any():
             log.info(
                 "table: %d missing values are taken to be the column's median or commonest; in a row to edit they stay",

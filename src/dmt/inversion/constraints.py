@@ -163,7 +163,7 @@ class Allowed:
             dearer: ``(n, C)``: how many times as dear each column is.
         """
         z, owner = self.space.points(self.values).z.numpy(), self.space.owner
-        lower, upper = ((side - self.values)[:, owner] / self.space.scale[owner] for side in (self.lower, self.upper))
+        lower, upper = (self._way_to(side)[:, owner] for side in (self.lower, self.upper))
         of_category = np.isin(owner, list(self.choices))
         corners = np.concatenate([self.choices.get(i, np.ones(1, bool)) for i in range(len(self.price))]) * CORNER
         lower[:, of_category], upper[:, of_category] = -z[:, of_category], (np.fmax(corners, z) - z)[:, of_category]
@@ -174,6 +174,14 @@ class Allowed:
         lower, upper = np.where(stays, 0.0, lower), np.where(stays, 0.0, upper)
         price = np.broadcast_to(self.price * self.space.scale, self.values.shape) * (1 if dearer is None else dearer)
         return Limits(*map(torch.from_numpy, (lower, upper, price[:, owner].copy())))
+
+    def _way_to(self, values: np.ndarray) -> np.ndarray:
+        """How far the coordinate of each number is from that of other ``values (n, C)``; 0 of categories."""
+        ways, at = np.zeros_like(values), self.space.coordinates
+        for i in range(values.shape[1]):
+            if i not in self.choices:
+                ways[:, i] = at(i, values[:, i]) - at(i, self.values[:, i])
+        return ways
 
     def nearest(self, z: Tensor) -> np.ndarray:
         """The allowed rows nearest to points ``(n, K)``: values ``(n, C)``.
@@ -194,7 +202,7 @@ class Allowed:
                 best = np.where(scores[rows, best] > kept, best, self.values[:, i])
                 found[:, i] = best
                 continue
-            found[:, i] = self.values[:, i] + part[:, 0] * self.space.scale[i]
+            found[:, i] = self.space.moved(i, self.values[:, i], part[:, 0])
             if i not in in_sums:
                 found[:, i] = self._rounded(i, column, np.clip(found[:, i], self.lower[:, i], self.upper[:, i]))
         for group in self.sums:

@@ -1,5 +1,6 @@
 """Things as points: approximations of the manifold of natural images in feature space, and what lies on them."""
 
+from dmt.manifolds.columns import Columns
 from dmt.manifolds.exact import ExactPCA
 from dmt.manifolds.features import CatalogFeatures
 from dmt.manifolds.local import LocalSpace
@@ -14,6 +15,7 @@ from dmt.manifolds.span import Span
 from dmt.manifolds.streaming import IncrementalPCA
 
 __all__ = [
+    "Columns",
     "PCA",
     "CatalogFeatures",
     "CatalogFit",
