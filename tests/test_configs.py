@@ -206,8 +206,8 @@ def test_plain_objects_are_built_with_the_values_given(option):
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("manifold=")])
 def test_manifolds_are_built_with_the_values_given(option):
-    own = {"manifold=span": ("z_score", True), "manifold=local": ("channels", 7)}
-    key, value = own.get(option, ("n_components", 7))
+    own = {"span": ("z_score", True), "local": ("channels", 7), "columns": ("scaling", "quantile")}
+    key, value = own.get(option.partition("=")[2], ("n_components", 7))
     cfg = composed("traverse", option, f"manifold.{key}={value}").manifold
     assert getattr(instantiate(cfg), key) == value
 

@@ -69,6 +69,7 @@ def test_what_train_saves_is_what_traverse_edits_with(folder):
         (["constraints.price={glucose:-1}"], "^constraints.price must be numbers above 0, got -1"),
         (["data.held_out=2"], "^data.held_out must be a number between 0 and 1"),
         (["plans=0"], "plans must be a whole number above 0"),
+        (["manifold.scaling=rank"], "^manifold.scaling must be standard or quantile"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(folder, options, message):

@@ -240,6 +240,8 @@ def features_of(cfg: DictConfig, data: EditData) -> CatalogFeatures:
 def space_of(cfg: DictConfig, features: CatalogFeatures) -> SpaceFit:
     """How the space of an edit is got."""
     empty = built(cfg.manifold)
+    if isinstance(empty, Columns):
+        raise UserError("manifold=columns is for rows of a table (data=table); pictures take span, local, pca or exact")
     if isinstance(empty, Span | Places):
         if cfg.manifold_path is not None:
             raise UserError("manifold=span and manifold=local are fitted anew for every edit; leave manifold_path=null")

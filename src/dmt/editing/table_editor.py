@@ -152,7 +152,7 @@ class TableEditor:
     solver: LBFGS = field(default_factory=lambda: LBFGS(60, tolerance=1e-3))
     rule: LambdaRule = AUTO
     plans: int = 1
-    space: ColumnSpace | Columns = Columns()
+    space: ColumnSpace | Columns = field(default_factory=Columns)
 
     def __post_init__(self) -> None:
         require_whole_number("plans", self.plans, "a whole number above 0", least=1)

@@ -15,10 +15,10 @@ from dmt.manifolds.span import Span
 from dmt.manifolds.streaming import IncrementalPCA
 
 __all__ = [
-    "Columns",
     "PCA",
     "CatalogFeatures",
     "CatalogFit",
+    "Columns",
     "Encoded",
     "ExactPCA",
     "IncrementalPCA",
