@@ -107,7 +107,7 @@ class TableBenchmark:
         made["straight line"] = timed(lambda: straight_line(start, points, is_target, said, 0.8))
         if importlib.util.find_spec("dice_ml") is not None:
             few = rows.head(self.n_slow)
-            for method in ("random", "genetic", "kdtree"):
+            for method in ("random", "genetic", "kdtree", "gradient"):
                 asked = partial(dice, method, own, space, few, is_target, said)
                 made[f"dice {method}"] = timed(partial(placed, asked))
         for threshold in self.thresholds:

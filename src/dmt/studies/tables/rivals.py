@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.neighbors import NearestNeighbors
 
 from dmt.data.tables import Table
@@ -17,6 +18,7 @@ from dmt.manifolds.columns import ColumnSpace
 log = logging.getLogger(__name__)
 
 ROUNDS = 50  # of DiCE's genetic search, which took five minutes a row with its 500
+LESSONS = 500  # of the network that DiCE's gradients go through, each of all rows
 ALPHAS = np.arange(0.05, 4.01, 0.05)  # of the straight line, in differences of means
 
 
@@ -53,13 +55,28 @@ class _Model:
         return (self.predict_proba(rows)[:, 1] > 0.5).astype(int)
 
 
+def _network(inputs: np.ndarray, is_target: np.ndarray) -> torch.nn.Module:
+    """A network of one hidden layer that tells the sides apart, for a search along gradients."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Linear(inputs.shape[1], 32), torch.nn.ReLU(), torch.nn.Linear(32, 1))
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01, weight_decay=1e-4)
+    x, y = torch.tensor(inputs), torch.from_numpy(is_target.astype(np.float32))
+    for _ in range(LESSONS):
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(network(x)[:, 0], y).backward()
+        optimizer.step()
+    return torch.nn.Sequential(network, torch.nn.Sigmoid()).requires_grad_(False)
+
+
 def dice(
     method: str, table: Table, space: ColumnSpace, rows: pd.DataFrame, is_target: np.ndarray, said: Callable[..., Any]
 ) -> pd.DataFrame:
     """DiCE's first counterfactual of each row (Mothilal et al., FAT* 2020); the row itself where it finds none.
 
     Args:
-        method: ``random``, ``genetic`` or ``kdtree`` of the package dice-ml.
+        method: ``random``, ``genetic``, ``kdtree`` or ``gradient`` of the package dice-ml; the last asks a small network
+            that learns here, not ``said``.
         table: that it learns ranges from.
         space: of the same.
         rows: to change.
@@ -75,12 +92,18 @@ def dice(
         continuous_features=numbers,
         outcome_name="dmt.side",
     )
-    explainer = dice_ml.Dice(data, dice_ml.Model(model=_Model(space, said), backend="sklearn"), method=method)
+    if method == "gradient":
+        inputs = data.get_ohe_min_max_normalized_data(table.frame[names]).to_numpy(np.float32)
+        model = dice_ml.Model(model=_network(inputs, is_target), backend="PYT", func="ohe-min-max")
+    else:
+        model = dice_ml.Model(model=_Model(space, said), backend="sklearn")
+    explainer = dice_ml.Dice(data, model, method=method)
     found = rows.copy()
-    options = {"genetic": {"maxiterations": ROUNDS}, "random": {"random_seed": 0}}.get(method, {})
+    options: dict[str, Any] = {"genetic": {"maxiterations": ROUNDS}, "random": {"random_seed": 0}}.get(method, {})
     for row in range(len(rows)):
         try:
-            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            silent = io.StringIO()
+            with warnings.catch_warnings(), contextlib.redirect_stderr(silent), contextlib.redirect_stdout(silent):
                 warnings.simplefilter("ignore")
                 query = rows[names].iloc[[row]]
                 told = explainer.generate_counterfactuals(query, total_CFs=1, desired_class=1, verbose=False, **options)
