@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import skew
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
@@ -366,7 +367,7 @@ class TableEditor:
         uneven = [
             ground.space.columns[i].name
             for i in numbers
-            if i not in ground.space.curves and abs(pd.Series(of_table[:, i]).skew()) > SKEWED
+            if i not in ground.space.curves and abs(float(skew(of_table[:, i], nan_policy="omit"))) > SKEWED
         ]
         if uneven:
             log.info(

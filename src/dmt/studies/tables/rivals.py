@@ -75,8 +75,8 @@ def dice(
     """DiCE's first counterfactual of each row (Mothilal et al., FAT* 2020); the row itself where it finds none.
 
     Args:
-        method: ``random``, ``genetic``, ``kdtree`` or ``gradient`` of the package dice-ml; the last asks a small network
-            that learns here, not ``said``.
+        method: ``random``, ``genetic``, ``kdtree`` or ``gradient`` of the package dice-ml; the last asks a small
+            network that learns here, not ``said``.
         table: that it learns ranges from.
         space: of the same.
         rows: to change.
