@@ -62,7 +62,8 @@ def label_of(cfg: DictConfig) -> RunLabel:
     elif kind == "train":
         words = [f"{choices.get('data', 'data')} {choices.get('manifold', 'manifold')}"]
     else:
-        words = [table, task_in_words(cfg.task, str(choices.get("task") or "task")), f"λ {_strength(cfg['lambda'])}"]
+        words = [table, task_in_words(cfg.task, str(choices.get("task") or "task"))]
+        words += [] if kind == "explain" else [f"λ {_strength(cfg['lambda'])}"]  # which finds its own lambda
     asked = [] if hydra is None else list(hydra.overrides.task)
     words += [one for one in asked if _is_worth_naming(one, bool(cfg.study or cfg.figure))]
     is_sweep = hydra is not None and hydra.mode == RunMode.MULTIRUN
@@ -97,7 +98,7 @@ def task_in_words(task: DictConfig, option: str) -> str:
     '3 to 8'
     """
     known = {key: task.get(key) for key in ("attribute", "person", "source", "target", "classifier", "classes")}
-    parts = [f"{name}" for name, part in task.items() if OmegaConf.is_dict(part) and "direction" in part]
+    parts = [str(name) for name, part in task.items() if OmegaConf.is_dict(part) and "direction" in part]
     if parts:
         words = " and ".join(parts)
     elif known["classifier"]:

@@ -41,7 +41,7 @@ def wandb_logger(
 ) -> WandbLogger:
     """A wandb run that never asks and never hangs: offline unless somebody is logged in and the server answers.
 
-    What is given here comes first, then wandb's own variables (``WANDB_NAME``, ``WANDB_RUN_GROUP``, ...), then the label.
+    What is given here comes first, then wandb's own variables (``WANDB_NAME``, ...), then the label.
 
     Args:
         save_dir: the run's files go to ``save_dir/wandb``.
@@ -128,7 +128,7 @@ def _table_of_images(images: Sequence[EditedImage]) -> wandb.Table:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
     """Rows as a table whose columns are of one kind each: pictures, yes and no, numbers, or else words."""
-    columns = columns_of(rows)  # type: ignore[arg-type]
+    columns: list[Any] = columns_of(rows)
     cells = [_of_one_kind([row.get(column) for row in rows]) for column in columns]
     return wandb.Table(columns=columns, data=[list(row) for row in zip(*cells, strict=True)])
 
