@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
 from dmt.cli import build, programs
+from tests.reporting.wandb_files import offline_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["experiment=digits", "logger=none", "progress=false", "n_images=2"]
@@ -139,8 +140,8 @@ def test_training_alone_finds_the_manifold_too(first_run, tmp_path):
     assert "manifold: found in" in done.stdout
     with (tmp_path / "out/metrics/metrics.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert float(row["components"]) == 512
-    assert 0.5 < float(row["explained_variance"]) <= 1
+    assert float(row["summary/components"]) == 512
+    assert 0.5 < float(row["summary/explained_variance"]) <= 1
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +149,10 @@ def sweep(first_run, tmp_path_factory) -> tuple[str, Path]:
     """What four runs on the first one's manifold print, and their folder."""
     folder = tmp_path_factory.mktemp("sweep")
     overrides = ["kernel=rbf,linear", "lambda=0.3,5", "n_images=2", "logger=wandb", "progress=false"]
-    place = f"hydra.sweep.dir={folder}/sweep"
-    done = run("traverse.py", "--multirun", "experiment=digits", *overrides, place, cwd=folder)
+    done = run("traverse.py", "--multirun", "experiment=digits", *overrides, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return done.stdout, folder / "sweep"
+    (place,) = folder.glob("outputs/*/*-traverse")  # where nobody says where
+    return done.stdout, place
 
 
 def test_a_sweep_ends_with_one_grid_and_one_table(sweep):
@@ -167,6 +168,17 @@ def test_a_sweep_ends_with_one_grid_and_one_table(sweep):
     (logged,) = folder.glob("wandb/offline-run-*/files/media/images/sweep_*.png")
     np.testing.assert_array_equal(np.asarray(Image.open(logged).convert("RGB")), grid)
     assert "the whole sweep" in said
+
+
+def test_the_runs_of_a_sweep_are_one_group_of_wandb_and_told_apart(sweep):
+    *runs, whole = sorted(offline_runs(sweep[1]), key=lambda run: run.run.job_type == "sweep")
+    assert {run.run.run_group for run in (*runs, whole)} == {"/".join(sweep[1].parts[-2:])}
+    names = {f"3 to 8 λ {lam} kernel={kernel}" for lam in ("0.3", "5") for kernel in ("rbf", "linear")}
+    assert {run.run.display_name for run in runs} == names
+    assert whole.run.display_name == "sweep kernel=rbf,linear lambda=0.3,5 n_images=2"
+    assert [row["by_lambda/lambda"] for row in whole.history[1:]] == [0.3, 0.3, 5, 5]
+    told = {run.config["lambda"]: run.config["about"]["fingerprint"] for run in runs}
+    assert len(set(told.values())) == 2
 
 
 def test_each_value_makes_a_run_of_its_own(sweep):

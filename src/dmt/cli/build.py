@@ -12,7 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -370,11 +369,6 @@ def plain_trainer_of(cfg: DictConfig) -> Callable[..., pl.Trainer]:
             raise UserError(f"trainer: {error}") from error
 
     return trainer
-
-
-def logger_of(cfg: DictConfig, folder: Path) -> Logger | None:
-    """The experiment logger, if there is one."""
-    return built(cfg.logger, save_dir=str(folder)) if cfg.logger else None
 
 
 def settings_of(cfg: DictConfig) -> dict[str, Any]:

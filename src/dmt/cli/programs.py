@@ -24,11 +24,12 @@ from pytorch_lightning.strategies import ParallelStrategy
 
 from dmt.cli import build, conf_folder
 from dmt.cli.overrides import explain
+from dmt.cli.run_log import log_sweep, log_to_logger
 from dmt.editing import Editor, Explain
 from dmt.errors import UserError, require_whole_number
 from dmt.manifolds import CatalogFit, Space
 from dmt.networks.precision import compute_exact_float32, working_precision
-from dmt.reporting.loggers import finish, log_report
+from dmt.reporting.logged import SUMMARY, Logged, logged_report, logged_sweep
 from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, write_report
 from dmt.reporting.sweep import summarize_sweep
@@ -109,11 +110,8 @@ def train(cfg: DictConfig) -> None:
             "there is nothing to train"
         )
     space = fit.space
-    logger = build.logger_of(cfg, folder) if processes.is_first() else None
-    if logger is not None:
-        logger.log_hyperparams(build.settings_of(cfg))
-        logger.log_metrics(_manifold_metrics(space))
-    finish(logger)
+    if processes.is_first():
+        log_to_logger(cfg, folder, Logged("manifold", _manifold_numbers(space)), build.settings_of(cfg))
     log.info(
         "done in %.0f s; edit on it with: python traverse.py manifold=pca (same options)", time.perf_counter() - began
     )
@@ -163,9 +161,7 @@ class CombinedReport(Callback):
         if summary is None:
             return
         log.info("\nthe whole sweep\n%s\nsweep.png and sweep.csv are in %s", summary, folder)
-        logger = build.logger_of(config, folder)
-        log_report(logger, Report("sweep", [], {"sweep": summary.grid}, {"sweep_runs": summary.rows}), {})
-        finish(logger)
+        log_sweep(config, folder, logged_sweep(summary))
 
 
 def begin(cfg: DictConfig) -> Path:
@@ -243,14 +239,12 @@ def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
     """Write a report and log it."""
     settings = build.settings_of(cfg)
     write_report(folder, report, settings, cfg.output.animation, cfg.output.mark)
-    logger = build.logger_of(cfg, folder)
-    log_report(logger, report, settings)
-    finish(logger)
+    log_to_logger(cfg, folder, logged_report(report), settings)
 
 
-def _manifold_metrics(space: Space) -> dict[str, float]:
+def _manifold_numbers(space: Space) -> dict[str, float]:
     ratios = space.manifold.explained_variance_ratio
-    return {"components": len(ratios), "explained_variance": float(ratios.sum())}
+    return {f"{SUMMARY}/components": float(len(ratios)), f"{SUMMARY}/explained_variance": float(ratios.sum())}
 
 
 def _say(report: Report, folder: Path) -> None:

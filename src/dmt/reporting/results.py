@@ -29,6 +29,7 @@ class Report:
         pictures: file name without suffix -> a picture of the whole: a grid, a plot.
         tables: file name without suffix -> rows that are not about one image each.
         documents: file name -> content: a picture for print, say.
+        rows: what is known of each row of a table that was edited, as images have their records.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Report:
     pictures: Mapping[str, Image.Image]
     tables: Mapping[str, Sequence[Record]] = field(default_factory=dict)
     documents: Mapping[str, bytes] = field(default_factory=dict)
+    rows: Sequence[Record] = ()
 
     @property
     def is_of_many_edits(self) -> bool:

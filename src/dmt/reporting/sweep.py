@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,13 @@ class SweepSummary:
         grid: inputs above, then a row per run.
         rows: per run what set it apart, then the means of its numbers.
         verdicts: per run what set it apart, then what ``dmt.reporting.verdict_table`` says of all its pictures.
+        runs: per run what set it apart, its records, and its folder.
     """
 
     grid: Image.Image
     rows: Sequence[Record]
     verdicts: Sequence[Record]
+    runs: Sequence[tuple[Mapping[str, str], Sequence[Record], Path]]
 
     def __str__(self) -> str:
         filled = {column for row in self.verdicts for column, cell in row.items() if cell != ""}
@@ -68,7 +70,9 @@ def summarize_sweep(folder: Path) -> SweepSummary | None:
     verdicts: list[Record] = [
         {**options, **mean_verdict(run.records), **options} for options, run in zip(asked, runs, strict=True)
     ]
-    summary = SweepSummary(_grid(runs, ["\n".join(options) for options in labels]), rows, verdicts)
+    grid = _grid(runs, ["\n".join(options) for options in labels])
+    each = [(options, run.records, run.folder) for options, run in zip(asked, runs, strict=True)]
+    summary = SweepSummary(grid, rows, verdicts, each)
     save_picture(folder / "sweep.png", summary.grid)
     write_table(folder / "sweep.csv", rows)
     return summary

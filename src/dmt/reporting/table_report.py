@@ -21,7 +21,7 @@ def table_report(edit: TableEdit) -> Report:
     tables: dict[str, list[Record]] = {}
     for name, table in (("results", edit.table), ("rows", edit.after)):
         tables[name] = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
-    return Report(edit.title, [], {"rows": rows_among_sides(edit)}, tables)
+    return Report(edit.title, [], {"rows": rows_among_sides(edit)}, tables, rows=edit.records)
 
 
 def rows_among_sides(edit: TableEdit) -> Image.Image:

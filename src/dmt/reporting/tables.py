@@ -1,7 +1,8 @@
 """Rows of numbers and words -> a CSV file, or aligned text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -35,7 +36,7 @@ def text_table(rows: Sequence[Record]) -> str:
     return "\n".join("  ".join(line).rstrip() for line in zip(*aligned, strict=True))
 
 
-def columns_of(rows: Sequence[Record]) -> list[str]:
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Every column of the rows, in the order in which they first have it."""
     return list(dict.fromkeys(column for row in rows for column in row))
 

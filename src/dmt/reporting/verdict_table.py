@@ -110,6 +110,12 @@ def mean_verdict(records: Sequence[Record]) -> Record:
     return {**verdict(means), **counts}
 
 
+def did_change(record: Record) -> bool | None:
+    """Whether the class changed, by whoever knows which side is the target's; ``None``: nobody who does was asked."""
+    word = _word(record)
+    return word in DID_CHANGE if word else None
+
+
 def change_in_words(record: Record) -> str:
     """How much a picture changed, by its PSNR to the input; empty if that is not known.
 

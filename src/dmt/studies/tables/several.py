@@ -38,4 +38,4 @@ class SeveralTables:
             pictures[name] = rows_among_sides(edit)
             documents[f"{name}.csv"] = edit.table.to_csv(index=False).encode()
             results += [{"table": name, **record} for record in edit.records]
-        return Report("rows of tables", [], pictures, {"results": results}, documents)
+        return Report("rows of tables", [], pictures, {"results": results}, documents, rows=results)
