@@ -625,13 +625,6 @@ def test_success_says_nothing_and_ends_as_usual(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_an_interruption_is_no_error_and_says_that_the_run_can_go_on(capsys):
-    with pytest.raises(SystemExit) as caught, programs.errors_in_one_line():
-        raise KeyboardInterrupt
-    assert caught.value.code == 130
-    assert "goes on from there" in capsys.readouterr().err
-
-
 def test_a_full_disk_is_an_error_of_one_line(error_of):
     def full():
         raise OSError(28, "No space left on device", "/data/features.f16")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dmt.data import Frame, Patch, Photograph
 from dmt.data.framing import Similarity
-from dmt.reporting.results import Report, result_grid, write_report
+from dmt.reporting.results import Report, result_grid, write_films, write_report
 from tests.reporting.pictures import COLOURS, box, edited
 
 
@@ -93,7 +93,7 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.write_text", full)
     with pytest.raises(OSError, match="No space left"):
         write_report(tmp_path, Report.of_edit("title", [edited("a", side=4)]), {})
-    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "grid.png", "inputs", "results.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "inputs", "results.csv"}
 
 
 @pytest.fixture
@@ -135,7 +135,8 @@ def test_photographs_say_that_they_were_altered(tmp_path, photograph):
 
 def test_the_film_of_a_photograph_that_is_a_gif_does_not_take_its_file(tmp_path, photograph):
     (tmp_path / "out").mkdir()
-    write_report(tmp_path / "out", Report("title", [photograph("a.gif")], {}), {}, animation="gif")
+    report = Report("title", [photograph("a.gif")], {})
+    write_films(tmp_path / "out", report, write_report(tmp_path / "out", report, {}), "gif")
     with Image.open(tmp_path / "out/a.gif") as whole:
         assert whole.size == (60, 40)
         assert np.asarray(whole.convert("L"))[5, 30] == 151
@@ -149,7 +150,7 @@ def test_documents_tables_and_films_are_written_under_their_names(tmp_path):
     images = [edited("x/a.jpg", side=4)]
     tables = {"means": [{"edit": "older", "psnr": 12.5}]}
     report = Report("title", images, {}, tables, {"figure.pdf": b"%PDF"})
-    write_report(tmp_path, report, {}, animation="gif")
+    write_films(tmp_path, report, write_report(tmp_path, report, {}), "gif")
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert written == {"a.png", "a.gif", "inputs/a.png", "figure.pdf", "means.csv", "results.csv", "results.json"}
     assert (tmp_path / "figure.pdf").read_bytes() == b"%PDF"

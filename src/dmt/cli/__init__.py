@@ -43,6 +43,13 @@ def _run(program: str, command: str = "") -> None:
         program: ``traverse`` or ``train``.
         command: how the user calls it; empty: as the script is called.
     """
+    from dmt.cli.interruption import ended_by_signals
+
+    with ended_by_signals():
+        _answer(program, command)
+
+
+def _answer(program: str, command: str) -> None:
     from dmt.cli.help import help_text, help_topic, wants_help
     from dmt.cli.overrides import as_hydra_takes_them, check_overrides
     from dmt.errors import UserError

@@ -120,6 +120,8 @@ def check_overrides(arguments: Sequence[str], conf: Path, program: str) -> None:
             raise UserError(_unreadable(argument, command)) from None
         if not override.key_or_group:
             raise UserError(f"{argument!r} has no name: {AS_IN}")
+        if override.key_or_group == "output_dir" and override.is_sweep_override():
+            raise UserError("output_dir is one folder for the whole sweep, and each job has its own below it; give one")
         _require_options(override, conf)
         _require_parts(override, conf)
 

@@ -8,32 +8,33 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import hydra
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
-from hydra.experimental.callback import Callback
-from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, open_dict
 from pytorch_lightning.strategies import ParallelStrategy
 
-from dmt.cli import build, conf_folder
+from dmt.cli import build, conf_folder, interruption
+from dmt.cli.folders import OutputFolder
 from dmt.cli.overrides import explain
-from dmt.cli.run_log import log_sweep, log_to_logger
+from dmt.cli.run_log import log_to_logger
+from dmt.cli.sweeps import CAUSED_BY_USERS, is_sweep, run_job, summarized
+from dmt.data import Task
 from dmt.editing import Editor, Explain
+from dmt.editing.editor import Edit
+from dmt.editing.records import UNJUDGED, unjudged
 from dmt.errors import UserError, require_whole_number
 from dmt.manifolds import CatalogFit, Space
 from dmt.networks.precision import compute_exact_float32, working_precision
-from dmt.reporting.logged import SUMMARY, Logged, logged_report, logged_sweep
+from dmt.reporting.logged import SUMMARY, Logged, logged_report
 from dmt.reporting.progress import InversionBar
-from dmt.reporting.results import Report, write_report
-from dmt.reporting.sweep import summarize_sweep
-from dmt.reporting.table_report import table_report
+from dmt.reporting.results import Report, write_films, write_report
+from dmt.reporting.table_report import answers, table_report
 from dmt.reporting.tables import text_table
 from dmt.reporting.verdict_table import notes, verdict_table
 from dmt.storage import processes
@@ -56,18 +57,39 @@ def run(program: str) -> None:
 
     What a user can cause ends in one line on stderr and exit code 1; ``HYDRA_FULL_ERROR=1`` shows the whole traceback.
     """
-    job = {"train": train, "traverse": traverse}[program]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would otherwise print
+    job = Job(program, tuple(sys.argv[1:]))
+    with errors_in_one_line(job.explained), summarized():
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=program)(job)()
 
-    def explained(error: BaseException) -> str | None:
-        return explain(error, sys.argv[1:], conf_folder(), program)
 
-    def guarded(cfg: DictConfig) -> None:
-        with errors_in_one_line(explained):
-            job(cfg)
+@dataclass(frozen=True)
+class Job:
+    """What Hydra runs, once or for each job of a sweep, here or in a process of its launcher's.
 
-    with errors_in_one_line(explained):
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=program)(guarded)()
+    Args:
+        program: ``train`` or ``traverse``.
+        arguments: of the command line.
+    """
+
+    program: str
+    arguments: tuple[str, ...]
+
+    def __call__(self, cfg: DictConfig) -> None:
+        with open_dict(cfg):
+            cfg.output_dir = OutputFolder.of_job()
+        if told := OutputFolder.told():
+            log.warning("%s", told)
+        work = partial({"train": train, "traverse": traverse}[self.program], cfg)
+        if is_sweep():
+            run_job(work, lambda error: self.explained(error) or _one_line(error))
+        else:
+            with errors_in_one_line(self.explained):
+                work()
+
+    def explained(self, error: BaseException) -> str | None:
+        """What an error of Hydra's means."""
+        return explain(error, self.arguments, conf_folder(), self.program)
 
 
 @contextmanager
@@ -79,14 +101,11 @@ def errors_in_one_line(said_of: Callable[[BaseException], str | None] = lambda e
     """
     try:
         yield
-    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
-        if FULL_ERRORS:
+    except CAUSED_BY_USERS as error:
+        if FULL_ERRORS or interruption.received() is not None:
             raise
         _say_last(f"error: {said_of(error) or _one_line(error)}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        _say_last("interrupted; what was finished is kept, and the same command goes on from there")
-        sys.exit(130)
 
 
 def train(cfg: DictConfig) -> None:
@@ -129,7 +148,7 @@ def traverse(cfg: DictConfig) -> Report:
     editor = processes.in_turn(lambda: build.editor_of(cfg, bar))
     if cfg.figure is None:
         images = build.images_of(cfg)
-        edit = task(editor, images) if isinstance(task, Explain) else editor.edit(task, images)
+        edit = task(editor, images) if isinstance(task, Explain) else _edited(cfg, folder, editor, task, images)
         report = Report.of_edit(edit.title, edit.images)
     else:
         report = build.built(cfg.figure)(editor, task, build.images_of(cfg))
@@ -137,31 +156,32 @@ def traverse(cfg: DictConfig) -> Report:
     if processes.is_first():
         _record(cfg, folder, report)
         _say(report, folder)
+        if failed := unjudged(report.images):
+            raise UserError(f"judges failed, {'; '.join(failed)}; the pictures and all else are written: {folder}")
     return report
+
+
+def _edited(cfg: DictConfig, folder: Path, editor: Editor, task: Task, images: list[str] | int) -> Edit:
+    """An edit whose pictures lie in the folder before any judge looks at them."""
+
+    def keep(edit: Edit) -> None:
+        waiting = [image.with_columns(**{UNJUDGED: "not yet"}) for image in edit.images]
+        write_report(folder, Report.of_edit(edit.title, waiting), build.settings_of(cfg), cfg.output.mark)
+
+    return editor.edit(task, images, finished=keep if editor.judges else None)
 
 
 def _edit_rows(cfg: DictConfig, folder: Path) -> Report:
     """Edit rows of a table."""
     build.require_given(cfg.task)
     edit = build.table_editor_of(cfg).edit(build.built(cfg.task), build.images_of(cfg))
+    write_report(folder, Report(edit.title, [], {}, answers(edit)), build.settings_of(cfg))  # a plot may fail
     report = table_report(edit)
     _record(cfg, folder, report)
     for record in edit.records[:MOST_SAID]:
         log.info("\nrow %s%s: %s", record["row"], f", plan {record['plan']}" if cfg.plans > 1 else "", record["words"])
     log.info("\n%s rows.png, rows.csv, results.csv, results.json and config.yaml are in %s", edit.summary, folder)
     return report
-
-
-class CombinedReport(Callback):
-    """Ends a sweep with one grid and one table of all its runs."""
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(config.hydra.sweep.dir)
-        summary = summarize_sweep(folder)
-        if summary is None:
-            return
-        log.info("\nthe whole sweep\n%s\nsweep.png and sweep.csv are in %s", summary, folder)
-        log_sweep(config, folder, logged_sweep(summary))
 
 
 def begin(cfg: DictConfig) -> Path:
@@ -219,10 +239,9 @@ def _start_processes(cfg: DictConfig) -> None:
     name = cfg.trainer.get("strategy", "auto")
     if name not in ("auto", "ddp"):
         raise UserError(f"trainer.strategy must be auto or ddp, which starts processes, got {name}")
-    is_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     assert strategy.launcher is not None
     assert strategy.cluster_environment is not None
-    if is_sweep and not strategy.cluster_environment.creates_processes_externally:
+    if is_sweep() and not strategy.cluster_environment.creates_processes_externally:
         raise UserError(
             "a sweep (-m) cannot start processes for its jobs; run them one by one, or leave trainer.devices=1"
         )
@@ -236,10 +255,31 @@ def _start_processes(cfg: DictConfig) -> None:
 
 
 def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
-    """Write a report and log it."""
+    """Write a report, then log it; nothing that fails then takes away what is written.
+
+    Raises:
+        UserError: films failed.
+    """
     settings = build.settings_of(cfg)
-    write_report(folder, report, settings, cfg.output.animation, cfg.output.mark)
+    saved = write_report(folder, report, settings, cfg.output.mark)
+    failed = []
+    if cfg.output.animation != "none":
+        failed += _failure("films", partial(write_films, folder, report, saved, cfg.output.animation))
     log_to_logger(cfg, folder, logged_report(report), settings)
+    if failed:
+        _say(report, folder)
+        raise UserError(f"{'; '.join(failed)}; the pictures and tables are written: {folder}")
+
+
+def _failure(what: str, work: Callable[[], None]) -> list[str]:
+    """What a part that other programs do said when it failed; empty if it did not."""
+    try:
+        work()
+    except Exception as error:
+        if FULL_ERRORS:
+            raise
+        return [f"{what} failed ({_one_line(error) or type(error).__name__})"]
+    return []
 
 
 def _manifold_numbers(space: Space) -> dict[str, float]:

@@ -17,7 +17,7 @@ from dmt.editing.comparison import Comparison, Contrasts
 from dmt.editing.files import save_images
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, Trials
 from dmt.editing.module import EditedBatch, EditModule, PointsModule
-from dmt.editing.records import EditedImage, edited_images, judged
+from dmt.editing.records import EditedImage, edited_images, judged, require_judges
 from dmt.errors import UserError
 from dmt.inversion import Inverter
 from dmt.inversion.memory import inversion_bytes, require_memory
@@ -175,6 +175,8 @@ class Editor:
         task: Task | str,
         images: Sequence[PictureLike] | int = 8,
         lam: float | LambdaRule | None = None,
+        *,
+        finished: Callable[[Edit], None] | None = None,
     ) -> Edit:
         """Edit some pictures.
 
@@ -183,6 +185,7 @@ class Editor:
             images: what to edit: names in the data set, paths, PIL images, tensors ``(3, H, W)`` in [0, 1], or arrays
                 ``(H, W, 3)``; or how many to draw from the source.
             lam: lambda', or a rule that chooses it; ``None``: the editor's.
+            finished: given the edit before any judge looks at it, in the first process: a judge may fail.
 
         Raises:
             UserError: whatever a user asked for that cannot be.
@@ -195,6 +198,8 @@ class Editor:
         for name, judge in self.judges.items():
             if isinstance(judge, LearnsFromData):
                 judges[name], data = judge.taught(data)
+        if judges:
+            processes.from_first(lambda: require_judges(judges, data.original(data.inputs[0])))
         selection = self.comparison.selection_for(data)
         assert data.task is not None
         log.info("%s: %s; editing %d", data.task.title, selection.describe(data.pool), len(data.inputs))
@@ -203,7 +208,10 @@ class Editor:
         edits = [self._edited(first, rule, judges)]
         for part in others:  # a space of each would fill the memory
             edits.append(replace(self._edited(part, rule, judges), space=edits[0].space))
-        return edits[0] if len(edits) == 1 else _joined(edits, data)
+        edit = edits[0] if len(edits) == 1 else _joined(edits, data)
+        if finished is not None and processes.is_first():
+            finished(edit)
+        return replace(edit, images=processes.from_first(lambda: judged(edit.images, judges)))
 
     def _edited(self, data: EditData, rule: LambdaRule, judges: Mapping[str, Judge]) -> Edit:
         space = self._space(data)
@@ -232,15 +240,12 @@ class Editor:
         def module_with(lams: Tensor) -> EditModule:
             return self.method(space, contrasts, lams, inverter)
 
-        def finished(batches: list[EditedBatch]) -> list[EditedImage]:
-            return processes.from_first(lambda: judged(edited_images(batches, data), judges))
-
         def tried(lams: Tensor, rows: Tensor) -> list[EditedImage]:
             every = lams.new_ones(start.n_things).index_put((rows,), lams)
             batches = run(module_with(every), rows.tolist())
             last.clear()
             last.update(zip(rows.tolist(), _one_by_one(batches), strict=True))
-            return finished(batches)
+            return processes.from_first(lambda: judged(edited_images(batches, data), judges))
 
         def keep(rows: Tensor) -> None:
             kept.update({row: last[row] for row in rows.tolist()})
@@ -281,7 +286,7 @@ class Editor:
             image.with_columns(
                 inversions=n_tried + (not kept), **{name: values[row] for name, values in columns.items()}
             )
-            for row, image in enumerate(finished(batches))
+            for row, image in enumerate(edited_images(batches, data))
         ]
         assert data.task is not None
         return Edit(f"{data.task.title}\n{module.describe(rule.title)}", edited, data, space, batches)

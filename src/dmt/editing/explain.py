@@ -16,7 +16,7 @@ from torch import Tensor
 from dmt.data import EditData, PictureLike, ScoredTask, Task
 from dmt.editing.editor import Edit, Editor
 from dmt.editing.lambda_rules import LeastChange
-from dmt.editing.records import EditedImage
+from dmt.editing.records import EditedImage, unjudged
 from dmt.errors import UserError, nearest_name
 from dmt.judges import Judge
 from dmt.judges.classifier import Classifier, classifier_of
@@ -212,6 +212,8 @@ class Explain:
                 )
         task = cast(Task, ScoredTask(title, source.numpy(), target.numpy()))
         edit = replace(editor, judges={CLASSIFIER: judge, **editor.judges}).edit(task, names, rule)
+        if unjudged(edit.images):  # what else the classifier would be asked fails as well, and the pictures stay
+            return replace(edit, images=[image.with_columns(**columns, verdict="") for image in edit.images])
         becomes = self._becomes(said, [image.result for image in edit.images])
         images = [
             _with_verdict(image, rule, {**columns, "becomes": own})

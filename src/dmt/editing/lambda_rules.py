@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dmt.editing.records import EditedImage
+from dmt.editing.records import UNJUDGED, EditedImage
 from dmt.editing.search import bayesian_lambdas, bracketed_crossing, largest_crossing, require_range
 from dmt.errors import UserError, is_number, nearest_name, require_side, require_whole_number
 from dmt.manifolds import Points
@@ -275,7 +275,7 @@ class ConvincesJudge(LambdaRule):
         def evaluate(lams: list[float]) -> list[tuple[float, float]]:
             images = trials.edited(torch.tensor(lams, dtype=torch.float64), torch.arange(len(lams)))
             return [
-                (float(image.record["change"]), sign * (self.threshold - _number_after(image, self.judge)))
+                (float(image.record["change"]), _excess(sign * (self.threshold - _number_after(image, self.judge))))
                 for image in images
             ]
 
@@ -363,9 +363,16 @@ def _require_judge(judge: str, judges: Collection[str]) -> None:
         )
 
 
+def _excess(value: float) -> float:
+    """How far a result is from convincing; a judge that says nan is not convinced."""
+    return 1.0 if math.isnan(value) else value
+
+
 def _number_after(image: EditedImage, judge: str) -> float:
     """What a judge says of a result."""
     column = f"{judge}_after"
+    if column not in image.record and UNJUDGED in image.record:
+        raise UserError(f"lambda by a judge needs one that works; {image.record[UNJUDGED]}")
     if column not in image.record:
         raise UserError(f"the judge {judge!r} compares pictures; lambda needs one that gives a number")
     return float(image.record[column])

@@ -1,15 +1,22 @@
 """Edited batches -> one record per image, with what the judges say of it."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import Tensor
 
 from dmt.data import EditData, Patch
 from dmt.editing.module import EditedBatch
+from dmt.errors import UserError
 from dmt.judges import Judge
 from dmt.judges.metrics import largest_change, mean_absolute_change, psnr, root_mean_square_change, split_change, ssim
+
+log = logging.getLogger(__name__)
+
+UNJUDGED = "unjudged"  # the column of what judges failed at
 
 Record = dict[str, str | float | int | bool]
 
@@ -92,17 +99,63 @@ def _edited_image(edited: EditedBatch, row: int, data: EditData | None) -> Edite
 
 
 def judged(images: Sequence[EditedImage], judges: Mapping[str, Judge]) -> list[EditedImage]:
-    """The same images with what the judges say of them in their records."""
+    """The same images with what the judges say of them in their records.
+
+    A judge that fails takes nothing away: its name and what it said are in the column ``unjudged``, and a warning.
+    So is a judge that says nan, unless that is its word for "no such thing here" (``may_say_nan``).
+    """
     before, after = [image.input for image in images], [image.result for image in images]
-    columns = {
-        column: values
-        for name, judge in judges.items()
-        for column, values in judge.columns(name, before, after).items()
-    }
+    columns: dict[str, np.ndarray] = {}
+    missing: list[list[str]] = [[] for _ in images]
+    for name, judge in judges.items():
+        try:
+            found = {column: np.asarray(values, float) for column, values in judge.columns(name, before, after).items()}
+        except Exception as error:  # of whatever network it is
+            _tell(name, _said(error), missing, range(len(images)))
+            continue
+        columns |= found
+        unknown = np.isnan(list(found.values())).any(axis=0) if found else np.zeros(len(images), bool)
+        if unknown.any() and not getattr(judge, "may_say_nan", False):
+            _tell(name, "it says nan", missing, np.flatnonzero(unknown).tolist())
     return [
-        image.with_columns(**{column: float(values[row]) for column, values in columns.items()})
+        image.with_columns(
+            **{column: float(values[row]) for column, values in columns.items()},
+            **({UNJUDGED: "; ".join(missing[row])} if missing[row] else {}),
+        )
         for row, image in enumerate(images)
     ]
+
+
+def unjudged(images: Sequence[EditedImage]) -> list[str]:
+    """What judges failed at, each once."""
+    return list(dict.fromkeys(str(image.record[UNJUDGED]) for image in images if UNJUDGED in image.record))
+
+
+def require_judges(judges: Mapping[str, Judge], picture: Tensor) -> None:
+    """Make sure, before any work, that judges can look at a picture ``(3, H, W)``; those apart that may need several.
+
+    Raises:
+        UserError: one fails; it is named.
+    """
+    for name, judge in judges.items():
+        if getattr(judge, "may_say_nan", False):
+            continue
+        try:
+            judge.columns(name, [picture], [picture])
+        except Exception as error:  # of whatever network it is
+            raise UserError(f"the judge {name} fails: {_said(error)}; mend it, or leave it out of judges") from error
+
+
+def _tell(name: str, said: str, missing: Sequence[list[str]], rows: Sequence[int]) -> None:
+    log.warning("the judge %s failed at %d of %d pictures: %s", name, len(rows), len(missing), said)
+    for row in rows:
+        missing[row].append(f"{name}: {said}")
+
+
+def _said(error: Exception) -> str:
+    """An error in one line."""
+    words = " ".join(str(error).split())
+    return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}".removesuffix(": ")
 
 
 def mean_record(images: Sequence[EditedImage]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -58,6 +59,7 @@ class GeometryJudge:
     """
 
     detector: Callable[[np.ndarray], Sequence[Face]]
+    may_say_nan: ClassVar[bool] = True
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
         sides = {"before": [self._read(image) for image in before], "after": [self._read(image) for image in after]}

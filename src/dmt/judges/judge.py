@@ -12,7 +12,10 @@ from dmt.errors import UserError
 
 
 class Judge(Protocol):
-    """Says something of every picture, or of every pair of input and result."""
+    """Says something of every picture, or of every pair of input and result.
+
+    One whose nan is an answer ("no face here") says so by ``may_say_nan = True``; of others nan is a failure.
+    """
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
         """Map inputs and results, ``(3, H, W)`` in [0, 1] each, to columns of a table, each ``(n,)``.

@@ -158,6 +158,8 @@ class RealismJudge:
         UserError: an unknown region, or a number out of range.
     """
 
+    may_say_nan = True  # of too few pictures
+
     def __init__(
         self, features: Callable[[Tensor], Tensor], region: str = "frame", strength: float = 0.001, folds: int = 5
     ):

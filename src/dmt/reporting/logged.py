@@ -89,7 +89,8 @@ def logged_sweep(sweep: SweepSummary) -> Logged:
             grid = folder / "grid.png"
             picture = Image.open(grid).convert("RGB") if grid.is_file() else None
             steps.append(_step(series, lam, records, picture, " ".join([_of_lambda(lam), *others])))
-    return Logged("sweep", {}, {"sweep": sweep.grid}, (), {"sweep_runs": sweep.rows}, steps)
+    grids = {} if sweep.grid is None else {"sweep": sweep.grid}
+    return Logged("sweep", {}, grids, (), {"sweep_runs": sweep.rows}, steps)
 
 
 def summary_of(records: Sequence[Record]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from dmt.data import to_pixels
-from dmt.editing.files import file_names, save_images, save_picture
+from dmt.editing.files import Saved, file_names, save_images, save_picture
 from dmt.editing.records import EditedImage, Record
 from dmt.reporting.animation import write_animation
 from dmt.reporting.grids import labelled_grid, stacked
@@ -50,27 +50,24 @@ class Report:
         return cls(title, images, {"grid": result_grid(images, title)})
 
 
-def write_report(folder: Path, report: Report, settings: Mapping, animation: str = "none", mark: bool = True) -> None:
+def write_report(folder: Path, report: Report, settings: Mapping, mark: bool = True) -> list[Saved]:
     """Write every image (``save_images``), the report's pictures, tables and documents, ``results.csv`` and ``.json``.
 
-    Every file is written whole or not at all.
+    Every file is written whole or not at all, first what took longest to make.
 
     Args:
         folder: an existing folder.
         report: what to write.
         settings: the resolved configuration, kept in ``results.json``.
-        animation: ``none``, or ``gif`` or ``mp4``: a film per image of its way, beside it.
         mark: whether photographs say in their metadata that they were altered.
+
+    Returns:
+        Where each image lies.
 
     Raises:
         OSError: a file cannot be written.
     """
     saved = save_images(folder, report.images, report.pictures, mark)
-    for name, picture in report.pictures.items():
-        save_picture(folder / f"{name}.png", picture)
-    for name, content in report.documents.items():
-        with replacing(folder / name) as partial:
-            partial.write_bytes(content)
     records = [
         {**image.record, "input_file": files.before, "result_file": files.after, "file": files.file}
         for files, image in zip(saved, report.images, strict=True)
@@ -79,12 +76,31 @@ def write_report(folder: Path, report: Report, settings: Mapping, animation: str
         write_table(folder / f"{name}.csv", rows)
     document = _json_value({"title": report.title, "images": records, **report.tables, "settings": settings})
     write_text(folder / "results.json", json.dumps(document, indent=1, allow_nan=False))
-    if animation != "none":
-        whole = {files.file for files in saved}
-        for name, image in zip(file_names(report.images, report.pictures), report.images, strict=True):
-            way = [to_pixels(picture) for picture in (image.input, *image.frames, image.result)]
-            film = f"{name}.{animation}"
-            write_animation(way, folder / (f"{name}_film.{animation}" if film in whole else film))  # of a GIF
+    for name, picture in report.pictures.items():
+        save_picture(folder / f"{name}.png", picture)
+    for name, content in report.documents.items():
+        with replacing(folder / name) as partial:
+            partial.write_bytes(content)
+    return saved
+
+
+def write_films(folder: Path, report: Report, saved: Sequence[Saved], animation: str) -> None:
+    """Write a film per image of its way, beside it.
+
+    Args:
+        folder: where the report is written.
+        report: of edits with frames.
+        saved: where its images lie.
+        animation: ``gif`` or ``mp4``.
+
+    Raises:
+        OSError: a film cannot be written.
+    """
+    whole = {files.file for files in saved}
+    for name, image in zip(file_names(report.images, report.pictures), report.images, strict=True):
+        way = [to_pixels(picture) for picture in (image.input, *image.frames, image.result)]
+        film = f"{name}.{animation}"
+        write_animation(way, folder / (f"{name}_film.{animation}" if film in whole else film))  # of a GIF
 
 
 def result_grid(images: Sequence[EditedImage], title: str, per_row: int = 8) -> Image.Image:

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,9 @@ from dmt.reporting.grids import labelled_grid
 from dmt.reporting.names import short_names
 from dmt.reporting.tables import text_table, write_table
 from dmt.reporting.verdict_table import mean_verdict
+from dmt.storage.files import write_text
+
+OUTCOME = "job.json"  # in the folder of each job: how it ended
 
 
 @dataclass(frozen=True)
@@ -22,20 +26,22 @@ class SweepSummary:
     """All runs of a sweep together.
 
     Args:
-        grid: inputs above, then a row per run.
-        rows: per run what set it apart, then the means of its numbers.
+        grid: inputs above, then a row per run; ``None``: no run has pictures.
+        rows: per run what set it apart, then the means of its numbers; of a failed one what it said.
         verdicts: per run what set it apart, then what ``dmt.reporting.verdict_table`` says of all its pictures.
-        runs: per run what set it apart, its records, and its folder.
+        failed: what set each failed run apart -> what it said.
+        runs: per run with results what set it apart, its records, and its folder.
     """
 
-    grid: Image.Image
+    grid: Image.Image | None
     rows: Sequence[Record]
     verdicts: Sequence[Record]
-    runs: Sequence[tuple[Mapping[str, str], Sequence[Record], Path]]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    runs: Sequence[tuple[Mapping[str, str], Sequence[Record], Path]] = ()
 
     def __str__(self) -> str:
-        filled = {column for row in self.verdicts for column, cell in row.items() if cell != ""}
-        return text_table([{column: row[column] for column in row if column in filled} for row in self.verdicts])
+        filled = dict.fromkeys(column for row in self.verdicts for column, cell in row.items() if cell != "")
+        return text_table([{column: row.get(column, "") for column in filled} for row in self.verdicts])
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class _Run:
     number: int
     options: list[str]
     records: list[Record]
+    failed: str
 
     def picture(self, key: tuple[str, str], column: str) -> np.ndarray | None:
         """The picture that a column of the record names, ``None`` if the run has no such record."""
@@ -51,37 +58,64 @@ class _Run:
         return np.asarray(Image.open(self.folder / files[key]).convert("RGB")) if key in files else None
 
 
-def summarize_sweep(folder: Path) -> SweepSummary | None:
+def note_outcome(folder: Path, failed: str) -> None:
+    """Keep how a job ended, beside its results.
+
+    Args:
+        folder: of the job.
+        failed: what it said; empty: it did not fail.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    write_text(folder / OUTCOME, json.dumps({"failed": failed}))
+
+
+def summarize_sweep(folder: Path, least: int = 2) -> SweepSummary | None:
     """Read what the runs below a folder left, and write ``sweep.png`` and ``sweep.csv`` into it.
 
+    Args:
+        folder: of the sweep.
+        least: how many runs with results it takes to make a summary, where none failed.
+
     Returns:
-        ``None`` if there are fewer than two runs with results.
+        ``None`` if there are fewer.
     """
-    every = sorted((_read(file, folder) for file in folder.rglob("results.json")), key=lambda run: run.number)
-    runs = [run for run in every if run.records]
-    if len(runs) < 2:
+    files = [*folder.rglob("results.json"), *folder.rglob(OUTCOME)]
+    every = sorted((_read(place, folder) for place in {file.parent for file in files}), key=lambda run: run.number)
+    has_failed = any(run.failed for run in every)
+    runs = every if has_failed else [run for run in every if run.records]
+    if len(runs) < least and not has_failed:
         return None
-    common = set(runs[0].options).intersection(*(run.options for run in runs))
+    common = set(runs[0].options).intersection(*(run.options for run in runs)) if len(runs) > 1 else set()
     labels = [[option for option in run.options if option not in common] or [f"run={run.number}"] for run in runs]
     asked = [dict(map(_pair, options)) for options in labels]
-    rows: list[Record] = [
-        {**options, **mean_of_records(run.records), **options} for options, run in zip(asked, runs, strict=True)
-    ]
-    verdicts: list[Record] = [
-        {**options, **mean_verdict(run.records), **options} for options, run in zip(asked, runs, strict=True)
-    ]
-    grid = _grid(runs, ["\n".join(options) for options in labels])
-    each = [(options, run.records, run.folder) for options, run in zip(asked, runs, strict=True)]
-    summary = SweepSummary(grid, rows, verdicts, each)
-    save_picture(folder / "sweep.png", summary.grid)
+    marks: list[Record] = [{"failed": run.failed} if has_failed else {} for run in runs]
+    rows: list[Record] = []
+    verdicts: list[Record] = []
+    for options, run, mark in zip(asked, runs, marks, strict=True):
+        rows.append({**options, **mean_of_records(run.records), **options, **mark})
+        verdicts.append({**options, **(mean_verdict(run.records) if run.records else {}), **options, **mark})
+    shown = [(run, "\n".join(options)) for run, options in zip(runs, labels, strict=True) if run.records]
+    grid = _grid([run for run, _ in shown], [label for _, label in shown]) if shown else None
+    failed = {f"job {run.number} ({', '.join(own)})": run.failed
+              for run, own in zip(runs, labels, strict=True) if run.failed}  # fmt: skip
     write_table(folder / "sweep.csv", rows)
-    return summary
+    if grid is not None:
+        save_picture(folder / "sweep.png", grid)
+    each = [(options, run.records, run.folder) for options, run in zip(asked, runs, strict=True) if run.records]
+    return SweepSummary(grid, rows, verdicts, failed, each)
 
 
-def _read(file: Path, folder: Path) -> _Run:
-    records: list[Record] = json.loads(file.read_text(encoding="utf-8"))["images"]
-    number, *options = re.split(r",(?=[^,=\[\]]+=|$)", file.parent.relative_to(folder).as_posix())
-    return _Run(file.parent, int(number), [option for option in options if option], records)
+def _read(place: Path, folder: Path) -> _Run:
+    number, *options = re.split(r",(?=[^,=\[\]]+=|$)", place.relative_to(folder).as_posix())
+    records: list[Record] = _content(place / "results.json").get("images", [])
+    failed = str(_content(place / OUTCOME).get("failed", ""))
+    return _Run(place, int(number), [option for option in options if option], records, failed)
+
+
+def _content(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _pair(option: str) -> tuple[str, str]:

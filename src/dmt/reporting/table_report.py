@@ -18,10 +18,15 @@ SOURCE, TARGET = "#d95f02", "#1b6ca8"
 
 def table_report(edit: TableEdit) -> Report:
     """The report of an edit: ``results.csv``, ``rows.csv`` and ``rows.png``."""
-    tables: dict[str, list[Record]] = {}
-    for name, table in (("results", edit.table), ("rows", edit.after)):
-        tables[name] = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
-    return Report(edit.title, [], {"rows": rows_among_sides(edit)}, tables, rows=edit.records)
+    return Report(edit.title, [], {"rows": rows_among_sides(edit)}, answers(edit), rows=edit.records)
+
+
+def answers(edit: TableEdit) -> dict[str, list[Record]]:
+    """What an edit says, and the rows as they would be: the tables ``results`` and ``rows``."""
+    return {
+        name: [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+        for name, table in (("results", edit.table), ("rows", edit.after))
+    }
 
 
 def rows_among_sides(edit: TableEdit) -> Image.Image:

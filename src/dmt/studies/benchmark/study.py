@@ -19,7 +19,7 @@ from pytorch_lightning import Trainer
 from dmt.data import EditData, ImageError, to_pixels
 from dmt.editing.editor import Editor
 from dmt.editing.lambda_rules import LambdaRule
-from dmt.editing.records import EditedImage, Record
+from dmt.editing.records import EditedImage, Record, unjudged
 from dmt.errors import UserError, nearest_name
 from dmt.judges import CoutJudge, Judge, OutputJudge, ProbeJudge
 from dmt.judges.verdicts import age_shift, gender_flipped
@@ -208,6 +208,8 @@ class BenchmarkStudy:
         log.info("benchmark: %s, %s, %s", prepared.name, method, rule.title)
         editor = replace(prepared.editor, method=self.methods[method].method, rule=rule)
         edit = editor.edit(prepared.case.task, prepared.inputs)
+        if failed := unjudged(edit.images):
+            raise UserError(f"{prepared.name}, {method}, {rule.title} is not kept, for judges failed: {failed[0]}")
         stored.write(edit.images, [_record(prepared, method, image) for image in edit.images])
 
     def _report(
