@@ -60,7 +60,7 @@ def test_a_store_says_how_much_of_it_is_there(tmp_path):
 def test_a_killed_run_goes_on_at_the_first_row_that_is_not_whole(tmp_path):
     features = rows(6)
     append(FeatureStore(tmp_path, 6, 5), features[:4])
-    (file,) = tmp_path.iterdir()
+    file = tmp_path / "features.f16"
     with file.open("r+b") as written:
         written.truncate(file.stat().st_size - 3)  # the fourth row ends in the middle of a number
     store = FeatureStore(tmp_path, 6, 5)
@@ -131,7 +131,7 @@ def test_writers_side_by_side_fill_a_store_whatever_killed_ones_left(tmp_path_fa
             target = store if n == 1 else store.part(part)
             first = 0 if n == 1 else part.start
             write(target, first, min(part.start + steps, part.stop) if n > 1 else min(store.n_done + steps, 9))
-            with target._rows_path.open("ab") as file:
+            with (target.folder / "features.f16").open("ab") as file:
                 file.write(b"x" * tail)  # of a row that was not finished
     store = FeatureStore(folder, 9, 5)
     for part in store.missing(2):

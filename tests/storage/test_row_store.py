@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from dmt.storage.checked_rows import CheckedRows
 from dmt.storage.row_store import RowStore
 
 laws = settings(deadline=None, max_examples=30, derandomize=True)
@@ -99,7 +100,7 @@ def test_a_row_that_a_killed_run_wrote_without_a_mark_is_written_again(tmp_path,
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(RowStore, "_mark", killed)
+    monkeypatch.setattr(CheckedRows, "_write_sums", killed)
     with pytest.raises(KeyboardInterrupt):
         store.write([2, 3], of(features[::-1].copy(), [2, 3]))  # other numbers: as if only in part
     monkeypatch.undo()
@@ -114,15 +115,14 @@ def test_no_row_is_marked_before_it_lies_in_the_file(tmp_path, monkeypatch):
     features = rows(4)
     store = RowStore(tmp_path, 4, SIZE)
     seen = []
-    mark = RowStore._mark
+    note = CheckedRows._write_sums
 
-    def watched(self, positions, value):
-        (file,) = [path for path in tmp_path.iterdir() if path.stat().st_size > 4]
-        content = np.fromfile(file, np.float16).reshape(-1, SIZE)
-        seen.extend(np.array_equal(content[position], features[position]) for position in positions)
-        mark(self, positions, value)
+    def watched(self, sums):
+        content = np.fromfile(tmp_path / "some.f16", np.float16).reshape(-1, SIZE)
+        seen.extend(np.array_equal(content[position], features[position]) for position in sums)
+        note(self, sums)
 
-    monkeypatch.setattr(RowStore, "_mark", watched)
+    monkeypatch.setattr(CheckedRows, "_write_sums", watched)
     store.write([3, 0], of(features, [3, 0]))
     assert seen == [True, True]
 

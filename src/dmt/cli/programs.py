@@ -1,5 +1,6 @@
 """What the two programs do: from their arguments to an exit code."""
 
+import errno
 import logging
 import os
 import random
@@ -41,6 +42,7 @@ from dmt.storage import processes
 
 log = logging.getLogger("dmt")
 
+ADVICE_WHEN_FULL = "; free some space or choose another folder (output_dir=PATH, cache_dir=PATH)"
 MOST_SAID = 20  # rows whose change is said in the terminal
 FULL_ERRORS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 ADVICE = (  # of Lightning, true of modules that are trained by gradients, as most of ours are not; and of torch
@@ -312,7 +314,8 @@ def _one_line(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}; free some space or choose another folder (output_dir=PATH, cache_dir=PATH)"
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f"{place}{error.strerror}" + (ADVICE_WHEN_FULL if is_full else "")
     while not str(error) and error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())

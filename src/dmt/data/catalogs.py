@@ -7,6 +7,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from dmt.data.labels import label_named
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError, nearest_name
 from dmt.storage.downloads import download
+from dmt.storage.files import one_at_a_time, replacing
 
 log = logging.getLogger(__name__)
 
@@ -354,14 +356,16 @@ def _download_pictures(root: Path) -> None:
         f"put LFW's folders of people into {root} (or set data.catalog.root or the environment variable DMT_DATA), "
         "or try experiment=digits, which needs no download"
     )
-    archive = download(LFW.PICTURES_URL, root.parent / "lfw.tgz", LFW.PICTURES_SHA256, remedy)
-    log.info("unpacking %s", archive)
-    partial = root.with_name(root.name + ".partial")
-    with tarfile.open(archive) as file:
-        file.extractall(partial, filter="data")
-    (partial / "lfw").replace(root)
-    partial.rmdir()
-    archive.unlink()
+    with one_at_a_time(root, "LFW's pictures"):
+        if root.exists():
+            return
+        archive = download(LFW.PICTURES_URL, root.parent / "lfw.tgz", LFW.PICTURES_SHA256, remedy)
+        log.info("unpacking %s", archive)
+        with TemporaryDirectory(prefix=".lfw.", suffix=".partial", dir=root.parent) as folder:
+            with tarfile.open(archive) as file:
+                file.extractall(folder, filter="data")
+            (Path(folder) / "lfw").replace(root)
+        archive.unlink()
 
 
 def _download_attributes(path: Path) -> None:
@@ -369,14 +373,14 @@ def _download_attributes(path: Path) -> None:
         f"put lfw_attributes.txt at {path} (or set data.catalog.attributes or the environment variable DMT_DATA), "
         "or try experiment=digits, which needs no download"
     )
-    partial = download(LFW.ATTRIBUTES_URL, path.with_suffix(".partial"), "", remedy)
-    people, _, scores = read_attributes(partial)
-    if (len(scores), len(people)) != (LFW.N_ATTRIBUTES, LFW.N_ROWS):
-        raise UserError(
-            f"{LFW.ATTRIBUTES_URL} gave {len(people)} rows of {len(scores)} attributes, not {LFW.N_ROWS} of "
-            f"{LFW.N_ATTRIBUTES}: {remedy}"
-        )
-    partial.replace(path)
+    with replacing(path) as partial:
+        download(LFW.ATTRIBUTES_URL, partial, "", remedy)
+        people, _, scores = read_attributes(partial)
+        if (len(scores), len(people)) != (LFW.N_ATTRIBUTES, LFW.N_ROWS):
+            raise UserError(
+                f"{LFW.ATTRIBUTES_URL} gave {len(people)} rows of {len(scores)} attributes, not {LFW.N_ROWS} of "
+                f"{LFW.N_ATTRIBUTES}: {remedy}"
+            )
 
 
 def _read_labels(path: Path, root: Path) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
@@ -466,6 +470,16 @@ def _fingerprint(root: Path, files: Sequence[str], with_times: bool) -> str:
         time = f"\t{facts.st_mtime_ns}" if with_times else ""
         digest.update(f"{file}\t{facts.st_size}{time}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def stamp_of(catalog: Catalog, index: int) -> str:
+    """What changes when the file of a picture is replaced, or who may read it; empty where it is no file."""
+    while not isinstance(catalog, FileCatalog):
+        if not hasattr(catalog, "catalog"):
+            return ""
+        catalog = catalog.catalog  # of what frames or adds to another's pictures
+    facts = (catalog.root / catalog.files[index]).stat()
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 
 
 def _is_own_file(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Image files of any kind -> square RGB tensors in [0, 1]."""
 
+import io
 import warnings
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,25 @@ class ImageError(UserError):
     """An image file that does not decode."""
 
 
+class UnreadableError(UserError):
+    """An image file whose bytes cannot be had: nothing is known of the picture, so that the run ends."""
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a picture's file.
+
+    Raises:
+        UnreadableError: they cannot be read, for now or for ever: no right to, no such file, an error of the drive.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnreadableError(f"{path}: there is no such file") from error
+    except OSError as error:
+        remedy = "see to it that it can be read, or remove it, and run again; what was finished is kept"
+        raise UnreadableError(f"{path} could not be read ({error.strerror or error}); {remedy}") from error
+
+
 def read_image(path: Path, size: int) -> Tensor:
     """Read a file as ``(3, size, size)`` in [0, 1]: turned upright, RGB, the centre square, resized (Lanczos).
 
@@ -28,18 +48,17 @@ def read_image(path: Path, size: int) -> Tensor:
     Large JPEG files are decoded at a reduced size.
 
     Raises:
-        ImageError: the file is missing, damaged, or no image.
+        ImageError: the file is damaged, or no image.
+        UnreadableError: it is missing or cannot be read.
     """
     path = Path(path)
     require_regular_file(path)
+    file = io.BytesIO(content_of(path))
     try:
-        with path.open("rb") as file:
-            require_decoder(file, path)
-            with Image.open(file) as image:
-                image.draft("RGB", (2 * size, 2 * size))
-                return to_tensor(ImageOps.exif_transpose(image), size)
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: there is no such file") from error
+        require_decoder(file, path)
+        with Image.open(file) as image:
+            image.draft("RGB", (2 * size, 2 * size))
+            return to_tensor(ImageOps.exif_transpose(image), size)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path} is too large to decode ({error}); scale it down first") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:

@@ -17,7 +17,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
-from dmt.data.images import ImageError, require_decoder, require_regular_file
+from dmt.data.images import ImageError, content_of, require_decoder, require_regular_file
 from dmt.storage.files import replacing
 
 EXTENSIONS = (
@@ -102,15 +102,15 @@ class Photograph:
         CMYK and 16 bits a channel stay so.
 
         Raises:
-            ImageError: the file is missing, damaged, no image, without pixels, or beyond ``MOST_PIXELS``.
+            ImageError: the file is damaged, no image, without pixels, or beyond ``MOST_PIXELS``.
+            UnreadableError: it is missing or cannot be read.
         """
         path = Path(path)
         require_regular_file(path)
+        content_of(path)  # what cannot be read is told from what does not decode
         try:
             with _opened(path) as image:
                 return _photograph(image, path)
-        except FileNotFoundError as error:
-            raise ImageError(f"{path}: there is no such file") from error
         except Image.UnidentifiedImageError as error:
             raise ImageError(f"{path} is no image that can be read; save it as JPEG, PNG or TIFF first") from error
         except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:

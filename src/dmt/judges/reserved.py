@@ -18,7 +18,7 @@ from dmt.data.selection import Reserved
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.networks import Backbone
 from dmt.networks.extractor import PooledExtractor
-from dmt.storage.tensors import cache_key, read_tensors, write_tensors
+from dmt.storage.tensors import cache_key, tensors_at
 
 log = logging.getLogger(__name__)
 
@@ -155,12 +155,10 @@ class ReservedPictures:
     @cached_property
     def _stored(self) -> dict[str, Tensor]:
         file = self.cache / "probes" / f"{self.fingerprint}.safetensors"
-        if not file.exists():
-            log.info("judges: computing features of %d pictures of reserved people", len(self._reserved))
-            write_tensors(file, self._computed())
-        return read_tensors(file)
+        return tensors_at(file, self._computed, "judges")
 
     def _computed(self) -> dict[str, Tensor]:
+        log.info("judges: computing features of %d pictures of reserved people", len(self._reserved))
         points: list[Tensor] = []
         positions: list[int] = []
         for start in range(0, len(self._reserved), BATCH):

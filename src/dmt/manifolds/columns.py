@@ -14,6 +14,7 @@ from scipy.stats import norm, rankdata
 from dmt.data.tables import Column
 from dmt.errors import UserError
 from dmt.manifolds.representation import Points
+from dmt.storage.files import DamagedError
 from dmt.storage.tensors import read_tensors, write_tensors
 
 CORNER = 0.5**0.5  # of a category's own coordinate: two categories are 1 apart, as two numbers a standard deviation
@@ -91,7 +92,10 @@ class ColumnSpace:
         file = Path(path).expanduser()
         if not file.is_file():
             raise UserError(f"there is no file {file}; train.py data=table writes one")
-        found = read_tensors(file)
+        try:
+            found = read_tensors(file)
+        except DamagedError as error:
+            raise DamagedError(f"{error}; fit it again: python train.py data=table") from error
         if "columns" not in found:
             raise UserError(f"{file} is no space of a table; train.py data=table writes one")
         columns = json.loads(bytes(found.pop("columns").tolist()))

@@ -1,10 +1,12 @@
 """A catalog and a network -> the feature vectors of its pictures, computed once and found again."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +14,18 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dmt.data import EditData, PictureView
+from dmt.data import EditData, ImageError, PictureView
+from dmt.data.catalogs import stamp_of
 from dmt.manifolds.module import FeatureHandler, ManifoldModule, StoreWriter, warn_of_broken
 from dmt.manifolds.streaming import IncrementalPCA
 from dmt.networks import Backbone, network_fingerprint
 from dmt.networks.extractor import FeatureExtractor, FeatureLayout, PooledExtractor, measure_scales
 from dmt.storage import processes
+from dmt.storage.checked_rows import RowSource
 from dmt.storage.feature_store import FeatureStore
-from dmt.storage.files import write_text
+from dmt.storage.files import DamagedError, one_at_a_time, read_json, write_json
 from dmt.storage.row_store import RowStore
-from dmt.storage.tensors import cache_key, read_tensors, write_tensors
+from dmt.storage.tensors import cache_key, tensors_at
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +102,14 @@ class CatalogFeatures:
         if processes.from_first(lambda: store.complete):
             log.info("features: %d x %d found in %s", store.n_images, store.size, store.folder)
             return store
+        with processes.held_by_first(one_at_a_time(store.folder, "features")):
+            self._complete(extractor, store)
+        return self.open_store(extractor)
+
+    def _complete(self, extractor: FeatureExtractor, store: FeatureStore) -> None:
+        """Compute the rows that are missing, each process its share."""
+        if processes.from_first(lambda: store.complete):
+            return  # another run was at it
         log.info("features: computing %d x %d, to %s", store.n_images - store.n_done, store.size, store.folder)
         n = processes.count()
         rows = processes.own(processes.from_first(lambda: store.missing(n)))
@@ -105,7 +117,6 @@ class CatalogFeatures:
         broken = processes.gathered(lambda: self._extract(extractor, part, first))
         warn_of_broken([line for lines in broken for line in lines])
         processes.from_first(store.join)
-        return self.open_store(extractor)
 
     def some(
         self,
@@ -139,7 +150,8 @@ class CatalogFeatures:
         self, extractor: FeatureExtractor, store: FeatureStore, positions: Sequence[int]
     ) -> Callable[[Sequence[int]], tuple[Tensor, list[int]]]:
         """Reads rows, of which those that are missing have been computed first."""
-        rows = RowStore(store.folder, store.n_images, extractor.layout(*2 * [self.data.image_size]).size)
+        size = extractor.layout(*2 * [self.data.image_size]).size
+        rows = RowStore(store.folder, store.n_images, size, self._source(extractor))
         missing = rows.missing(positions)
         if missing:
             log.info("features: reading %d pictures", len(missing))
@@ -162,9 +174,7 @@ class CatalogFeatures:
         Returns:
             ``(n, D')``, where these stand in the catalog, and ``(1, D')``.
         """
-        if not self._file(POOLED).exists():
-            self._measure()
-        kept = read_tensors(self._file(POOLED))
+        kept = self._measured(POOLED)
         with torch.no_grad():
             own = PooledExtractor(self.backbone, self.layers, GRID).vectors(picture[None])
         return kept["points"], kept["positions"].tolist(), own
@@ -183,18 +193,62 @@ class CatalogFeatures:
         metadata = self.metadata(extractor)
         layout = extractor.layout(self.data.image_size, self.data.image_size)
         n_images = len(self.data.catalog.names)
-        store = FeatureStore(self.cache / "features" / cache_key(metadata), n_images, layout.size)
-        description = store.folder / DESCRIPTION
-        if not description.exists():
-            write_text(description, json.dumps({"metadata": metadata, "shapes": dict(layout.shapes)}))
-        if store.n_done:
-            return store
-        return next(self._wider_stores(metadata, n_images), store)
+        folder = self.cache / "features" / cache_key(metadata)
+        store = FeatureStore(folder, n_images, layout.size, source=self._source(extractor))
+        self._describe(store, {"metadata": metadata, "shapes": {name: list(s) for name, s in layout.shapes.items()}})
+        if not store.n_done:
+            store = next(self._wider_stores(metadata, n_images), store)
+        store.take_in_repaired()
+        return store
+
+    def _describe(self, store: FeatureStore, description: dict[str, Any]) -> None:
+        file = store.folder / DESCRIPTION
+        try:
+            if file.exists() and read_json(file) == description:
+                return
+        except DamagedError as error:
+            log.warning("%s; written again", error)
+        write_json(file, description)
+
+    def _source(self, extractor: FeatureExtractor) -> RowSource:
+        """Computes rows of a store of these features once more."""
+
+        def compute(positions: list[int]) -> tuple[Tensor, list[int]]:
+            size = self.data.serving.batch_size  # in the batches that they were computed in, to the last bit
+            starts = sorted({position // size * size for position in positions})
+            every = [i for start in starts for i in range(start, min(start + size, len(self.data.catalog.names)))]
+            found: list[tuple[int, Tensor]] = []
+            wanted = set(positions)
+
+            def keep(features: Tensor, there: list[int]) -> None:
+                found.extend((i, row.clone()) for i, row in zip(there, features, strict=True) if i in wanted)
+
+            self.of_loader(extractor, self.data.some_dataloader(every), keep)
+            numbers = torch.stack([row for _, row in found]) if found else torch.zeros(0, 1)
+            return numbers, [position for position, _ in found]
+
+        return RowSource(compute, partial(stamp_of, self.data.catalog))
+
+    def repaired(self, stamps: Mapping[int, str]) -> list[int]:
+        """Pictures that decode now.
+
+        Args:
+            stamps: position -> what the picture was when it did not decode.
+        """
+        catalog, size = self.data.catalog, self.data.image_size
+        changed = [position for position, stamp in stamps.items() if stamp_of(catalog, position) != stamp]
+        found = []
+        for position in changed:
+            with suppress(ImageError):
+                catalog.read(position, size)
+                found.append(position)
+        return found
 
     def _scales(self) -> dict[str, Tensor]:
-        if not self._file(SCALES).exists():
-            self._measure()
-        return read_tensors(self._file(SCALES))
+        return self._measured(SCALES)
+
+    def _measured(self, kind: str) -> dict[str, Tensor]:
+        return tensors_at(self._file(kind), lambda: self._measure()[kind], kind)
 
     def _file(self, kind: str) -> Path:
         """Where what a sample of the catalog tells is kept: the layers' scales, or its pooled features."""
@@ -207,8 +261,8 @@ class CatalogFeatures:
         own = {SCALES: {"normalization": self.normalization}, POOLED: {"layers": ",".join(self.layers)}}
         return self.cache / kind / f"{cache_key(determined_by | own[kind])}.safetensors"
 
-    def _measure(self) -> None:
-        """Look at a sample of the catalog once, and keep what it tells."""
+    def _measure(self) -> dict[str, Mapping[str, Tensor]]:
+        """Look at a sample of the catalog once; what it tells, of each kind."""
         log.info("normalization: measuring mean activations on %d images", SAMPLE)
         points: list[Tensor] = []
         positions: list[int] = []
@@ -224,16 +278,21 @@ class CatalogFeatures:
                     positions.extend(batch.indices)
                     yield batch.images
 
-        write_tensors(self._file(SCALES), measure_scales(self.backbone, batches(), self.normalization, seen=seen))
-        write_tensors(self._file(POOLED), {"points": torch.cat(points), "positions": torch.tensor(positions)})
+        scales = measure_scales(self.backbone, batches(), self.normalization, seen=seen)
+        return {SCALES: scales, POOLED: {"points": torch.cat(points), "positions": torch.tensor(positions)}}
 
     def _wider_stores(self, metadata: Mapping[str, str], n_images: int) -> Iterator[FeatureStore]:
         layers = metadata["layers"].split(",")
         for path in sorted((self.cache / "features").glob(f"*/{DESCRIPTION}")):
-            described = json.loads(path.read_text())
+            try:
+                described = read_json(path)
+            except DamagedError:
+                continue  # whoever reads that store writes it again
             layout = FeatureLayout(described["shapes"])
             if described["metadata"] | {"layers": metadata["layers"]} == metadata and set(layers) < set(layout.shapes):
-                store = FeatureStore(path.parent, n_images, layout.size, layout.columns(layers))
+                wider = FeatureExtractor(self.backbone, list(layout.shapes), self._scales())
+                columns, source = layout.columns(layers), self._source(wider)
+                store = FeatureStore(path.parent, n_images, layout.size, columns, source)
                 if store.complete:
                     yield store
 

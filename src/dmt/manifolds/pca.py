@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dmt.errors import UserError, is_number
 from dmt.manifolds.rows import column_blocks, combined, gram
-from dmt.storage.files import replacing
+from dmt.storage.files import DamagedError
+from dmt.storage.tensors import read_with_metadata, write_tensors
 
 
 class PCA(nn.Module):
@@ -96,13 +95,8 @@ class PCA(nn.Module):
             OSError: the file cannot be written.
         """
         tensors = {**self.state_dict(), "singular_values": self.singular_values, **(extra or {})}
-        tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
         fit = {"n_images": self.n_images, "squares": self._squares, "n_components": self.n_components}
-        try:
-            with replacing(path) as partial:
-                save_file(tensors, partial, {"fit": json.dumps(fit), "kind": type(self).__name__, **metadata})
-        except SafetensorError as error:
-            raise OSError(f"could not write {path}: {error}") from error
+        write_tensors(path, tensors, {"fit": json.dumps(fit), "kind": type(self).__name__, **metadata})
 
     @classmethod
     def load(cls, path: Path, expected: Mapping[str, str]) -> Self:
@@ -165,13 +159,11 @@ class PCA(nn.Module):
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path} could not be read as a manifold ({error}); delete it and fit it again: python train.py"
-        ) from error
+        metadata, tensors = read_with_metadata(path)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}; fit a manifold: python train.py") from error
+    except DamagedError as error:
+        raise DamagedError(f"{error}; delete it and fit it again: python train.py") from error
     if "fit" not in metadata:
         raise UserError(f"{path} holds no manifold; fit one: python train.py")
     return metadata, tensors

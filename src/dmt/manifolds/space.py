@@ -1,6 +1,7 @@
 """A network, a manifold and where both sides lie on it: the ground of an edit, fitted once, kept and found again."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,12 +24,14 @@ from dmt.manifolds.streaming import IncrementalPCA
 from dmt.networks import Backbone
 from dmt.networks.extractor import FeatureExtractor, FeatureLayout
 from dmt.storage import processes
-from dmt.storage.tensors import cache_key, read_tensors, write_tensors
+from dmt.storage.files import DamagedError, found_or_made
+from dmt.storage.tensors import cache_key, found_tensors, keep_tensors
 
 log = logging.getLogger(__name__)
 
 SCALE_PREFIX = "scale."
 POINTS = "points"
+BROKEN = "broken"  # what a manifold's file says of pictures that did not decode when it was fitted
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,15 @@ class CatalogFit:
             self._require_enough()
             if self.features.keep:
                 self.features.of_catalog(extractor)
-        return extractor, processes.in_turn(lambda: self._found_or_fitted(extractor, file, metadata)), metadata
+
+        def found() -> PCA:
+            return self._found(file, metadata)
+
+        def fitted() -> PCA:
+            return self._fit(extractor, file, metadata)
+
+        manifold = processes.in_turn(lambda: found_or_made(file, found, fitted, "manifold"))
+        return extractor, manifold, metadata
 
     def _require_enough(self) -> None:
         n_images = len(self.features.data.catalog.names)
@@ -176,13 +187,20 @@ class CatalogFit:
                 f"n_components={n_images - 1} or less, or give more images"
             )
 
-    def _found_or_fitted(self, extractor: FeatureExtractor, file: Path, metadata: Mapping[str, str]) -> PCA:
-        if file.exists():
-            log.info("manifold: found in %s", file)
-            return type(self.empty).load(file, metadata)
-        features = self.features
+    def _found(self, file: Path, metadata: Mapping[str, str]) -> PCA:
+        manifold = type(self.empty).load(file, metadata)
+        stamps = json.loads(PCA.load_metadata(file).get(BROKEN, "{}"))
+        repaired = self.features.repaired({int(position): stamp for position, stamp in stamps.items()})
+        if repaired:
+            raise DamagedError(f"{file} lacks {len(repaired)} pictures that did not decode and have been repaired")
+        log.info("manifold: found in %s", file)
+        return manifold
+
+    def _fit(self, extractor: FeatureExtractor, file: Path, metadata: Mapping[str, str]) -> PCA:
+        features, stamps = self.features, dict[int, str]()
         if features.keep:
-            loader = StoredFeatures(features.open_store(extractor), features.batch_size).loader()
+            store = features.of_catalog(extractor)
+            loader, stamps = StoredFeatures(store, features.batch_size).loader(), store.stamps
         else:
             loader = features.data.all_dataloader()
         log.info(
@@ -191,7 +209,9 @@ class CatalogFit:
         broken = BrokenImages()
         features.trainer(max_epochs=1, callbacks=[broken]).fit(ManifoldModule(extractor, self.empty), loader)
         broken.warn()
-        self.empty.save(file, metadata, {SCALE_PREFIX + layer: scale for layer, scale in extractor.scales.items()})
+        lacking = {BROKEN: json.dumps(stamps)} if stamps else {}
+        scales = {SCALE_PREFIX + layer: scale for layer, scale in extractor.scales.items()}
+        self.empty.save(file, {**metadata, **lacking}, scales)
         share = float(self.empty.explained_variance_ratio.sum())
         log.info("manifold: %d components explain %.1f %% of the variance", len(self.empty.components), 100 * share)
         log.info("manifold: saved to %s", file)
@@ -210,16 +230,22 @@ class CatalogFit:
         """Coordinates of every picture of the catalog, ``(n, K)``; rows of broken pictures are NaN."""
         key = cache_key(self.features.metadata(extractor) | {"manifold": _file_key(manifold)})
         file = self.features.cache / "codes" / f"{key}.safetensors"
-        if processes.from_first(file.exists):
+        found = processes.from_first(lambda: self._found_points(file))
+        if found is not None:
             log.info("coordinates: found in %s", file)
-            return read_tensors(file)["codes"]
+            return found
         n_images = len(self.features.data.catalog.names)
         if self.features.keep:
             self.features.of_catalog(extractor)
         rows = processes.own(processes.divided(range(n_images), processes.count()))
         points = torch.cat(processes.gathered(lambda: self._points_of(extractor, manifold, rows)))
-        processes.from_first(lambda: write_tensors(file, {"codes": points}))
+        processes.from_first(lambda: keep_tensors(file, {"codes": points}))
         return points
+
+    @staticmethod
+    def _found_points(file: Path) -> Tensor | None:
+        found = found_tensors(file, "coordinates")
+        return None if found is None else found["codes"]
 
     def _points_of(self, extractor: FeatureExtractor, manifold: PCA, rows: range) -> Tensor:
         features = self.features

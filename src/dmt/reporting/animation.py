@@ -4,7 +4,6 @@ import importlib.util
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import numpy as np
@@ -46,10 +45,13 @@ def write_animation(frames: Sequence[np.ndarray], path: Path, frames_per_second:
         )
     require_whole_number("hold", hold, "a whole number from 1 to 100, for example 4", least=1, most=100)
     write, shown = WRITERS[path.suffix.lower()], [_enlarged(frame) for frame in frames]
-    with replacing(path) as partial, TemporaryDirectory(dir=path.parent) as folder:
-        film = Path(folder) / path.name  # writers go by the suffix
-        write(shown, film, frames_per_second, hold)
-        film.replace(partial)
+    with replacing(path) as partial:
+        film = partial.with_name(partial.name + path.suffix)  # writers go by the suffix
+        try:
+            write(shown, film, frames_per_second, hold)
+            film.replace(partial)
+        finally:
+            film.unlink(missing_ok=True)
 
 
 def require_writer(kind: str) -> None:

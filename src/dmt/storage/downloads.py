@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dmt.errors import UserError
+from dmt.storage.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +25,12 @@ def download(url: str, path: Path, sha256: str, remedy: str) -> Path:
     Raises:
         UserError: no network, no space, or another checksum.
     """
-    partial = path.with_name(path.name + ".partial")
     log.info("downloading %s to %s", url, path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(url, partial, sha256)
-        partial.replace(path)
+        with replacing(path) as partial:
+            _fetch(url, partial, sha256)
     except (OSError, ValueError) as error:
         raise UserError(f"could not download {url} ({error}): {remedy}") from error
-    finally:
-        if path.parent.is_dir():
-            partial.unlink(missing_ok=True)
     return path
 
 

@@ -1,6 +1,6 @@
-"""Feature vectors on disk: written once, row after row, found again and read in batches."""
+"""Feature vectors on disk: written once, row after row, found again, verified, and read in batches."""
 
-import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,37 +10,55 @@ import torch
 from torch import Tensor
 
 from dmt.errors import UserError
-from dmt.storage.files import write_text
+from dmt.storage.checked_rows import CheckedRows, RowSource
 from dmt.storage.processes import divided
+
+ROWS = "features.f16"
+PART = re.compile(r"part-(\d{9,})-(\d{9,})")
 
 
 class FeatureStore:
     """Rows of float16 in a file that only grows, so that a killed run goes on at the first row missing.
 
     Float16 keeps 11 bits: relative to a normalised activation the error is below 5e-4, far below what separates
-    two images. Rows are read with plain reads, not mapped, so that they do not count as the process's memory.
+    two images. Rows are read with plain reads, not mapped, so that they do not count as the process's memory. Each is
+    verified when it is read (``CheckedRows``); those that are not what was written are computed again.
 
     Args:
         folder: where the files are; made if missing.
         n_images: rows when complete.
         size: numbers per row.
         columns: the parts of each row that are read; all of it by default.
+        source: computes rows again; ``None``: a damaged one is an error.
     """
 
-    def __init__(self, folder: Path, n_images: int, size: int, columns: Sequence[slice] = (slice(None),)):
-        self.folder = folder
-        self.n_images = n_images
-        self.size = size
-        self.columns = columns
-        self._rows_path = folder / "features.f16"
-        self._broken_path = folder / "broken.json"
+    def __init__(
+        self,
+        folder: Path,
+        n_images: int,
+        size: int,
+        columns: Sequence[slice] = (slice(None),),
+        source: RowSource | None = None,
+    ):
+        self.folder, self.n_images, self.size, self.columns = folder, n_images, size, columns
+        self._rows = CheckedRows(folder / ROWS, size, folder.name, source=source)
         folder.mkdir(parents=True, exist_ok=True)
-        self.broken: set[int] = set(json.loads(self._broken_path.read_text())) if self._broken_path.exists() else set()
+
+    @property
+    def broken(self) -> set[int]:
+        """The rows of pictures that do not decode."""
+        return set(np.flatnonzero(self._rows.broken(0, min(self.n_images, self.n_done))).tolist())
+
+    @property
+    def stamps(self) -> dict[int, str]:
+        """Position -> what its picture was when it did not decode."""
+        known = self._rows.read_stamps()
+        return {position: known.get(position, "") for position in sorted(self.broken)}
 
     @property
     def n_done(self) -> int:
         """Rows that are complete on disk."""
-        return self._rows_path.stat().st_size // self._row_bytes if self._rows_path.exists() else 0
+        return self._rows.n_leading()
 
     @property
     def complete(self) -> bool:
@@ -61,14 +79,11 @@ class FeatureStore:
         first = self.n_done
         if len(present) and not first <= min(present) <= max(present) < first + n_rows:
             raise UserError(
-                f"another run writes {self._rows_path}, too; wait for it, or run python train.py once before a sweep"
+                f"another run writes {self._rows.rows}, too; wait for it, or run python train.py once before a sweep"
             )
-        rows = np.zeros((n_rows, self.size), dtype=np.float16)
-        rows[[index - first for index in present]] = features.clamp(-65504, 65504).to(torch.float16).cpu().numpy()
-        self._note_broken(set(range(first, first + n_rows)) - set(present))
-        with self._rows_path.open("r+b" if self._rows_path.exists() else "wb") as file:
-            file.seek(first * self._row_bytes)  # over what a killed run left of a row
-            file.write(rows.tobytes())
+        self._rows.fill_up_to(first + n_rows)
+        self._rows.write(present, features)
+        self._rows.mark_broken(set(range(first, first + n_rows)) - set(present))
 
     def missing(self, n: int) -> list[range]:
         """The rows that are missing, in n contiguous ranges, for as many writers (see ``part``).
@@ -84,27 +99,27 @@ class FeatureStore:
 
     def part(self, rows: range) -> "FeatureStore":
         """A store of its own for a range of these rows, counted from 0; see ``join``."""
-        return FeatureStore(self._part_folder(rows), len(rows), self.size)
+        part = FeatureStore(self._part_folder(rows), len(rows), self.size)
+        part._rows = CheckedRows(part.folder / ROWS, self.size, self.folder.name, rows.start, self._rows.source)
+        return part
 
     def join(self) -> None:
         """Append all parts that continue these rows, one after the other, and delete all parts."""
         for folder in self._parts():
-            first = self.n_done
-            part = FeatureStore(folder, int(folder.name.split("-")[2]) - first, self.size)
-            if folder.name.startswith(f"part-{first:09d}-") and part.n_done:
-                self._note_broken({first + row for row in part.broken})
-                with part._rows_path.open("rb") as source, self._rows_path.open("ab") as file:
-                    file.truncate(first * self._row_bytes)
-                    shutil.copyfileobj(source, file, 1 << 24)
+            first, stop = map(int, folder.name.split("-")[1:])
+            part = self.part(range(first, stop))
+            if first == self.n_done and part.n_done:
+                self._rows.take_over(part._rows, first, part.n_done)
             shutil.rmtree(folder)
 
     def read(self, start: int, stop: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, list[int]]:
-        """Rows ``start <= i < stop`` that are not broken: features ``(B, D)`` in ``dtype``, and their positions."""
+        """Rows ``start <= i < stop`` that are not broken: features ``(B, D)`` in ``dtype``, and their positions.
+
+        Raises:
+            DamagedError: rows are not what was written, and there is nothing that computes them again.
+        """
         stop = min(stop, self.n_images)
-        count = (stop - start) * self.size
-        rows = np.fromfile(self._rows_path, np.float16, count, offset=start * self._row_bytes)
-        kept = [index for index in range(start, stop) if index not in self.broken]
-        rows = rows.reshape(-1, self.size)
+        rows, kept = self._rows.read(start, stop)
         wanted = [rows[:, part] for part in self.columns]
         features = torch.from_numpy(wanted[0] if len(wanted) == 1 else np.concatenate(wanted, axis=1))
         if len(kept) < stop - start:
@@ -113,9 +128,9 @@ class FeatureStore:
 
     def read_some(self, positions: Sequence[int]) -> tuple[Tensor, list[int]]:
         """The rows at these positions that are not broken, in order; otherwise as ``read``."""
-        kept = [index for index in positions if index not in self.broken]
-        rows = [self.read(index, index + 1)[0] for index in kept]
-        return torch.cat([self.read(0, 0)[0], *rows]), kept
+        read = [self.read(index, index + 1) for index in positions]
+        kept = [index for _, found in read for index in found]
+        return torch.cat([self.read(0, 0)[0], *(rows for rows, _ in read)]), kept
 
     def batches(
         self, batch_size: int, dtype: torch.dtype = torch.float32, rows: range | None = None
@@ -125,17 +140,12 @@ class FeatureStore:
         for start in rows[::batch_size]:
             yield self.read(start, min(start + batch_size, rows.stop), dtype)
 
-    def _note_broken(self, rows: set[int]) -> None:
-        if rows:
-            self.broken |= rows
-            write_text(self._broken_path, json.dumps(sorted(self.broken)))
+    def take_in_repaired(self) -> None:
+        """Compute the rows of pictures that did not decode and have been replaced since."""
+        self._rows.take_in_repaired(min(self.n_images, self.n_done))
 
     def _parts(self) -> list[Path]:
-        return sorted(self.folder.glob("part-*"))
+        return sorted(folder for folder in self.folder.glob("part-*") if PART.fullmatch(folder.name))
 
     def _part_folder(self, rows: range) -> Path:
         return self.folder / f"part-{rows.start:09d}-{rows.stop:09d}"
-
-    @property
-    def _row_bytes(self) -> int:
-        return 2 * self.size

@@ -6,7 +6,7 @@ the work that is given to one of these functions a process counts as the only on
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import cache
@@ -94,6 +94,14 @@ def in_turn(work: Callable[[], Result]) -> Result:
     from_first(keep)
     gathered(lambda: None if own_result else keep())
     return own_result[0]
+
+
+@contextmanager
+def held_by_first(lock: AbstractContextManager[None]) -> Iterator[None]:
+    """The first process is within ``lock`` while all of them are within this block."""
+    with ExitStack() as stack:
+        from_first(lambda: stack.enter_context(lock))
+        yield
 
 
 def _are_several() -> bool:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from dmt.editing.files import save_picture
 from dmt.editing.records import Record
 from dmt.reporting.tables import write_table
 from dmt.storage.files import write_text
@@ -77,7 +78,7 @@ def write_page(
     plots = {}
     for number, case in enumerate(dict.fromkeys(curve.case for curve in curves), 1):
         plots[case] = f"curves-{number}-{re.sub(r'[^a-z0-9]+', '-', case.lower()).strip('-')}.png"
-        curves_plot([curve for curve in curves if curve.case == case]).save(folder / plots[case])
+        save_picture(folder / plots[case], curves_plot([curve for curve in curves if curve.case == case]))
     for name, rows in tables.items():
         write_table(folder / f"{name}.csv", rows)
     shown, names = headline_measures(curves), known_first([name for curve in curves for name in curve.measures])

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dmt.data import to_pixels
-from dmt.editing.files import file_names
+from dmt.editing.files import file_names, save_picture
 from dmt.editing.records import EditedImage, Record
-from dmt.storage.files import write_text
+from dmt.storage.files import DamagedError, checksum_of, found_in, read_json, write_json
 
 RECORDS = "records.json"
 
@@ -39,22 +38,30 @@ class StoredEdits:
 
     @property
     def are_done(self) -> bool:
-        """Whether all edits were made."""
-        return (self.folder / RECORDS).exists()
+        """Whether all edits were made, and every picture and record of them is as it was written."""
+        return found_in(self.folder / RECORDS, self._verified, "edits of the benchmark") is not None
 
     def write(self, images: Sequence[EditedImage], records: Sequence[Record]) -> None:
         """Keep the results and a record for each; the records come last, so that an interruption leaves none."""
         self.folder.mkdir(parents=True, exist_ok=True)
         files = [f"{name}.png" for name in file_names(images)]
         for image, file in zip(images, files, strict=True):
-            Image.fromarray(to_pixels(image.result)).save(self.folder / file)
+            save_picture(self.folder / file, image.result)
         kept = [{**record, "file": file} for record, file in zip(records, files, strict=True)]
-        write_text(self.folder / RECORDS, json.dumps(kept, indent=1))
+        sums = {file: checksum_of(self.folder / file) for file in files}
+        write_json(self.folder / RECORDS, {"records": kept, "pictures": sums})
 
     def records(self) -> list[Record]:
         """One record for each image, as ``write`` was given them, with the ``file`` of its picture."""
-        return json.loads((self.folder / RECORDS).read_text(encoding="utf-8"))
+        return read_json(self.folder / RECORDS)["records"]
 
     def picture(self, record: Record) -> np.ndarray:
         """The result ``(H, W, 3)`` of one of the records."""
         return np.asarray(Image.open(self.folder / str(record["file"])).convert("RGB"))
+
+    def _verified(self) -> bool:
+        for file, checksum in read_json(self.folder / RECORDS)["pictures"].items():
+            picture = self.folder / file
+            if not picture.is_file() or checksum_of(picture) != checksum:
+                raise DamagedError(f"{picture} is damaged or missing")
+        return True

@@ -18,6 +18,7 @@ from pytorch_lightning import Trainer
 
 from dmt.data import EditData, ImageError, to_pixels
 from dmt.editing.editor import Editor
+from dmt.editing.files import save_picture
 from dmt.editing.lambda_rules import LambdaRule
 from dmt.editing.records import EditedImage, Record, unjudged
 from dmt.errors import UserError, nearest_name
@@ -218,7 +219,7 @@ class BenchmarkStudy:
         folder, curves = Path(self.folder), curves_of(records)
         tables: dict[str, Sequence[Record]] = {**tables_of(curves)}
         for name, sheet in sheets.items():
-            sheet.save(folder / f"{name}.png")
+            save_picture(folder / f"{name}.png", sheet)
         page = write_page(
             folder,
             curves,

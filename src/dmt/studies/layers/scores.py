@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from pytorch_lightning import Trainer
+from torch import Tensor
 
 from dmt.data import EditData, Sets, Task
 from dmt.errors import UserError, is_number, require_list, require_whole_number
 from dmt.networks import Backbone, network_fingerprint
 from dmt.networks.extractor import FeatureExtractor, PooledExtractor
 from dmt.networks.network import require_layers
-from dmt.storage.tensors import cache_key, read_tensors, write_tensors
+from dmt.storage.tensors import cache_key, tensors_at
 from dmt.studies.layers.measures import folds_by_group, log_evidence, neighbour_accuracies, probe_aucs
 from dmt.studies.layers.pictures import ViewedPictures, require_people, task_sets, view_pictures
 
@@ -132,13 +133,13 @@ class LayerScores:
         sets = self.sets(data)
         self._require_neighbours(sum(_sizes(sets)))
         file = Path(cache).expanduser() / "layer_scores" / f"{self._key(backbone, data, sets)}.safetensors"
-        if not file.exists():
+
+        def scored() -> dict[str, Tensor]:
             log.info("layers: scoring %d of them on %d source and %d target images", len(names), *_sizes(sets))
             viewed = self.view(PooledExtractor(backbone, names, self.grid), data, sets, trainer)
-            write_tensors(
-                file, {name: torch.tensor(self._numbers(viewed, name), dtype=torch.float64) for name in names}
-            )
-        numbers = read_tensors(file)
+            return {name: torch.tensor(self._numbers(viewed, name), dtype=torch.float64) for name in names}
+
+        numbers = tensors_at(file, scored, "scores of layers")
         return [LayerScore(name, layout.shapes[name], *numbers[name].tolist()) for name in names]  # type: ignore[arg-type]
 
     def choose(self, scores: Sequence[LayerScore]) -> list[str]:

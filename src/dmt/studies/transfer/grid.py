@@ -11,8 +11,8 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from dmt import __version__
-from dmt.storage.tensors import read_tensors, write_tensors
-from dmt.studies.transfer.rows import Row, RunStore
+from dmt.storage.tensors import cached_tensors, found_tensors, keep_tensors
+from dmt.studies.transfer.rows import Row, RunStore, checked
 from dmt.studies.transfer.setting import Setting
 from dmt.studies.transfer.training import EpochCheckpoint, Training, train_network
 from dmt.studies.transfer.treatments import TREATMENTS, Cell, treated
@@ -59,9 +59,11 @@ class Grid:
         key = self.setting.key(cell)
         file = self._file("bases", key, "safetensors")
         with FileLock(self._file("locks", key, "lock")):
-            if not file.is_file():
+            found = found_tensors(file, f"weights of {cell}")
+            if found is None:
                 self._train(cell)
-        return read_tensors(file)
+                found = cached_tensors(file)
+        return found
 
     def seconds_of_an_epoch(self, cell: Cell) -> float:
         """How long an epoch of a cell's network takes, measured with layers that nobody trained."""
@@ -77,7 +79,7 @@ class Grid:
         seed = int(key, 16) % 2**31
         network = treated(setting.fresh(len(setting.task(cell).classes), seed), cell, base)
         train, validation = setting.tasks.pictures(cell.split_seed, cell.target)
-        checkpoint = EpochCheckpoint(self._file("checkpoints", key, "ckpt"))
+        checkpoint = EpochCheckpoint(self._file("checkpoints", key, "ckpt"), key)
         training = train_network(
             network,
             train,
@@ -87,7 +89,7 @@ class Grid:
             trainer=self.trainer,
             checkpoint=checkpoint,
         )
-        row = self._row(cell, training)
+        row = checked(self._row(cell, training), str(cell))  # the same now as when it is found
         log.info(
             "%s: top-1 %.1f %%, training loss %.2f, %s, %.0f s",
             cell, training.top1_last, row["train_loss"], row["status"], training.seconds,
@@ -102,7 +104,7 @@ class Grid:
         if key not in self.store.runs():  # a base whose weights were lost has one
             self.store.append(row)
         if cell.treatment == "base":
-            write_tensors(self._file("bases", key, "safetensors"), network.state_dict())
+            keep_tensors(self._file("bases", key, "safetensors"), network.state_dict())
         checkpoint.remove()
         return row
 

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import xxhash
 from filelock import FileLock
 
 from dmt.errors import UserError, nearest_name
@@ -34,6 +36,13 @@ def _must_be(
     return reader
 
 
+def _whole(text: str) -> int:
+    value = float(text)
+    if not value.is_integer():
+        raise ValueError(text)
+    return int(value)
+
+
 def _one_of(known: Collection[str]) -> Callable[[str], str]:
     def reader(text: str) -> str:
         if text in known:
@@ -51,6 +60,8 @@ _text = _must_be("given", str, bool)
 _percentage = _must_be("a percentage from 0 to 100", float, lambda value: 0 <= value <= 100)
 _measured = _must_be("a number, nan or empty", lambda text: float(text or "nan"))
 
+_counted = _must_be("a whole number, nan or empty", lambda text: math.nan if text in ("", "nan") else _whole(text))
+
 # Column -> what reads its text; a ValueError says what the text must be
 READERS: Mapping[str, Callable[[str], str | float | int]] = {
     "study": _text,  # data set, size and the start of a hash: only networks of one study are compared
@@ -67,7 +78,7 @@ READERS: Mapping[str, Callable[[str], str | float | int]] = {
     "top1_best10": _percentage,  # mean of the ten best: the paper's number
     "train_loss": _measured,  # at the end, in nats; NaN if unknown, as the next three
     "val_loss": _measured,
-    "epochs": _measured,
+    "epochs": _counted,
     "seconds": _measured,
     "status": _one_of(STATUSES),
     "version_torch": str,
@@ -75,6 +86,7 @@ READERS: Mapping[str, Callable[[str], str | float | int]] = {
     "key": _text,  # of the cell: a hash of all that determines the network
 }
 COLUMNS = tuple(READERS)
+CHECKSUM = "checksum"  # of the other values of a row, in the last column; empty in rows that were written by hand
 
 
 class RunStore:
@@ -101,15 +113,17 @@ class RunStore:
     def append(self, row: Row) -> None:
         """Add a row at the end; it is on disk before this returns."""
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         self.require_writable()
         with FileLock(f"{self.path}.lock"), self.path.open("a+b", buffering=0) as file:
-            if file.tell() == 0:
+            is_new = file.tell() == 0
+            columns = [*COLUMNS, CHECKSUM] if is_new else _header(self.path)
+            writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+            if is_new:
                 writer.writeheader()
             else:
                 file.seek(-1, os.SEEK_END)
                 text.write("" if file.read(1) == b"\n" else "\n")  # a last line that was cut short stays alone
-            writer.writerow(row)
+            writer.writerow({**row, CHECKSUM: _checksum(row)})
             file.write(text.getvalue().encode())
             os.fsync(file.fileno())
 
@@ -209,9 +223,28 @@ def _read(path: Path) -> list[tuple[str, Row]]:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"{place(line)} is not UTF-8 text; {REMEDY}") from error
     reader = csv.DictReader(lines, restkey="", strict=True)
-    if lines and tuple(reader.fieldnames or ()) != COLUMNS:
+    if lines and tuple(reader.fieldnames or ()) not in (COLUMNS, (*COLUMNS, CHECKSUM)):
         raise UserError(f"{place(1)} is not the header of a study's rows; name another file")
     try:
-        return [(place(reader.line_num), checked(row, place(reader.line_num))) for row in reader]
+        return [(place(reader.line_num), _verified(row, place(reader.line_num))) for row in reader]
     except csv.Error as error:
         raise UserError(f"{place(reader.line_num)}: {error}; {REMEDY}") from error
+
+
+def _verified(row: dict[str, str], place: str) -> Row:
+    """As ``checked``; besides, a row that bears a checksum is what was written."""
+    checksum = row.pop(CHECKSUM, "")
+    values = checked(row, place)
+    if checksum not in ("", _checksum(row)):
+        raise UserError(f"{place} is not what was written (if you changed it, empty its {CHECKSUM}); {REMEDY}")
+    return values
+
+
+def _checksum(row: Mapping[str, object]) -> str:
+    values = ["" if row[column] is None else str(row[column]) for column in COLUMNS]
+    return xxhash.xxh3_64_hexdigest("\n".join(values).encode())
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return next(csv.reader(file), [])

@@ -2,6 +2,7 @@
 
 import math
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import nn
 
 from dmt.data import LabelledBatches, LabelledImages
-from dmt.errors import UserError
 from dmt.networks.network import network_fingerprint
-from dmt.storage.files import replacing
+from dmt.storage.files import DamagedError, found_in, replacing
 from dmt.studies.transfer.classifier import ClassifierModule, Schedule
 from dmt.studies.transfer.networks import WeightLayers
 
@@ -79,13 +79,21 @@ class EpochCheckpoint(Checkpoint):
     clock in the middle of one, where it could not be gone on with.
 
     Args:
-        path: of the checkpoint, which the key of the run names.
+        path: of the checkpoint.
+        key: of the run, which the checkpoint bears.
         seconds: between two.
     """
 
-    def __init__(self, path: Path, seconds: float = 20):
-        self.path, self.seconds = path, seconds
+    def __init__(self, path: Path, key: str = "", seconds: float = 20):
+        self.path, self.key, self.seconds = path, key, seconds
         self._last = time.monotonic()
+
+    @property
+    def state_key(self) -> str:
+        return type(self).__qualname__  # where Lightning puts ``state_dict``
+
+    def state_dict(self) -> dict[str, str]:
+        return {"key": self.key}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if time.monotonic() - self._last >= self.seconds:
@@ -98,17 +106,22 @@ class EpochCheckpoint(Checkpoint):
         self.path.unlink(missing_ok=True)
 
     def found(self) -> Path | None:
-        """The path, if an interrupted run left a checkpoint there.
+        """The path, if an interrupted run of the same key left a checkpoint there; a damaged one is removed."""
+        found = found_in(self.path, self._verified, "its network")
+        if found is None:
+            self.remove()
+        return found[0] if found else None
 
-        Raises:
-            UserError: it is damaged.
-        """
-        if not self.path.is_file():
-            return None
+    def _verified(self) -> Path:
         try:
-            torch.load(self.path, map_location="cpu", weights_only=True)
+            with zipfile.ZipFile(self.path) as parts:
+                damaged = parts.testzip()  # torch does not compare the checksums
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            key = state["callbacks"][self.state_key]["key"]
         except Exception as error:  # pickle's errors share no base class
-            raise UserError(f"{self.path} is damaged; delete it, and its network is trained from the start") from error
+            raise DamagedError(f"{self.path} is damaged") from error
+        if damaged or key != self.key:
+            raise DamagedError(f"{self.path} is damaged, or of another run")
         return self.path
 
 
@@ -141,8 +154,6 @@ def train_network(
     Returns:
         What every epoch came to.
 
-    Raises:
-        UserError: the checkpoint is damaged.
     """
     fit = trainer(
         max_epochs=schedule.epochs,

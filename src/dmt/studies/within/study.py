@@ -27,8 +27,8 @@ from dmt.networks import Backbone, LayeredNetwork
 from dmt.networks.extractor import FeatureExtractor, PooledExtractor, measure_scales
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Report
-from dmt.storage.files import write_text
-from dmt.storage.tensors import cache_key, read_tensors, write_tensors
+from dmt.storage.files import found_in, read_json, write_json
+from dmt.storage.tensors import cache_key, tensors_at
 from dmt.studies.benchmark.statistics import RESAMPLES, resampled_means, resampling, with_interval
 from dmt.studies.within.learning import Batch, Change, Mixup, Moved, Recipe, accuracy, batches
 from dmt.studies.within.walking import Walked, walked
@@ -223,7 +223,7 @@ class WithinClassStudy:
         return FeatureExtractor(network, draw.features.layers, scales).to(draw.device)
 
     def _walked(self, draw: Draw, extractor: Callable[[], FeatureExtractor], editor: Editor, file: Path) -> Walked:
-        if not file.exists():
+        def walk() -> dict[str, Tensor]:
             began = time.perf_counter()
             made = walked(
                 draw.images,
@@ -234,19 +234,22 @@ class WithinClassStudy:
                 lam=self.sampling.lam,
                 batch_size=draw.features.data.serving.edit_batch_size,
             )
-            write_tensors(file, vars(made))
             low, middle, high = np.quantile(made.share.numpy(), [0.1, 0.5, 0.9])
             log.info(
                 "draw %d: %d pictures made in %.0f s, at %.2f, %.2f, %.2f of the way (10, 50, 90 %%)",
                 draw.seed, len(made.images), time.perf_counter() - began, low, middle, high,
             )  # fmt: skip
-        return Walked(**{name: tensor.to(draw.device) for name, tensor in read_tensors(file).items()})
+            return vars(made)
+
+        found = tensors_at(file, walk, f"draw {draw.seed}")
+        return Walked(**{name: tensor.to(draw.device) for name, tensor in found.items()})
 
     def _accuracies(
         self, draw: Draw, extractor: Callable[[], FeatureExtractor], made: Walked, file: Path
     ) -> Accuracies:
         """How often each judge is right, way by way; what the file holds is not done again."""
-        found: Accuracies = json.loads(file.read_text()) if file.exists() else {judge: {} for judge in JUDGES}
+        kept = found_in(file, lambda: read_json(file), f"accuracies of draw {draw.seed}")
+        found: Accuracies = kept[0] if kept else {judge: {} for judge in JUDGES}
         if len(found["probe"]) == len(WAYS):
             return found
         known: dict[str, Change] = {"moved": self.moved, "mixup": self.mixup}
@@ -270,7 +273,7 @@ class WithinClassStudy:
                 every = ((points - center) / spread, copies[1])
                 replace(self.recipe, steps=PROBE_STEPS).fit(linear, repeat(every))
             found["probe"][way] = accuracy(linear, (others - center) / spread, draw.test[1])
-            write_text(file, json.dumps(found))
+            write_json(file, found)
             log.info("draw %d, %s: %s", draw.seed, way, {judge: round(found[judge][way], 1) for judge in JUDGES})
         return found
 
