@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from dmt.data import Digits
 from dmt.networks import digits_network
 from dmt.networks.digits import WEIGHTS
+from dmt.networks.weights import tensors_sha256
 from dmt.studies.transfer.classifier import ClassifierModule
 
 SIZE = 32  # pixels; scikit-learn's digits have 8
@@ -34,6 +35,7 @@ def main() -> None:
     trainer = pl.Trainer(max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.fit(ClassifierModule(classifier, partial(AdamW, lr=2e-3)), loader)
     save_file(network.state_dict(), WEIGHTS)
+    print(f"SHA256 of dmt.networks.digits: {tensors_sha256(network.state_dict())[:16]}")
 
 
 if __name__ == "__main__":

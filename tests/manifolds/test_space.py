@@ -1,9 +1,12 @@
 """Where pictures are points: the PCA of all of them, the span of some, and files of either that are read back."""
 
+import errno
 import json
+import logging
 import re
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,12 +198,47 @@ def test_a_path_to_no_manifold_is_an_error_that_names_it(world, tmp_path, make):
 
 
 @pytest.mark.parametrize("kind", ["scales", "manifolds", "codes"])
-def test_a_damaged_file_in_the_cache_is_an_error_that_says_to_delete_it(world, kind):
-    _ = world.fit(IncrementalPCA(5)).space
+def test_a_damaged_file_in_the_cache_is_computed_again_with_a_line_that_says_so(world, kind, caplog):
+    before = world.fit(IncrementalPCA(5)).space
     file = world.file(kind)
-    file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(UserError, match=f"{file}.*delete"):
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-10])
+    after = world.fit(IncrementalPCA(5)).space
+    assert f"{file} is damaged" in caplog.text
+    assert file.read_bytes() == whole
+    assert after.manifold.components.equal(before.manifold.components)
+    assert after.target.equal(before.target)
+
+
+def test_a_repaired_picture_is_taken_in(world, save_picture, caplog):
+    caplog.set_level(logging.INFO)
+    picture = world.pictures / "cat/03.png"
+    fixed = Folder.times_count
+    Folder.times_count = False  # as in data sets that are told by names and sizes
+    try:
+        whole = picture.read_bytes()
+        picture.write_bytes(whole[:30] + bytes(len(whole) - 30))
+        assert world.fit(IncrementalPCA(5)).space.target.isnan().any()
+        picture.write_bytes(whole)
+        assert not world.fit(IncrementalPCA(5)).space.target.isnan().any()
+    finally:
+        Folder.times_count = fixed
+    assert "have been repaired" in caplog.text
+
+
+def test_a_picture_that_cannot_be_read_ends_the_run_and_is_not_taken_for_broken(world, monkeypatch):
+    read = Path.read_bytes
+
+    def unreadable(path: Path) -> bytes:
+        if path.name == "03.png":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", unreadable)
+    with pytest.raises(UserError, match=r"03\.png could not be read \(Permission denied\)"):
         _ = world.fit(IncrementalPCA(5)).space
+    monkeypatch.undo()
+    assert not world.fit(IncrementalPCA(5)).space.target.isnan().any()
 
 
 def test_fewer_pictures_than_components_is_an_error_before_any_feature_is_computed(world):

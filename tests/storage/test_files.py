@@ -1,9 +1,14 @@
 """A file that is written: whole or not at all, whatever happens on the way."""
 
 import errno
+import logging
 import os
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -11,7 +16,7 @@ from safetensors.torch import load_file
 
 from dmt.errors import UserError
 from dmt.storage import tensors
-from dmt.storage.files import replacing, write_text
+from dmt.storage.files import HOST, found_or_made, read_json, replacing, write_json, write_text
 from dmt.storage.tensors import read_tensors, write_tensors
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -147,7 +152,7 @@ def test_a_full_disk_leaves_the_old_tensors_and_no_litter(tmp_path, monkeypatch)
     path = tmp_path / "t.safetensors"
     write_tensors(path, {"a": torch.ones(3)})
 
-    def half_written(content, file):
+    def half_written(content, file, metadata):
         Path(file).write_bytes(b"half")
         raise FULL
 
@@ -165,9 +170,77 @@ def test_what_the_library_cannot_write_is_an_os_error(tmp_path):
     assert files_in(tmp_path) == []
 
 
-def test_damaged_tensors_are_an_error_that_says_to_delete_the_file(tmp_path):
+def test_damaged_tensors_are_an_error_that_names_the_file(tmp_path):
     path = tmp_path / "t.safetensors"
     write_tensors(path, {"a": torch.ones(300)})
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(UserError, match=rf"{path} is damaged .*; delete it"):
+    with pytest.raises(UserError, match=f"{path} is damaged"):
         read_tensors(path)
+
+
+def test_every_flipped_bit_of_tensors_and_of_json_is_noticed(tmp_path):
+    files = [tmp_path / "t.safetensors", tmp_path / "v.json"]
+    value = {"a": [1, 2.5, None], "b": "ü"}
+    write_tensors(files[0], {"a": torch.arange(3.0), "b": torch.tensor(True)}, {"of": "test"})
+    write_json(files[1], value)
+    for file, read in zip(files, (read_tensors, read_json), strict=True):
+        whole = file.read_bytes()
+        for place in range(8 * len(whole)):
+            damaged = bytearray(whole)
+            damaged[place // 8] ^= 1 << place % 8
+            file.write_bytes(damaged)
+            try:
+                found = read(file)
+            except UserError:
+                continue
+            assert found == value  # a space that became a tab, say
+
+
+def test_what_killed_runs_left_is_removed_and_what_others_write_is_not(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = {
+        f".a.{HOST}.{gone.pid}.0.partial": False,
+        f".a.gif.{HOST}.{gone.pid}.3.partial.gif": False,
+        f".a.{HOST}.{os.getpid()}.0.partial": True,
+        f".a.elsewhere.{gone.pid}.0.partial": True,
+        ".old.elsewhere.1.0.partial": False,
+        "film.partial": True,
+    }
+    for name in names:
+        (tmp_path / name).touch()
+    os.utime(tmp_path / ".old.elsewhere.1.0.partial", (0, 0))
+    os.utime(tmp_path / "film.partial", (0, 0))
+    write_text(tmp_path / "note.txt", "here")
+    assert files_in(tmp_path) == sorted(["note.txt", *(name for name, stays in names.items() if stays)])
+
+
+def test_names_of_the_greatest_length_can_be_written(tmp_path):
+    path = tmp_path / ("ü" * 125 + ".json")
+    write_text(path, "here")
+    assert path.read_text() == "here"
+
+
+def test_one_makes_and_the_others_wait_and_say_so(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    file, made = tmp_path / "value.json", []
+    entered, go_on = Event(), Event()
+
+    def make():
+        made.append(1)
+        entered.set()
+        assert go_on.wait(60)
+        write_json(file, 3)
+        return 3
+
+    def find():
+        return found_or_made(file, lambda: read_json(file), make, "the value")
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(find)
+        assert entered.wait(60)
+        second = threads.submit(find)
+        while "the value: another run is at it; waiting" not in caplog.text:
+            time.sleep(0.01)
+        go_on.set()
+        assert (first.result(), second.result(), len(made)) == (3, 3, 1)

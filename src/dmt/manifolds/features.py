@@ -25,7 +25,7 @@ from dmt.storage.checked_rows import RowSource
 from dmt.storage.feature_store import FeatureStore
 from dmt.storage.files import DamagedError, one_at_a_time, read_json, write_json
 from dmt.storage.row_store import RowStore
-from dmt.storage.tensors import cache_key, tensors_at
+from dmt.storage.tensors import cache_key, keep_tensors, tensors_at
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class CatalogFeatures:
         if processes.from_first(lambda: store.complete):
             log.info("features: %d x %d found in %s", store.n_images, store.size, store.folder)
             return store
-        with processes.held_by_first(one_at_a_time(store.folder, "features")):
+        with processes.held_by_first(one_at_a_time(store.folder / DESCRIPTION, "features")):
             self._complete(extractor, store)
         return self.open_store(extractor)
 
@@ -248,7 +248,14 @@ class CatalogFeatures:
         return self._measured(SCALES)
 
     def _measured(self, kind: str) -> dict[str, Tensor]:
-        return tensors_at(self._file(kind), lambda: self._measure()[kind], kind)
+        def measured() -> Mapping[str, Tensor]:
+            found = self._measure()
+            for other in found.keys() - {kind}:
+                if not self._file(other).exists():
+                    keep_tensors(self._file(other), found[other])
+            return found[kind]
+
+        return tensors_at(self._file(kind), measured, kind)
 
     def _file(self, kind: str) -> Path:
         """Where what a sample of the catalog tells is kept: the layers' scales, or its pooled features."""

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from dmt.errors import UserError
 from dmt.networks.network import LayeredNetwork
-from dmt.networks.weights import load_into, load_tensors
+from dmt.networks.weights import load_into, load_tensors, tensors_sha256
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 """Trained on scikit-learn's digits by ``python docs/digits_network.py``; 94 kB."""
+SHA256 = "251d5ee56ea2201a"  # the start of what ``tensors_sha256`` says of them; docs/digits_network.py prints it
 
 
 class Luminance(nn.Module):
@@ -48,6 +50,8 @@ def digits_backbone() -> LayeredNetwork:
     >>> digits_backbone().layer_names
     ('conv1', 'pool1', 'conv2', 'pool2', 'conv3')
     """
-    network = digits_network()
-    load_into(network, load_tensors(WEIGHTS), WEIGHTS)
+    network, tensors = digits_network(), load_tensors(WEIGHTS)
+    if not tensors_sha256(tensors).startswith(SHA256):
+        raise UserError(f"{WEIGHTS} is damaged; install dmt again")
+    load_into(network, tensors, WEIGHTS)
     return network.eval().requires_grad_(False)

@@ -1,6 +1,5 @@
 """The benchmark from edits to page, on scikit-learn's digits."""
 
-import json
 import logging
 import math
 from dataclasses import replace
@@ -20,6 +19,7 @@ from dmt.editing import EditedImage, Editor, PixelMeanModule, TypicalPicture
 from dmt.errors import UserError
 from dmt.judges import ProbeJudge
 from dmt.reporting.results import Report
+from dmt.storage.files import read_json
 from dmt.studies.benchmark import BenchmarkStudy, Case, Contender, Decision
 from dmt.studies.benchmark.stored import StoredEdits
 
@@ -268,7 +268,7 @@ def test_kept_edits_are_what_was_given(tmp_path):
     for record, image in zip(records, images, strict=True):
         expected = (image.result.permute(1, 2, 0).numpy() * 255).round()
         np.testing.assert_array_equal(stored.picture(record), expected)
-    assert json.loads((stored.folder / "records.json").read_text()) == records
+    assert read_json(stored.folder / "records.json")["records"] == records
 
 
 def test_the_probe_of_the_benchmark_is_that_of_the_judges(done, cache_dir, tmp_path):

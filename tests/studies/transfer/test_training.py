@@ -288,12 +288,14 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(n, tmp_path, quiet_
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_checkpoint_is_an_error_and_stays(tmp_path, quiet_trainer):
+def test_a_damaged_checkpoint_is_removed_and_said_and_its_network_is_trained_from_the_start(
+    tmp_path, quiet_trainer, caplog
+):
     path = tmp_path / "run.ckpt"
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(UserError, match=r"run.ckpt is damaged; delete it"):
-        trained(network(0), quiet_trainer, checkpoint=EpochCheckpoint(path, seconds=0))
-    assert path.is_file()
+    trained(network(0), quiet_trainer, checkpoint=EpochCheckpoint(path))
+    assert f"{path} is damaged" in caplog.text
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(
