@@ -1,6 +1,7 @@
 """Jobs of a second, each of which works below a folder and says what came out; and runs of them that can be killed."""
 
 import hashlib
+import json
 import logging
 import mmap
 import os
@@ -270,7 +271,16 @@ def _same(one: Any, other: Any) -> bool:
 def cache_digests(folder: Path) -> dict[str, str]:
     """A digest of every file of a cache that is to be the same bit for bit."""
     files = [file for file in sorted((folder / "cache").rglob("*")) if file.is_file() and file.suffix != ".lock"]
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {str(file.relative_to(folder)): hashlib.sha256(_content(file)).hexdigest() for file in files}
+
+
+def _content(file: Path) -> bytes:
+    """Of a file of tensors with its header in order, which the library writes in any."""
+    content = file.read_bytes()
+    if file.suffix != ".safetensors":
+        return content
+    stop = 8 + int.from_bytes(content[:8], "little")
+    return json.dumps(json.loads(content[8:stop]), sort_keys=True).encode() + content[stop:]
 
 
 # Runs that can be killed

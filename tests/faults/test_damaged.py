@@ -209,9 +209,8 @@ def _in_parts(world, folder: Path) -> Found:
 
 def _draw(folder: Path) -> Found:
     numbers = torch.arange(24.0).reshape(2, 12)
-    return dict(
-        tensors_at(folder / "key/draw_0.safetensors", lambda: {"images": numbers, "first": numbers + 1}, "draw 0")
-    )
+    made = {"images": numbers, "first": numbers + 1}
+    return dict(tensors_at(folder / "key/draw_0.safetensors", lambda: made, "draw 0"))
 
 
 def _accuracies(folder: Path) -> Found:

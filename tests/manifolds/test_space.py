@@ -202,10 +202,11 @@ def test_a_damaged_file_in_the_cache_is_computed_again_with_a_line_that_says_so(
     before = world.fit(IncrementalPCA(5)).space
     file = world.file(kind)
     whole = file.read_bytes()
+    expected = load_file(file)
     file.write_bytes(whole[:-10])
     after = world.fit(IncrementalPCA(5)).space
     assert f"{file} is damaged" in caplog.text
-    assert file.read_bytes() == whole
+    assert all(expected[name].equal(tensor) for name, tensor in load_file(file).items())
     assert after.manifold.components.equal(before.manifold.components)
     assert after.target.equal(before.target)
 
