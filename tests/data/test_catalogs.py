@@ -162,7 +162,7 @@ def test_missing_pictures_are_downloaded_checked_and_unpacked(lfw, monkeypatch):
     catalog = open_lfw(lfw)
     assert catalog.read(3, 16).equal(read_image(lfw / "original/Cy/Cy_0012.jpg", 16))
     left = {path.name for path in lfw.iterdir()}
-    assert left == {"lfw", "lfw_attributes.txt", "mirror.tgz", "original"}
+    assert left == {".lfw.lock", "lfw", "lfw_attributes.txt", "mirror.tgz", "original"}
 
 
 def test_missing_attributes_are_downloaded_and_counted(lfw, monkeypatch):

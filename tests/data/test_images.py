@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from dmt.data import ImageError, read_image, to_pixels
-from dmt.data.images import shorter_side
+from dmt.data.images import UnreadableError, shorter_side
+from dmt.data.photographs import Photograph
 from dmt.errors import UserError
 
 UPRIGHT = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
@@ -149,11 +152,7 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
-def nothing(path: Path) -> None:
-    pass
-
-
-@pytest.mark.parametrize("make", [a_text_file, an_empty_file, a_truncated_jpeg, a_folder, nothing])
+@pytest.mark.parametrize("make", [a_text_file, an_empty_file, a_truncated_jpeg, a_folder])
 def test_what_is_no_picture_is_an_error_of_one_line_that_names_the_file(tmp_path, make):
     path = tmp_path / "portrait.jpg"
     make(path)
@@ -161,6 +160,21 @@ def test_what_is_no_picture_is_an_error_of_one_line_that_names_the_file(tmp_path
         read_image(path, 8)
     assert isinstance(caught.value, UserError)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [lambda path: read_image(path, 8), Photograph.read])
+def test_what_cannot_be_read_is_another_error_than_what_does_not_decode(tmp_path, monkeypatch, read):
+    path = tmp_path / "portrait.jpg"
+    with pytest.raises(UnreadableError, match=r"portrait\.jpg: there is no such file"):
+        read(path)
+    Image.fromarray(UPRIGHT).save(path)
+
+    def failing(path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with pytest.raises(UnreadableError, match=r"portrait\.jpg could not be read \(Input/output error\)"):
+        read(path)
 
 
 def test_a_picture_too_large_to_decode_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):

@@ -155,7 +155,7 @@ def one_at_a_time(path: Path, what: str) -> Iterator[None]:
     A run that ends, however it ends, lets the next one in.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(path.name + ".lock"))
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
