@@ -24,7 +24,11 @@ COLUMNS = ("tried", "silent", "tracebacks", "failures")
 
 def run(name: str, seed: int, count: int) -> dict[str, int]:
     """What became of ``count`` faults of a campaign: how many were tried, and how many of them went wrong, and how."""
-    return importlib.import_module(f"tests.faults.{CAMPAIGNS[name]}").campaign(seed, count)
+    module = importlib.import_module(f"tests.faults.{CAMPAIGNS[name]}")
+    warnings.simplefilter("ignore")  # no word of the thousand trainers
+    for chatty in ("pytorch_lightning", "lightning_fabric", "lightning"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    return module.campaign(seed, count)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,10 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what is random")
     parser.add_argument("--count", type=int, default=100, help="faults of each campaign")
     asked = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # and no word of the thousand trainers
-    warnings.simplefilter("ignore")
-    for chatty in ("pytorch_lightning", "lightning_fabric", "lightning"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    torch.set_num_threads(1)
     bad = 0
     print(f"{'campaign':12}" + "".join(f"{column:>12}" for column in COLUMNS) + f"{'seconds':>12}")
     for name in asked.names or there:

@@ -298,6 +298,6 @@ def _weights(folder: Path) -> Found:
 
 
 def test_every_kind_of_file_is_verified():
-    found = campaign(seed=2, count=2)
-    assert found.pop("tried") >= 50
+    found = campaign(seed=2, count=1)
+    assert found.pop("tried") >= 25
     assert found == {"silent": 0, "tracebacks": 0, "failures": 0}
