@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import shutil
@@ -633,6 +634,14 @@ def test_a_full_disk_is_an_error_of_one_line(error_of):
         "error: /data/features.f16: No space left on device; free some space or choose another folder "
         "(output_dir=PATH, cache_dir=PATH)"
     )
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EACCES, errno.ENOENT, errno.ELOOP])
+def test_what_no_space_would_mend_is_not_said_to_want_space(error_of, number):
+    def failing():
+        raise OSError(number, os.strerror(number), "/data/name")
+
+    assert error_of(failing) == f"error: /data/name: {os.strerror(number)}"
 
 
 def test_a_mistake_of_ours_keeps_its_traceback():

@@ -18,6 +18,7 @@ CAMPAIGNS = {  # name -> module of this package, with campaign(seed, count) -> w
     "pictures": "test_pictures",
     "labels": "test_labels",
     "signals": "test_signals",
+    "sweeps": "test_sweeps",
 }
 COLUMNS = ("tried", "silent", "tracebacks", "failures")
 

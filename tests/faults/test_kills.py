@@ -76,9 +76,5 @@ def _verdict(name: str, again: Outcome, expected: Outcome, twice: int) -> str:
 
 
 def test_whatever_is_killed_goes_on_and_comes_to_the_same():
-    assert campaign(seed=1, count=6, jobs=["features", "PCA", "some rows"]) == {
-        "tried": 6,
-        "silent": 0,
-        "tracebacks": 0,
-        "failures": 0,
-    }
+    found = campaign(seed=1, count=6, jobs=["features", "PCA", "some rows"])
+    assert found == {"tried": 6, "silent": 0, "tracebacks": 0, "failures": 0}
