@@ -109,7 +109,7 @@ def campaign(seed: int, count: int, names: Sequence[str] | None = None) -> dict[
                 for gone in kind.without:
                     shutil.rmtree(folder / gone)
                 (file, *_) = sorted(folder.glob(kind.file))
-                how = damage(file, rng)
+                how = damage(file, [*folder.rglob("*"), *(root / "world").rglob("*")], rng)
                 outcome = attempt(kind.job, folder)
                 found["tried"] += 1
                 verdict = _verdict(kind, outcome, expected)
@@ -120,51 +120,49 @@ def campaign(seed: int, count: int, names: Sequence[str] | None = None) -> dict[
     return dict(found)
 
 
-def damage(file: Path, rng: random.Random) -> str:
-    """Damage a file in one of many ways, in words."""
+def damage(file: Path, near: Sequence[Path], rng: random.Random) -> str:
+    """Damage a file in one of many ways, in words; ``near`` are others that may take its place."""
     whole = file.read_bytes()
     while True:
-        how = rng.choice(list(WAYS))
-        changed = WAYS[how](whole, file, rng)
+        how = rng.choice([*WAYS, "another's"])
+        changed = _anothers(file, near, rng) if how == "another's" else WAYS[how](whole, rng)
         if changed != whole:
             file.write_bytes(changed)
             return how
 
 
-def _cut(whole: bytes, file: Path, rng: random.Random) -> bytes:
+def _cut(whole: bytes, rng: random.Random) -> bytes:
     return whole[: rng.randrange(len(whole))]
 
 
-def _flip(whole: bytes, file: Path, rng: random.Random) -> bytes:
+def _flip(whole: bytes, rng: random.Random) -> bytes:
     changed = bytearray(whole)
     for _ in range(rng.choice([1, 1, 1, 2, 5])):
         changed[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
     return bytes(changed)
 
 
-def _zeros(whole: bytes, file: Path, rng: random.Random) -> bytes:
+def _zeros(whole: bytes, rng: random.Random) -> bytes:
     start = rng.randrange(len(whole))
     stop = min(len(whole), start + rng.choice([1, 8, 100, 4096]))
     return whole[:start] + bytes(stop - start) + whole[stop:]
 
 
-def _anothers(whole: bytes, file: Path, rng: random.Random) -> bytes:
-    """What lies beside it, or in a folder near."""
-    others = [other for other in file.parents[2].rglob("*") if other.is_file() and other != file]
+def _anothers(file: Path, near: Sequence[Path], rng: random.Random) -> bytes:
+    others = [other for other in near if other.is_file() and other != file]
     alike = [other for other in others if other.suffix == file.suffix] or others
     return rng.choice(sorted(alike)).read_bytes() if alike else b""
 
 
-WAYS: dict[str, Callable[[bytes, Path, random.Random], bytes]] = {
+WAYS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "cut": _cut,
     "a flipped bit": _flip,
     "flipped bits": _flip,
     "zeros": _zeros,
-    "emptied": lambda whole, file, rng: b"",
-    "another's": _anothers,
-    "garbage": lambda whole, file, rng: rng.randbytes(rng.choice([1, 7, 100, len(whole)])),
-    "JSON": lambda whole, file, rng: json.dumps(rng.choice([[], {}, None, 1, "x", [[1]], {"a": {"b": 1}}])).encode(),
-    "JSON of the same form": lambda whole, file, rng: b'{"checksum": "0", "content": {}}',
+    "emptied": lambda whole, rng: b"",
+    "garbage": lambda whole, rng: rng.randbytes(rng.choice([1, 7, 100, len(whole)])),
+    "JSON": lambda whole, rng: json.dumps(rng.choice([[], {}, None, 1, "x", [[1]], {"a": {"b": 1}}])).encode(),
+    "JSON of the same form": lambda whole, rng: b'{"checksum": "0", "content": {}}',
 }
 
 
