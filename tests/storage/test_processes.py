@@ -63,7 +63,7 @@ def only(folder: Path, pattern: str) -> Path:
 
 
 def test_two_processes_fit_the_manifold_of_one(jobs):
-    one, two = (load_file(only(folder, "cache/manifolds/*")) for folder in jobs.values())
+    one, two = (load_file(only(folder, "cache/manifolds/*.safetensors")) for folder in jobs.values())
     np.testing.assert_allclose(two["mean"], one["mean"], atol=1e-4)
     np.testing.assert_allclose(two["singular_values"], one["singular_values"], rtol=1e-4)
     outside = two["components"] - two["components"] @ one["components"].T @ one["components"]
