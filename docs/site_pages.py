@@ -1,0 +1,253 @@
+"""What of the manual no file has, for MkDocs: every option, from ``conf/``; the reference; formulas as MathML.
+
+``mkdocs.yml`` names it as a hook. Pages that it makes exist only while the site is built. Formulas are ``$...$`` and
+``$$...$$`` in the pages' sources, which GitHub shows as they are.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import yaml
+from latex2mathml.converter import convert
+from markdown import Extension, Markdown
+from markdown.inlinepatterns import InlineProcessor
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import dmt
+from dmt.cli.conf_files import GLOBAL, commented_settings, defaults, groups, options
+from dmt.cli.help import GROUPS, PAGES
+
+ROOT = Path(__file__).resolve().parent.parent
+CONF = ROOT / "conf"
+SOURCES = ROOT / "src"
+TARGET = re.compile(r"_target_: *(dmt\.[\w.]+)")
+NO_REFERENCE = ("errors", "storage")  # rooms in which a user of the package names nothing but UserError
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Let pages have formulas."""
+    config.markdown_extensions.append(Formulas())
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made."""
+    pages = {"options.md": options_page(), "api/index.md": reference_index()}
+    pages |= {f"api/{room}.md": reference_page(room) for room in rooms()}
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+class Formulas(Extension):
+    """Markdown: ``$x^2$`` in a line and ``$$...$$`` as a paragraph, as MathML, for which browsers need no script."""
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - the library's name
+        """Before backslashes are read, after code."""
+        md.inlinePatterns.register(_Formula(r"\$\$(.+?)\$\$|\$([^\s$](?:[^$\n]*[^\s$])?)\$", md), "formulas", 185)
+
+
+class _Formula(InlineProcessor):
+    def handleMatch(self, m: re.Match[str], data: str) -> tuple[str | Element | None, int | None, int | None]:  # type: ignore[override]  # noqa: N802
+        alone = m[1] is not None
+        formula = convert(m[1] or m[2], display="block" if alone else "inline")
+        return self.md.htmlStash.store(formula), m.start(0), m.end(0)
+
+
+# ------------------------------------------------------------------ options
+
+
+def options_page() -> str:
+    """Every group, every option, every setting: what it is unless one says otherwise, what it does, where it goes."""
+    chosen = defaults(CONF, "base") | defaults(CONF, "traverse")
+    parts = [
+        "# Every option",
+        "This page is made from the files in `conf/` when the manual is built; `python traverse.py --help NAME` prints "
+        "the same in a terminal. A *group* is a folder, an *option* a file in it, chosen by `GROUP=OPTION`; what an "
+        "option brings is set by `GROUP.NAME=VALUE`. `null` is nothing, `???` must be given, `${...}` is the value of "
+        "another setting. [Choices](choices.md) says what to choose.",
+        "The last column is where a setting goes: the class or function whose argument it is.",
+        "## The groups",
+        *_table(
+            ("group", "what it decides", "options, the default in bold"),
+            ((f"[`{group}`](#{group})", GROUPS.get(group, ""), _listed(group, chosen)) for group in _groups()),
+        ),
+        "## Settings of every command",
+    ]
+    for file, about in (
+        ("base", "Of both programs."),
+        ("train", "Of `train.py` alone."),
+        ("fit", "Of what is fitted."),
+    ):
+        parts += [about, *_settings(CONF / f"{file}.yaml", "")]
+    for group in _groups():
+        parts += [f"## {group} {{#{group}}}", f"`{group}=OPTION`: {GROUPS.get(group, 'see its options')}."]
+        for option in options(CONF, group):
+            parts += _option(group, option, chosen.get(group) == option)
+    return "\n\n".join(parts) + "\n"
+
+
+def _option(group: str, option: str, is_default: bool) -> Iterator[str]:
+    file = CONF / group / f"{option}.yaml"
+    yield f"### `{group}={option}`{' (the default)' if is_default else ''} {{#{group}-{option}}}"
+    if about := _heading(file):
+        yield about
+    yield from _settings(file, "" if file.read_text("utf-8").startswith(GLOBAL) else f"{group}.")
+
+
+def _settings(file: Path, prefix: str) -> Iterator[str]:
+    """A table of the settings of a file; nothing where it has none."""
+    goes = destinations(yaml.safe_load(file.read_text("utf-8")) or {})
+    settings = {
+        name: setting
+        for name, setting in commented_settings(file).items()
+        if name.split(".")[0] not in ("hydra", "override /")
+    }
+    rows = [
+        (f"`{prefix}{name}`", _code(setting.value), _plain(setting.comment), _linked(goes.get(name, "")))
+        for name, setting in settings.items()
+    ]
+    if rows:
+        yield from _table(("setting", "unless you say", "what", "goes to"), rows)
+
+
+def destinations(content: Any, prefix: str = "", target: str = "") -> dict[str, str]:
+    """For each dotted name what takes it: the nearest ``_target_`` above.
+
+    >>> destinations({"a": {"_target_": "x.Y", "b": 1}, "c": 2})
+    {'a': 'x.Y', 'a.b': 'x.Y', 'c': ''}
+    """
+    found = {}
+    if isinstance(content, dict):
+        target = content.get("_target_", target)
+        for key, value in content.items():
+            if not str(key).startswith("_"):
+                inside = destinations(value, f"{prefix}{key}.", target)
+                own = value.get("_target_", target) if isinstance(value, dict) else target
+                found |= {f"{prefix}{key}": own} | inside
+    return found
+
+
+def _groups() -> list[str]:
+    """In the order of the help page; whatever has come since, after that."""
+    return list(dict.fromkeys([*(group for group in GROUPS if group in groups(CONF)), *groups(CONF)]))
+
+
+def _listed(group: str, chosen: dict[str, str]) -> str:
+    return ", ".join(
+        f"[{'**' if chosen.get(group) == option else ''}{option}{'**' if chosen.get(group) == option else ''}]"
+        f"(#{group}-{option})"
+        for option in options(CONF, group)
+    )
+
+
+def _heading(file: Path) -> str:
+    """The comment that heads a file, as a paragraph, its lists as they are."""
+    lines = []
+    for line in file.read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @"):
+            text = line.removeprefix("#").removeprefix(" ")
+            lines.append(f"\n{text}" if text.startswith("- ") and lines and not lines[-1].startswith("- ") else text)
+    return _plain("\n".join(lines))
+
+
+def _table(heads: tuple[str, ...], rows: Any) -> Iterator[str]:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    yield "\n".join([*lines, *("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)])
+
+
+def _code(value: str) -> str:
+    return f"`{value}`" if value else ""
+
+
+def _plain(comment: str) -> str:
+    """A comment as Markdown: what Markdown would read as marks stays what it is; names of pages become links."""
+    text = re.sub(r"([*_<>\[\]$\\])", r"\\\1", comment)
+    return re.sub(r"docs/(\w+)\.md", lambda m: f"[{m[1]}]({m[1].replace(chr(92), '')}.md)", text.replace(r"\_", "_"))
+
+
+def _linked(target: str) -> str:
+    if not target:
+        return ""
+    name = f"`{target.rpartition('.')[2]}`"
+    return f"[{name}][{target}]" if target in documented() else f"`{target}`"
+
+
+# ------------------------------------------------------------------ reference
+
+
+@cache
+def rooms() -> dict[str, list[str]]:
+    """Public names by room: those that it exports, those that the package exports, those that ``conf/`` names."""
+    named = {f"{place}.{name}" for name, place in dmt._PLACES.items()}
+    named |= {name for file in CONF.rglob("*.yaml") for name in TARGET.findall(file.read_text("utf-8"))}
+    found = {}
+    for room in _rooms_in_order():
+        exported, origins = _exports(SOURCES / "dmt" / room / "__init__.py")
+        names = {f"dmt.{room}.{name}" for name in exported}
+        others = {name for name in named if name.startswith(f"dmt.{room}.")} - {origins.get(n, n) for n in names}
+        if (room not in NO_REFERENCE) and (names | others):
+            found[room] = sorted(names | others, key=lambda name: name.rpartition(".")[2].lower())
+    return found
+
+
+def documented() -> set[str]:
+    """Whatever the reference has."""
+    return {name for names in rooms().values() for name in names}
+
+
+def _rooms_in_order() -> list[str]:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("| `src/dmt/` |")[2].partition("\n\n")[0]
+    return re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)
+
+
+def _exports(file: Path) -> tuple[list[str], dict[str, str]]:
+    """What a package exports by ``__all__``, and from where each name comes."""
+    exported: list[str] = []
+    origins = {}
+    for node in ast.parse(file.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            exported = ast.literal_eval(node.value)
+        elif isinstance(node, ast.ImportFrom):
+            package = ".".join(file.parent.relative_to(SOURCES).parts)
+            origins |= {f"{package}.{a.asname or a.name}": f"{node.module}.{a.name}" for a in node.names}
+    return exported, origins
+
+
+def reference_index() -> str:
+    """The names that ``import dmt`` offers, and the rooms."""
+    rows = []
+    for name, place in sorted(dmt._PLACES.items(), key=lambda item: item[0].lower()):
+        full = f"{place}.{name}"
+        full = full if full in documented() else next((n for n in documented() if n.endswith(f".{name}")), "")
+        rows.append((f"[`dmt.{name}`][{full}]" if full else f"`dmt.{name}`", f"`{place}`"))
+    about = {room: _docstring(SOURCES / "dmt" / room / "__init__.py") for room in rooms()}
+    return "\n\n".join(
+        [
+            "# Reference",
+            "What `import dmt` offers; [From Python](../python.md) shows how it is used. The other pages have what the "
+            "rooms of the package export and what the files in `conf/` name. `dmt.UserError` is raised where what you "
+            "asked for cannot be: its one line says what to do instead.",
+            *_table(("name", "where it lies"), rows),
+            "## By room",
+            *_table(("room", "what lies there"), [(f"[`dmt.{room}`]({room}.md)", text) for room, text in about.items()]),
+        ]
+    )
+
+
+def reference_page(room: str) -> str:
+    """All public names of a room."""
+    about = _docstring(SOURCES / "dmt" / room / "__init__.py")
+    return "\n\n".join([f"# dmt.{room}", about, *(f"::: {name}" for name in rooms()[room])]) + "\n"
+
+
+def _docstring(file: Path) -> str:
+    return (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").split("\n\n")[0]
