@@ -57,6 +57,7 @@ class _Formula(InlineProcessor):
     def handleMatch(self, m: re.Match[str], data: str) -> tuple[str | Element | None, int | None, int | None]:  # type: ignore[override]  # noqa: N802
         alone = m[1] is not None
         formula = convert(m[1] or m[2], display="block" if alone else "inline")
+        formula = f'<span class="formula">{formula}</span>' if alone else formula
         return self.md.htmlStash.store(formula), m.start(0), m.end(0)
 
 
