@@ -21,7 +21,7 @@ from mkdocs.structure.files import File, Files
 
 import dmt
 from dmt.cli.conf_files import GLOBAL, commented_settings, defaults, groups, options
-from dmt.cli.help import GROUPS, PAGES
+from dmt.cli.help import GROUPS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -119,11 +119,7 @@ def _settings(file: Path, prefix: str) -> Iterator[str]:
 
 
 def destinations(content: Any, prefix: str = "", target: str = "") -> dict[str, str]:
-    """For each dotted name what takes it: the nearest ``_target_`` above.
-
-    >>> destinations({"a": {"_target_": "x.Y", "b": 1}, "c": 2})
-    {'a': 'x.Y', 'a.b': 'x.Y', 'c': ''}
-    """
+    """For each dotted name what takes it: the nearest ``_target_`` above."""
     found = {}
     if isinstance(content, dict):
         target = content.get("_target_", target)
@@ -171,8 +167,7 @@ def _code(value: str) -> str:
 
 def _plain(comment: str) -> str:
     """A comment as Markdown: what Markdown would read as marks stays what it is; names of pages become links."""
-    text = re.sub(r"([*_<>\[\]$\\])", r"\\\1", comment)
-    return re.sub(r"docs/(\w+)\.md", lambda m: f"[{m[1]}]({m[1].replace(chr(92), '')}.md)", text.replace(r"\_", "_"))
+    return re.sub(r"docs/(\w+)\.md", r"[\1](\1.md)", re.sub(r"([*<>\[\]$\\])", r"\\\1", comment))
 
 
 def _linked(target: str) -> str:
@@ -239,7 +234,9 @@ def reference_index() -> str:
             "asked for cannot be: its one line says what to do instead.",
             *_table(("name", "where it lies"), rows),
             "## By room",
-            *_table(("room", "what lies there"), [(f"[`dmt.{room}`]({room}.md)", text) for room, text in about.items()]),
+            *_table(
+                ("room", "what lies there"), [(f"[`dmt.{room}`]({room}.md)", text) for room, text in about.items()]
+            ),
         ]
     )
 

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
+import site_pages
+from markdown import Markdown
+
 import dmt
 from dmt.cli.conf_files import commented_settings, groups, options
 
@@ -63,7 +67,9 @@ def test_nothing_is_fetched_from_elsewhere(site):
     assert not [each for each in fetched if outside.match(each[1])]
     styles = [file.read_text("utf-8") for file in site.rglob("*.css")]
     assert styles
-    assert not [found for text in styles for found in re.findall(r"(?:@import|url\()\s*['\"]?(?:https?:)?//[^)]*", text)]
+    assert not [
+        found for text in styles for found in re.findall(r"(?:@import|url\()\s*['\"]?(?:https?:)?//[^)]*", text)
+    ]
 
 
 def test_markdown_and_formulas_became_what_they_mean(site):
@@ -101,3 +107,29 @@ def test_every_public_name_is_there(site):
 
 def test_no_sources_of_the_pages_are_part_of_the_site(site):
     assert not [file for file in site.rglob("*") if file.suffix in (".py", ".pyc") or file.name == "made_by.json"]
+
+
+def test_a_formula_is_one_only_outside_of_code_and_where_it_is_closed():
+    def html(text: str) -> str:
+        return Markdown(extensions=[site_pages.Formulas()]).convert(text)
+
+    assert "<msub><mi>x</mi><mi>i</mi></msub>" in html("the $x_i$ of it")
+    assert 'display="block"' in html("$$x_i * y * z$$")
+    for text in ("`$x_i$`", "5 $ and 6 $", "a $HOME alone"):
+        assert "<math" not in html(text)
+
+
+def test_a_setting_goes_to_the_nearest_object_above_it():
+    file = {"_target_": "dmt.A", "size": 1, "part": {"_target_": "dmt.B", "size": 2, "more": {"x": 3}}}
+    assert site_pages.destinations(file) == {
+        "size": "dmt.A",
+        "part": "dmt.B",
+        "part.size": "dmt.B",
+        "part.more": "dmt.B",
+        "part.more.x": "dmt.B",
+    }
+    assert site_pages.destinations({"plain": 1}) == {"plain": ""}
+
+
+def test_what_a_comment_says_is_no_markup():
+    assert site_pages._plain("a*b <c> [1,2], see docs/layers.md") == r"a\*b \<c\> \[1,2\], see [layers](layers.md)"

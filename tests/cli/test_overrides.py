@@ -1,6 +1,5 @@
 import math
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -248,7 +247,7 @@ def test_every_command_of_the_documents_is_taken(program, options):
 
 def test_commands_are_found_in_the_documents():
     assert len(COMMANDS) > 60
-    page = "`dmt-train a=1`, python -m dmt traverse b=2\n\n    python traverse.py c=3 \\\n d=4\n`dmt-traverse`, dmt-trainer"
+    page = "`dmt-train a=1`, python -m dmt traverse b=2\n python traverse.py c=3 \\\n d=4\n`dmt-traverse`, dmt-trainer"
     assert commands_in(page) == {("train", "a=1"), ("traverse", "b=2"), ("traverse", "c=3   d=4"), ("traverse", "")}
 
 
