@@ -1,10 +1,12 @@
-"""What of the manual no file has, for MkDocs: every option, from ``conf/``; the reference; formulas as MathML.
+"""What of the manual no file has, for MkDocs: every option, the reference, notebooks, formulas.
 
-``mkdocs.yml`` names it as a hook. Pages that it makes exist only while the site is built. Formulas are ``$...$`` and
-``$$...$$`` in the pages' sources, which GitHub shows as they are.
+``mkdocs.yml`` names it as a hook. The options are those of ``conf/``, the reference is that of the docstrings; these
+pages exist only while the site is built. Formulas are ``$...$`` and ``$$...$$`` in the pages' sources, as GitHub has them,
+and become MathML, for which a browser needs no script.
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -40,6 +42,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made."""
     pages = {"options.md": options_page(), "api/index.md": reference_index()}
     pages |= {f"api/{room}.md": reference_page(room) for room in rooms()}
+    pages |= {f"{file.stem}.md": notebook_page(file) for file in ROOT.glob("docs/*.ipynb")}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
@@ -249,3 +252,15 @@ def reference_page(room: str) -> str:
 
 def _docstring(file: Path) -> str:
     return (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").split("\n\n")[0]
+
+
+# ------------------------------------------------------------------ notebooks
+
+
+def notebook_page(file: Path) -> str:
+    """What is written in a notebook, without what it shows when it is run."""
+    parts = []
+    for cell in json.loads(file.read_text("utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    return "\n\n".join([*parts, f"To run it: [{file.name}]({file.name})."]) + "\n"
