@@ -1,8 +1,8 @@
 """What of the manual no file has, for MkDocs: every option, the reference, notebooks, formulas.
 
 ``mkdocs.yml`` names it as a hook. The options are those of ``conf/``, the reference is that of the docstrings; these
-pages exist only while the site is built. Formulas are ``$...$`` and ``$$...$$`` in the pages' sources, as GitHub has them,
-and become MathML, for which a browser needs no script.
+pages exist only while the site is built. Formulas are ``$...$`` and ``$$...$$`` in the pages' sources, as GitHub has
+them, and become MathML, for which a browser needs no script.
 """
 
 import ast
