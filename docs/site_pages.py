@@ -102,12 +102,14 @@ def _option(group: str, option: str, is_default: bool) -> Iterator[str]:
     yield f"### `{group}={option}`{' (the default)' if is_default else ''} {{#{group}-{option}}}"
     if about := _heading(file):
         yield about
+    if brings := list(_brings(group, file).values()):
+        yield f"Brings {', '.join(brings)}."
     yield from _settings(file, "" if file.read_text("utf-8").startswith(GLOBAL) else f"{group}.")
 
 
 def _settings(file: Path, prefix: str) -> Iterator[str]:
     """A table of the settings of a file; nothing where it has none."""
-    goes = destinations(yaml.safe_load(file.read_text("utf-8")) or {})
+    goes = _destinations(file)
     settings = {
         name: setting
         for name, setting in commented_settings(file).items()
@@ -117,7 +119,7 @@ def _settings(file: Path, prefix: str) -> Iterator[str]:
         (f"`{prefix}{name}`", _code(setting.value), _plain(setting.comment), _linked(goes.get(name, "")))
         for name, setting in settings.items()
     ]
-    if rows:
+    if rows := [row for row in rows if any(row[1:])]:
         yield from _table(("setting", "unless you say", "what", "goes to"), rows)
 
 
@@ -132,6 +134,29 @@ def destinations(content: Any, prefix: str = "", target: str = "") -> dict[str, 
                 own = value.get("_target_", target) if isinstance(value, dict) else target
                 found |= {f"{prefix}{key}": own} | inside
     return found
+
+
+def _destinations(file: Path) -> dict[str, str]:
+    """Those of a file, and of the options of its group that it builds on."""
+    own = destinations(yaml.safe_load(file.read_text("utf-8")) or {})
+    bases = [CONF / name.replace("=", "/") for name in _brings(file.parent.name, file)]
+    inherited = [_destinations(base.with_suffix(".yaml")) for base in bases if base.parent == file.parent]
+    return {name: place or next((i[name] for i in inherited if i.get(name)), "") for name, place in own.items()}
+
+
+def _brings(group: str, file: Path) -> dict[str, str]:
+    """What else is chosen with an option: ``GROUP=OPTION``, and the same as a link."""
+    content = yaml.safe_load(file.read_text("utf-8")) or {}
+    chosen = []
+    for item in content.get("defaults", []) if file.parent != CONF else []:
+        if isinstance(item, dict):  # override /GROUP@...: OPTION, or several
+            ((key, value),) = item.items()
+            values = value if isinstance(value, list) else [value]
+            chosen += [(re.split(r"[/@]", key)[1], each) for each in values if each is not None]
+        elif item != "_self_":  # OPTION@... of its own group, or /GROUP/OPTION@...
+            *of, option = item.partition("@")[0].strip("/").split("/")
+            chosen.append((of[0] if of else group, option))
+    return {f"{place}={each}": f"[`{place}={each}`](#{place}-{each})" for place, each in chosen}
 
 
 def _groups() -> list[str]:

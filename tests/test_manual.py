@@ -141,3 +141,10 @@ def test_a_setting_goes_to_the_nearest_object_above_it():
 
 def test_what_a_comment_says_is_no_markup():
     assert site_pages._plain("a*b <c> [1,2], see docs/layers.md") == r"a\*b \<c\> \[1,2\], see [layers](layers.md)"
+
+
+def test_what_an_option_brings_is_read_from_its_list_of_defaults(tmp_path):
+    file = tmp_path / "mine.yaml"
+    lines = ["plain", "/net/deep@part.net", "override /judges@_global_.judges: [faces, probe]", "_self_"]
+    file.write_text("\n".join(["defaults:", *(f"  - {line}" for line in lines), "a: 1"]))
+    assert list(site_pages._brings("group", file)) == ["group=plain", "net=deep", "judges=faces", "judges=probe"]
