@@ -1,10 +1,10 @@
-# make demo: a 3 becomes an 8, with no download.   make test: lint, types, tests.
-# Both make the environment .venv first, where it is missing or out of date.
+# make demo: a 3 becomes an 8, with no download.   make test: lint, types, tests.   make docs: the manual, in site/.
+# All make the environment .venv first, where it is missing or out of date.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: .venv/installed
 	$(BIN)/python traverse.py experiment=digits
@@ -14,6 +14,9 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+docs: .venv/installed-dev
+	$(BIN)/mkdocs build --strict
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \

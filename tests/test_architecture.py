@@ -1,4 +1,4 @@
-"""The arrows of the house point down only; see the README's section on the architecture."""
+"""The arrows of the house point down only; see docs/architecture.md."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "src/dmt").rglob("*.py"))
 
-# From the ground up, as the README prints them: a room may import from itself and from those before it
+# From the ground up, as docs/architecture.md prints them: a room may import from itself and from those before it
 ROOMS = ["errors", "storage", "data", "networks", "manifolds", "solvers", "traversal", "inversion", "judges"]
 ROOMS += ["editing", "reporting", "studies", "cli"]
 LOOSE = {"__init__.py", "__main__.py", "errors.py"}
@@ -67,8 +67,8 @@ def test_what_these_tests_look_for_is_found():
     assert len(FILES) > 30
 
 
-def test_the_readme_prints_the_rooms_in_their_order():
-    table = (ROOT / "README.md").read_text().partition("| `src/dmt/` |")[2].partition("\n\n")[0]
+def test_the_page_prints_the_rooms_in_their_order():
+    table = (ROOT / "docs/architecture.md").read_text().partition("| `src/dmt/` |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, re.M) == ROOMS
 
 

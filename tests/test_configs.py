@@ -28,6 +28,7 @@ from dmt.networks.extractor import FeatureExtractor
 from dmt.studies.transfer import HalvesByKind
 from dmt.studies.transfer.treatments import Cell
 from dmt.traversal.witness import WitnessBatch
+from tests.documents import COMMANDS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 PROGRAMS = ("train", "traverse")
@@ -35,15 +36,6 @@ GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and 
 OPTIONS = [f"{group}={file.stem}" for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 FILES = sorted(CONF.rglob("*.yaml"))
-
-DOCUMENTS = [CONF.parent / "README.md", *sorted((CONF.parent / "docs").glob("*.md"))]
-COMMAND = re.compile(r"python (train|traverse)\.py((?:\\\n|[^`|\n])*)")
-COMMANDS = {
-    (program, options.replace("\\\n", " ").strip())
-    for document in DOCUMENTS
-    for program, options in COMMAND.findall(document.read_text("utf-8"))
-    if "..." not in options and "(" not in options
-}
 
 # What a user must fill in, by the option that leaves it open
 OPEN = {
@@ -124,7 +116,7 @@ def first_of_each_sweep(options: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("program", "options"), sorted(COMMANDS))
+@pytest.mark.parametrize(("program", "options"), COMMANDS)
 def test_every_command_of_the_documents_composes(program, options):
     overrides = with_several_tasks(first_of_each_sweep(options))
     names = {override.partition("=")[0] for override in overrides}

@@ -1,6 +1,5 @@
 import math
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -21,18 +20,9 @@ from dmt.cli.conf_files import names
 from dmt.cli.names import GONE, MEANT, OF_PARTS, RENAMED, REPLACED
 from dmt.cli.overrides import as_hydra_takes_them, check_overrides, explain, with_infinity, with_several_tasks
 from dmt.errors import UserError
+from tests.documents import COMMANDS, commands_in
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMAND = re.compile(r"python (train|traverse)\.py((?:\\\n|[^`|\n])*)")
-COMMANDS = sorted(
-    {
-        (program, options.replace("\\\n", " ").strip())
-        for document in DOCUMENTS
-        for program, options in COMMAND.findall(document.read_text("utf-8"))
-        if "..." not in options and "(" not in options
-    }
-)
 
 
 def refused_by_hydra(arguments: list[str], conf: Path, program: str = "traverse") -> Exception | None:
@@ -256,7 +246,9 @@ def test_every_command_of_the_documents_is_taken(program, options):
 
 
 def test_commands_are_found_in_the_documents():
-    assert len(COMMANDS) > 30
+    assert len(COMMANDS) > 60
+    page = "`dmt-train a=1`, python -m dmt traverse b=2\n python traverse.py c=3 \\\n d=4\n`dmt-traverse`, dmt-trainer"
+    assert commands_in(page) == {("train", "a=1"), ("traverse", "b=2"), ("traverse", "c=3   d=4"), ("traverse", "")}
 
 
 @pytest.mark.parametrize(
