@@ -10,8 +10,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from dmt.data import ImageError, read_image, to_pixels
-from dmt.data.images import shorter_side
+from dmt.data.images import ReadError, shorter_side
 from dmt.errors import UserError
+from dmt.storage.limits import Limits, limited
 
 UPRIGHT = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 
@@ -157,16 +158,19 @@ def nothing(path: Path) -> None:
 def test_what_is_no_picture_is_an_error_of_one_line_that_names_the_file(tmp_path, make):
     path = tmp_path / "portrait.jpg"
     make(path)
-    with pytest.raises(ImageError, match=r"portrait\.jpg") as caught:
+    with pytest.raises(UserError, match=r"portrait\.jpg") as caught:
         read_image(path, 8)
-    assert isinstance(caught.value, UserError)
+    assert isinstance(caught.value, ReadError if make is nothing else ImageError)
     assert "\n" not in str(caught.value)
 
 
 def test_a_picture_too_large_to_decode_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     path = saved(uniform((1, 2, 3), size=(30, 30)), tmp_path / "poster.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(ImageError, match=r"poster\.png is too large .* scale it down"):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's own limit is not ours
+    assert read_image(path, 8).shape == (3, 8, 8)
+    with limited(Limits(pixels=899)), pytest.raises(ImageError, match=r"poster\.png is too large.*limits\.pixels"):
+        read_image(path, 8)
+    with limited(Limits(picture_megabytes=1e-6)), pytest.raises(ImageError, match=r"limits\.picture_megabytes"):
         read_image(path, 8)
 
 

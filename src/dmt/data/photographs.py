@@ -1,14 +1,11 @@
 """A photograph of any size and format -> the same photograph with one region changed, and all else as it came."""
 
 import io
-import itertools
 import re
 import struct
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,8 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
-from dmt.data.images import ImageError, require_decoder, require_regular_file
+from dmt.data.depth import in_range, white_of
+from dmt.data.images import ImageError, header, in_a_line, opened, orientation_of, require_pixels
 from dmt.storage.files import replacing
 
 EXTENSIONS = (
@@ -26,9 +24,6 @@ EXTENSIONS = (
 )
 """Suffixes of the files that come back in their own format. Whatever else Pillow decodes is read too, and saved as PNG.
 """
-
-MOST_PIXELS = 200_000_000
-"""The largest photograph that is read, in pixels."""
 
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -40,6 +35,7 @@ _SUFFIXES = {
     "AVIF": (".avif",),
     "HEIF": (".heic", ".heif", ".hif"),
 }
+MOST_CHANNELS = 8  # of a TIFF with colours of 16 bits
 _BAND = 2**21  # pixels worked on at a time: what a temporary array may cost
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _XMP_OF_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
@@ -102,19 +98,12 @@ class Photograph:
         CMYK and 16 bits a channel stay so.
 
         Raises:
-            ImageError: the file is missing, damaged, no image, without pixels, or beyond ``MOST_PIXELS``.
+            ImageError: the file is damaged, no image, without pixels, or beyond ``dmt.storage.limits``.
+            ReadError: it is missing, or cannot be read.
         """
         path = Path(path)
-        require_regular_file(path)
-        try:
-            with _opened(path) as image:
-                return _photograph(image, path)
-        except FileNotFoundError as error:
-            raise ImageError(f"{path}: there is no such file") from error
-        except Image.UnidentifiedImageError as error:
-            raise ImageError(f"{path} is no image that can be read; save it as JPEG, PNG or TIFF first") from error
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-            raise ImageError(f"{path} does not decode as an image ({_line(error)})") from error
+        with opened(path) as image:
+            return _photograph(image, path)
 
     @classmethod
     def of(cls, image: Image.Image) -> "Photograph":
@@ -125,8 +114,10 @@ class Photograph:
         """
         try:
             return _photograph(image, None)
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-            raise ImageError(f"a picture given as a PIL image does not decode ({_line(error)})") from error
+        except ImageError:
+            raise
+        except Exception as error:  # whatever the decoder of its format raises
+            raise ImageError(f"a picture given as a PIL image does not decode ({in_a_line(error)})") from error
 
     @classmethod
     def of_pixels(cls, pixels: np.ndarray) -> "Photograph":
@@ -142,7 +133,7 @@ class Photograph:
                 f"a photograph given as an array must be (H, W, 3), of uint8 or of floats in [0, 1], got "
                 f"{pixels.shape} of {pixels.dtype}"
             )
-        _require_size(pixels.shape[1], pixels.shape[0], "a photograph given as an array")
+        require_pixels(pixels.shape[1], pixels.shape[0], "a photograph given as an array")
         if is_float and not (pixels.min() >= 0 and pixels.max() <= 1):
             raise ImageError(
                 f"a photograph given as an array of floats must have values in [0, 1], got some from "
@@ -343,7 +334,7 @@ def _bands(pixels: np.ndarray) -> Iterator[slice]:
 def _rgb(stored: np.ndarray, colours: str, white: float) -> np.ndarray:
     if stored.dtype == np.uint8 and colours == "RGB":
         return stored
-    scaled = stored if stored.dtype == np.uint8 else np.rint(np.clip(stored, 0, white) * (255 / white))
+    scaled = stored if stored.dtype == np.uint8 else np.rint(in_range(stored, white) * (255 / white))
     if stored.dtype == np.uint8 and colours == "L":
         return scaled[..., None]
     values = scaled.astype(np.float32) if scaled.ndim == 3 else scaled[..., None].astype(np.float32)
@@ -392,58 +383,20 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
 
 # Reading
 
-_OPENING = threading.Lock()
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The file's header read, without Pillow's limit of size, which is lifted no longer than that takes."""
-    with path.open("rb") as file:
-        require_decoder(file, path)
-        with _OPENING:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                image = Image.open(file)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        try:
-            yield image
-        finally:
-            image.close()  # which also frees the pixels, now and not when cycles are collected
-
-
 def _photograph(image: Image.Image, path: Path | None) -> Photograph:
-    _require_size(image.width, image.height, "a picture given as a PIL image" if path is None else str(path))
+    require_pixels(image.width, image.height, "a picture given as a PIL image" if path is None else str(path))
     palette = image.mode in ("P", "PA")
     deep = _deep_pixels(image, path) if path is not None else None
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     tags = _tags(image, orientation) if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     if deep is None:
         stored, colours = _pixels(image)
-        if tags and _orientation(image) != orientation:  # Pillow turns a TIFF as it decodes it, and forgets the tag
+        if tags and orientation_of(image) != orientation:  # Pillow turns a TIFF as it decodes it, and forgets the tag
             stored = turned(stored, {6: 8, 8: 6}.get(orientation, orientation))
     else:
         stored, colours = deep
     record = replace(_record(image, path), tags=tags)
-    return Photograph(stored, colours, _white(stored), orientation, record, palette)
-
-
-def _require_size(width: int, height: int, what: str) -> None:
-    if width * height == 0:
-        raise ImageError(f"{what} has no pixels: {width} x {height}")
-    if width * height > MOST_PIXELS:
-        raise ImageError(
-            f"{what} is too large: {width} x {height} are {width * height / 1e6:.0f} megapixels, and the limit is "
-            f"{MOST_PIXELS / 1e6:.0f}; scale it down first"
-        )
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        orientation = image.getexif().get(0x0112, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
-        return 1
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+    return Photograph(stored, colours, white_of(stored), orientation, record, palette)
 
 
 def _pixels(image: Image.Image) -> tuple[np.ndarray, str]:
@@ -496,7 +449,7 @@ def _deep_pixels(image: Image.Image, path: Path) -> tuple[np.ndarray, str] | Non
         bits = image.tag_v2.get(258, (8,))
         if max(bits) != 16:
             return None
-        return _deep_tiff(path, image.mode), image.mode
+        return _deep_tiff(path, image.mode, *image.size), image.mode
     return None
 
 
@@ -516,7 +469,7 @@ def _deep_png(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _decode_halves(path: Path, order: str, out: np.ndarray) -> dict[Any, Any]:
-    with _opened(path) as image:
+    with path.open("rb") as file, header(file) as image:
         assert isinstance(image, ImageFile.ImageFile)
         image.tile = [(*image.tile[0][:3], order)]  # type: ignore[list-item]
         image.load()
@@ -540,16 +493,20 @@ def _of_opencv(source: Path | bytes) -> np.ndarray:
     return pixels
 
 
-def _deep_tiff(path: Path, colours: str) -> np.ndarray:
+def _deep_tiff(path: Path, colours: str, width: int, height: int) -> np.ndarray:
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
+            if page.size > width * height * MOST_CHANNELS:
+                raise ValueError("more numbers than its size says")
             pixels = page.asarray()
             if "S" in page.axes:
                 pixels = np.moveaxis(pixels, page.axes.index("S"), -1)
-    except (ValueError, zlib.error):  # a compression that tifffile alone does not know, or damage
+    except MemoryError:
+        raise
+    except Exception:  # a compression that tifffile alone does not know, or damage
         pixels = _of_opencv(_laid_flat(path.read_bytes()))
     channels = len(colours)
     if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] < channels:
@@ -566,17 +523,6 @@ def _laid_flat(tiff: bytes) -> bytes:
         if struct.unpack_from(order + "H", tiff, entry) == (274,):
             return tiff[: entry + 8] + struct.pack(order + "H", 1) + tiff[entry + 10 :]
     return tiff
-
-
-def _white(stored: np.ndarray) -> float:
-    if stored.dtype == bool:
-        return 1.0
-    if stored.dtype in (np.uint8, np.uint16):
-        return float(np.iinfo(stored.dtype).max)
-    largest = stored.max(initial=0)
-    if largest > 255:
-        return 65535.0
-    return 1.0 if stored.dtype.kind == "f" and largest <= 1 else 255.0
 
 
 # What is beside the pixels
@@ -621,6 +567,7 @@ def _xmp(info: dict) -> bytes:
 
 def _chunks_of(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """The chunks of a PNG, name and data, but those of the pixels."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
@@ -628,7 +575,7 @@ def _chunks_of(path: Path) -> Iterator[tuple[bytes, bytes]]:
             if name in (b"IDAT", b"fdAT"):
                 file.seek(length + 4, io.SEEK_CUR)
                 continue
-            yield name, file.read(length)
+            yield name, file.read(min(length, size))
             file.seek(4, io.SEEK_CUR)
 
 
@@ -773,7 +720,7 @@ def _for_png(photograph: Photograph) -> tuple[np.ndarray, str]:
         return photograph.rgb(), "RGB"  # never: no PNG was CMYK
     if stored.dtype in (bool, np.uint8, np.uint16):
         return stored, colours
-    return np.rint(np.clip(stored, 0, white) * (65535 / white)).astype(np.uint16), colours
+    return np.rint(in_range(stored, white) * (65535 / white)).astype(np.uint16), colours
 
 
 def _write_png(
@@ -860,7 +807,7 @@ def _append_tags(
 ) -> None:
     """Give a TIFF a new directory, at its end: its own layout of pixels, all other tags, and the XMP."""
     if layout is None:
-        with _opened(path) as image:
+        with path.open("rb") as file, header(file) as image:
             assert isinstance(image, TiffImagePlugin.TiffImageFile)
             own = image.tag_v2
             layout = {tag: (own.tagtype[tag], own[tag]) for tag in own if tag in _LAYOUT}
@@ -886,7 +833,3 @@ def _with_places(directory: bytes, base: int, places: list[int], order: str) -> 
     at = entry + 8 if len(places) == 1 else struct.unpack_from(order + "L", out, entry + 8)[0] - base
     struct.pack_into(f"{order}{len(places)}L", out, at, *places)
     return bytes(out)
-
-
-def _line(error: BaseException) -> str:
-    return next(itertools.chain(str(error).splitlines(), [type(error).__name__]))
