@@ -30,6 +30,7 @@ def open_files() -> int:
 
 
 def main() -> None:
+    """Edit, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--edits", type=int, default=1000)
     parser.add_argument("--every", type=int, default=20)

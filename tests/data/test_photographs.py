@@ -486,7 +486,9 @@ def test_what_is_too_large_is_refused_with_its_size_and_pillow_keeps_its_limit(t
     head = struct.pack(">LLBBBBB", 20_000, 10_001, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + photographs._chunk(b"IHDR", head) + photographs._chunk(b"IDAT", b"")
     (tmp_path / "bomb.png").write_bytes(data)
-    with pytest.raises(ImageError, match=r"20000 x 10001 are 200 megapixels, and the limit is 200 \(limits\.pixels\); scale it down"):
+    with pytest.raises(
+        ImageError, match=r"20000 x 10001 are 200 megapixels, and the limit is 200 \(limits\.pixels\); scale it down"
+    ):
         Photograph.read(tmp_path / "bomb.png")
     assert limit == Image.MAX_IMAGE_PIXELS
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)  # of Pillow's own, which must not stop a large photograph

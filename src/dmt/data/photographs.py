@@ -383,6 +383,7 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
 
 # Reading
 
+
 def _photograph(image: Image.Image, path: Path | None) -> Photograph:
     require_pixels(image.width, image.height, "a picture given as a PIL image" if path is None else str(path))
     palette = image.mode in ("P", "PA")
