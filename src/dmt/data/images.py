@@ -3,6 +3,7 @@
 import itertools
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -71,6 +72,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         require_file_size(path, "picture")
         with path.open("rb") as file:
             require_decoder(file, path)
+            _require_checksums(file)
             with header(file) as image:
                 require_pixels(image.width, image.height, str(path))
                 yield image
@@ -89,6 +91,20 @@ def opened(path: Path) -> Iterator[Image.Image]:
             remedy = "make it readable, or take it out of the folder"
             raise ReadError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
         raise ImageError(f"{path} does not decode as an image ({in_a_line(error)})") from error
+
+
+def _require_checksums(file: IO[bytes]) -> None:
+    """Raise an ``OSError`` for a PNG whose pixels have another checksum, which Pillow leaves unread."""
+    if file.read(8) == b"\x89PNG\r\n\x1a\n":
+        while len(head := file.read(8)) == 8:
+            length, name, check = int.from_bytes(head[:4], "big"), head[4:], zlib.crc32(head[4:])
+            while length > 0 and (part := file.read(min(length, 2**20))):
+                check, length = zlib.crc32(part, check), length - len(part)
+            if file.read(4) != check.to_bytes(4, "big") and name.upper() in (b"IHDR", b"PLTE", b"IDAT"):
+                raise OSError("its checksum is another: it is damaged or cut off")
+            if name == b"IEND":
+                break
+    file.seek(0)
 
 
 @contextmanager

@@ -387,9 +387,14 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
 def _photograph(image: Image.Image, path: Path | None) -> Photograph:
     require_pixels(image.width, image.height, "a picture given as a PIL image" if path is None else str(path))
     palette = image.mode in ("P", "PA")
-    deep = _deep_pixels(image, path) if path is not None else None
-    orientation = orientation_of(image)
+    is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
+    orientation = orientation_of(image) if is_tiff else 1  # before Pillow decodes a TIFF, turns it and forgets
     tags = _tags(image, orientation) if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    deep = _deep_pixels(image, path) if path is not None else None
+    if not is_tiff:
+        if deep is None:
+            image.load()  # before a PNG is asked for its EXIF, which decodes it and is not told whether that worked
+        orientation = orientation_of(image)
     if deep is None:
         stored, colours = _pixels(image)
         if tags and orientation_of(image) != orientation:  # Pillow turns a TIFF as it decodes it, and forgets the tag
@@ -450,7 +455,9 @@ def _deep_pixels(image: Image.Image, path: Path) -> tuple[np.ndarray, str] | Non
         bits = image.tag_v2.get(258, (8,))
         if max(bits) != 16:
             return None
-        return _deep_tiff(path, image.mode, *image.size), image.mode
+        pixels = _deep_tiff(path, image.mode, *image.size)
+        _require_same(turned(pixels, orientation_of(image)), image)
+        return pixels, image.mode
     return None
 
 
@@ -513,6 +520,17 @@ def _deep_tiff(path: Path, colours: str, width: int, height: int) -> np.ndarray:
     if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] < channels:
         raise OSError("its 16-bit pixels cannot be read")
     return np.ascontiguousarray(pixels[..., :channels])
+
+
+def _require_same(pixels: np.ndarray, image: Image.Image) -> None:
+    """Raise an ``OSError`` unless Pillow decodes the same, in 8 bits: others fill in what is missing of a TIFF."""
+    image.load()
+    if pixels.shape[:2] != (image.height, image.width):
+        raise OSError("its size is read in two ways: it is damaged")
+    for rows in _bands(pixels):
+        own = np.asarray(image.crop((0, rows.start, image.width, min(rows.stop, image.height))))
+        if (np.abs((pixels[rows] >> 8).astype(np.int16) - own) > 1).any():
+            raise OSError("its pixels are read in two ways: it is damaged")
 
 
 def _laid_flat(tiff: bytes) -> bytes:
