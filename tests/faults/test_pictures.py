@@ -90,6 +90,7 @@ def intact() -> dict[str, Content]:
         "tiff float": _saved(Image.fromarray(np.asarray(grey).astype(np.float32) / 255), "TIFF"),
         "tiff int": _saved(Image.fromarray(np.asarray(grey).astype(np.int32) * 100), "TIFF"),
         "tiff 16": (".tif", _deep_tiff(deep, None)),
+        "tiff 16 planes": (".tif", _deep_tiff(np.moveaxis(deep, 2, 0), None)),
         "tiff 16 deflate": (".tif", _deep_tiff(deep, "zlib")),
         "avif": _saved(rgb, "AVIF", quality=80),
         "jpeg 2000": _saved(rgb, "JPEG2000"),
@@ -351,11 +352,16 @@ def _picture(path: Path) -> None:
     path.write_bytes(intact()["png"][1])
 
 
-def _bytes(content: bytes) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(content) and None
+def _link_to_a_pipe(path: Path) -> None:
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to("pipe")
 
 
-ODD: dict[str, tuple[str, Callable[[Path], None]]] = {
+def _bytes(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+ODD: dict[str, tuple[str, Callable[[Path], object]]] = {
     "pipe": ("pipe.png", lambda path: os.mkfifo(path)),
     "pipe without a suffix": ("pipe", lambda path: os.mkfifo(path)),
     "socket": ("socket.png", _socket),
@@ -369,7 +375,7 @@ ODD: dict[str, tuple[str, Callable[[Path], None]]] = {
     "link to too long a name": ("long.png", _link("x" * 300 + ".png")),
     "link to its own folder": ("own", _link(".")),
     "link to the folder above": ("up", _link("..")),
-    "link to a pipe": ("piped.png", lambda path: (os.mkfifo(path.with_name("q")), path.symlink_to("q")) and None),
+    "link to a pipe": ("piped.png", _link_to_a_pipe),
     "not UTF-8": (os.fsdecode(b"caf\xe9.png"), _picture),
     "not UTF-8, a folder": (os.fsdecode(b"caf\xe9"), lambda path: path.mkdir()),
     "not UTF-8, a link": (os.fsdecode(b"\xff\xfe.jpg"), _link("missing.png")),
@@ -389,6 +395,11 @@ ODD: dict[str, tuple[str, Callable[[Path], None]]] = {
 }
 ROOT_CAN_READ = {"may not be read", "folder that may not be read"}
 SAYS_NOTHING = {"folder of a picture's name"}  # an empty folder
+
+
+def _read(catalog: Folder | Unlabelled, name: str) -> None:
+    given = Given.of(catalog, [name])
+    given.read_named(given.asked[0], 8)
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -413,7 +424,6 @@ def test_an_odd_entry_is_left_out_and_named_and_stops_nothing(tmp_path, caplog, 
         caplog.clear()
         if not os.path.isdir(tmp_path / "cats" / name):
             with pytest.raises(UserError) as caught:
-                given = Given.of(catalog, [str(tmp_path / "cats" / name)])
-                given.read_named(given.asked[0], 8)
+                _read(catalog, str(tmp_path / "cats" / name))
             assert "\n" not in str(caught.value)
             str(caught.value).encode()

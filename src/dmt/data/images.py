@@ -16,6 +16,7 @@ from PIL import Image, ImageFile, ImageOps
 from skimage.color import rgb2lab
 from torch import Tensor
 
+from dmt.data.deep_tiff import BAND, deep_tiff, has_separate_planes, is_deep_tiff, turned
 from dmt.data.depth import MOST_LOOKED_AT, in_range, white_of
 from dmt.errors import UserError
 from dmt.storage.limits import limits, require_file_size
@@ -23,7 +24,6 @@ from dmt.storage.limits import limits, require_file_size
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 NO_PICTURES = {"MPEG", "EPS"}  # what Pillow tells by its first bytes and does not decode, and programs
 
-_BAND = 2**21  # pixels worked on at a time: what a temporary array may cost
 _OPENING = threading.Lock()
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,9 +54,11 @@ def read_image(path: Path, size: int) -> Tensor:
         ImageError: the file is damaged, no image, or beyond ``dmt.storage.limits``.
         ReadError: it is missing, or cannot be read.
     """
-    with opened(Path(path)) as image:
+    path = Path(path)
+    with opened(path) as image:
         image.draft("RGB", (2 * size, 2 * size))
-        return to_tensor(upright(image), size)
+        is_misread = is_deep_tiff(image) and has_separate_planes(image)
+        return to_tensor(_of_planes(image, path) if is_misread else upright(image), size)
 
 
 @contextmanager
@@ -91,6 +93,11 @@ def opened(path: Path) -> Iterator[Image.Image]:
             remedy = "make it readable, or take it out of the folder"
             raise ReadError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
         raise ImageError(f"{path} does not decode as an image ({in_a_line(error)})") from error
+
+
+def _of_planes(image: Image.Image, path: Path) -> Image.Image:
+    pixels = turned(deep_tiff(image, path, 1), orientation_of(image))
+    return Image.frombytes(image.mode, pixels.shape[1::-1], (pixels >> 8).astype(np.uint8).tobytes())
 
 
 def _require_checksums(file: IO[bytes]) -> None:
@@ -276,7 +283,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Some rows at a time, each with where they begin."""
-    rows = max(1, _BAND // max(1, image.width))
+    rows = max(1, BAND // max(1, image.width))
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 

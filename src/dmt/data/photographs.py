@@ -14,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
+from dmt.data.deep_tiff import BAND, bands, deep_tiff, is_deep_tiff, of_opencv, turned
 from dmt.data.depth import in_range, white_of
 from dmt.data.images import ImageError, header, in_a_line, opened, orientation_of, require_pixels
 from dmt.storage.files import replacing
@@ -35,8 +36,6 @@ _SUFFIXES = {
     "AVIF": (".avif",),
     "HEIF": (".heic", ".heif", ".hif"),
 }
-MOST_CHANNELS = 8  # of a TIFF with colours of 16 bits
-_BAND = 2**21  # pixels worked on at a time: what a temporary array may cost
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _XMP_OF_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 _COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -174,7 +173,7 @@ class Photograph:
         """
         region = self._region(top, left, height, width)
         out = np.empty((*region.shape[:2], 3), np.uint8)
-        for rows in _bands(region):
+        for rows in bands(region):
             out[rows] = _rgb(region[rows], self.colours, self.white)
         return out
 
@@ -204,7 +203,7 @@ class Photograph:
             return self
         result = replace(self, stored=self.stored.copy())
         region = result._region(top, left, *change.shape[:2])
-        for rows in _bands(region):
+        for rows in bands(region):
             _add(region[rows], change[rows], self.colours, self.white)
         return result
 
@@ -220,7 +219,7 @@ class Photograph:
         factor = longest / size
         height, width = max(1, round(self.height * factor)), max(1, round(self.width * factor))
         out = np.empty((height, width, 3), np.uint8)
-        step = max(1, int(_BAND * factor / self.width))
+        step = max(1, int(BAND * factor / self.width))
         for first in range(0, height, step):
             last = min(first + step, height)
             begin, end = first * self.height / height, last * self.height / height
@@ -276,18 +275,6 @@ class Photograph:
         return upright[top:bottom, left:right]
 
 
-def turned(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of ``(H, W, ...)`` turned upright, by the orientation of EXIF.
-
-    >>> turned(np.array([[1, 2], [3, 4]]), 6).tolist()
-    [[3, 1], [4, 2]]
-    """
-    view = stored.swapaxes(0, 1) if orientation >= 5 else stored
-    if orientation in (3, 4, 7, 8):
-        view = view[::-1]
-    return view[:, ::-1] if orientation in (2, 3, 6, 7) else view
-
-
 def with_note(packet: bytes) -> bytes:
     """An XMP packet, or none -> the same that says that the picture was altered with a generative model.
 
@@ -325,12 +312,6 @@ def _description(rdf: str, about: str, known: str) -> str:
 # Pixels
 
 
-def _bands(pixels: np.ndarray) -> Iterator[slice]:
-    rows = max(1, _BAND // max(1, pixels.shape[1]))
-    for first in range(0, pixels.shape[0], rows):
-        yield slice(first, first + rows)
-
-
 def _rgb(stored: np.ndarray, colours: str, white: float) -> np.ndarray:
     if stored.dtype == np.uint8 and colours == "RGB":
         return stored
@@ -364,12 +345,12 @@ def _table(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     if stored.ndim != 3:
         return None
     colours = np.empty(0, np.uint32)
-    for rows in _bands(stored):
+    for rows in bands(stored):
         colours = np.union1d(colours, _packed(stored[rows]))
         if len(colours) > 256:
             return None
     indices = np.empty(stored.shape[:2], np.uint8)
-    for rows in _bands(stored):
+    for rows in bands(stored):
         indices[rows] = np.searchsorted(colours, _packed(stored[rows]))
     return indices, colours[:, None].view(np.uint8)[:, : stored.shape[2]]
 
@@ -410,7 +391,7 @@ def _pixels(image: Image.Image) -> tuple[np.ndarray, str]:
     image.load()
     wanted = _plain_mode(image)
     out: np.ndarray | None = None
-    rows = max(1, _BAND // image.width)
+    rows = max(1, BAND // image.width)
     for top in range(0, image.height, rows):
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
         if image.mode != wanted:
@@ -449,15 +430,10 @@ def _deep_pixels(image: Image.Image, path: Path) -> tuple[np.ndarray, str] | Non
         if head[25] == 4:  # grey with alpha, which OpenCV repeats to four channels
             if not any(name == b"IEND" for name, _ in _chunks_of(path)):
                 raise OSError("image file is truncated")
-            return np.ascontiguousarray(_of_opencv(path)[..., [0, 3]]), "LA"
+            return np.ascontiguousarray(of_opencv(path)[..., [0, 3]]), "LA"
         return _deep_png(image, path), image.mode
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode in ("RGB", "RGBA", "CMYK", "LA"):
-        bits = image.tag_v2.get(258, (8,))
-        if max(bits) != 16:
-            return None
-        pixels = _deep_tiff(path, image.mode, *image.size)
-        _require_same(turned(pixels, orientation_of(image)), image)
-        return pixels, image.mode
+    if is_deep_tiff(image):
+        return deep_tiff(image, path, orientation_of(image)), image.mode
     return None
 
 
@@ -481,67 +457,10 @@ def _decode_halves(path: Path, order: str, out: np.ndarray) -> dict[Any, Any]:
         assert isinstance(image, ImageFile.ImageFile)
         image.tile = [(*image.tile[0][:3], order)]  # type: ignore[list-item]
         image.load()
-        for rows in _bands(out):
+        for rows in bands(out):
             bottom = min(rows.stop, image.height)
             out[rows] = np.asarray(image.crop((0, rows.start, image.width, bottom)))
         return dict(image.info)
-
-
-def _of_opencv(source: Path | bytes) -> np.ndarray:
-    import cv2
-
-    if isinstance(source, bytes):
-        pixels = cv2.imdecode(np.frombuffer(source, np.uint8), cv2.IMREAD_UNCHANGED)
-    else:
-        pixels = cv2.imread(str(source), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
-        raise OSError("its 16-bit pixels cannot be read")
-    for rows in _bands(pixels):
-        pixels[rows, :, :3] = pixels[rows, :, 2::-1].copy()
-    return pixels
-
-
-def _deep_tiff(path: Path, colours: str, width: int, height: int) -> np.ndarray:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
-            if page.size > width * height * MOST_CHANNELS:
-                raise ValueError("more numbers than its size says")
-            pixels = page.asarray()
-            if "S" in page.axes:
-                pixels = np.moveaxis(pixels, page.axes.index("S"), -1)
-    except MemoryError:
-        raise
-    except Exception:  # a compression that tifffile alone does not know, or damage
-        pixels = _of_opencv(_laid_flat(path.read_bytes()))
-    channels = len(colours)
-    if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] < channels:
-        raise OSError("its 16-bit pixels cannot be read")
-    return np.ascontiguousarray(pixels[..., :channels])
-
-
-def _require_same(pixels: np.ndarray, image: Image.Image) -> None:
-    """Raise an ``OSError`` unless Pillow decodes the same, in 8 bits: others fill in what is missing of a TIFF."""
-    image.load()
-    if pixels.shape[:2] != (image.height, image.width):
-        raise OSError("its size is read in two ways: it is damaged")
-    for rows in _bands(pixels):
-        own = np.asarray(image.crop((0, rows.start, image.width, min(rows.stop, image.height))))
-        if (np.abs((pixels[rows] >> 8).astype(np.int16) - own) > 1).any():
-            raise OSError("its pixels are read in two ways: it is damaged")
-
-
-def _laid_flat(tiff: bytes) -> bytes:
-    """The bytes of a TIFF with the orientation 1, which OpenCV cannot be told to leave alone."""
-    order = "<" if tiff[:2] == b"II" else ">"
-    (first,) = struct.unpack_from(order + "L", tiff, 4)
-    (count,) = struct.unpack_from(order + "H", tiff, first)
-    for entry in range(first + 2, first + 2 + 12 * count, 12):
-        if struct.unpack_from(order + "H", tiff, entry) == (274,):
-            return tiff[: entry + 8] + struct.pack(order + "H", 1) + tiff[entry + 10 :]
-    return tiff
 
 
 # What is beside the pixels
@@ -758,7 +677,7 @@ def _write_png(
         file.write(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + pieces + extra)
         packer = zlib.compressobj(6)
         above = None
-        for rows in _bands(lines):
+        for rows in bands(lines):
             filtered, above = _filtered(lines[rows], above, kind != 3 and depth >= 8)
             file.write(_chunk(b"IDAT", packer.compress(filtered)))
         file.write(_chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b""))
