@@ -193,7 +193,8 @@ def _found(text: str, kind: str) -> Values | None:
     if rows.index.duplicated().any():
         return None
     columns: dict[str, list[float]] = {name: [_value(cell, kind) for cell in rows[name]] for name in rows.columns}
-    if any(isinstance(value, float) and not math.isfinite(value) for values in columns.values() for value in values):
+    odd = math.isinf if kind == "table" else lambda value: not math.isfinite(value)  # an empty cell of a table is known
+    if any(isinstance(value, float) and odd(value) for values in columns.values() for value in values):
         return None
     return _by_thing(list(rows.index), columns)
 
@@ -202,7 +203,7 @@ def _value(cell: str, kind: str) -> float | str:
     try:
         return float(cell)
     except ValueError:
-        return cell if kind == "table" else math.nan
+        return cell if kind == "table" and cell else math.nan
 
 
 KINDS: dict[str, tuple[Callable[[], str], Callable[[Path], Values]]] = {

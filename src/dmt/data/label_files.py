@@ -144,7 +144,7 @@ def read_attributes(path: Path) -> tuple[list[str], list[int], dict[str, np.ndar
             "fetch lfw_attributes.txt again"
         )
     attributes = header[3:]
-    _require_columns(attributes, path, 2)
+    _require_columns(header, path, 2)
     kept: dict[tuple[str, int], tuple[int, str, list[float]]] = {}
     twice = []
     for number, line in enumerate(lines[2:], start=3):
