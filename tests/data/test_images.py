@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from dmt.data import ImageError, read_image, to_pixels
-from dmt.data.images import ReadError, shorter_side
+from dmt.data.images import UnreadableError, shorter_side
 from dmt.errors import UserError
 from dmt.storage.limits import Limits, limited
 
@@ -160,7 +160,7 @@ def test_what_is_no_picture_is_an_error_of_one_line_that_names_the_file(tmp_path
     make(path)
     with pytest.raises(UserError, match=r"portrait\.jpg") as caught:
         read_image(path, 8)
-    assert isinstance(caught.value, ReadError if make is nothing else ImageError)
+    assert isinstance(caught.value, UnreadableError if make is nothing else ImageError)
     assert "\n" not in str(caught.value)
 
 

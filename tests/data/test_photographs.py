@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, ImageOps, JpegImagePlugin
 
 from dmt.data import photographs
 from dmt.data.deep_tiff import turned
-from dmt.data.images import ImageError, ReadError, to_rgb
+from dmt.data.images import ImageError, UnreadableError, to_rgb
 from dmt.data.photographs import EXTENSIONS, Photograph, with_note
 
 H, W = 23, 17
@@ -477,7 +477,7 @@ def test_what_does_not_decode_is_said_in_one_line(tmp_path):
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     for path in [*tmp_path.iterdir(), tmp_path / "absent.png"]:
-        with pytest.raises((ImageError, ReadError), match=re.escape(str(path))) as error:
+        with pytest.raises((ImageError, UnreadableError), match=re.escape(str(path))) as error:
             Photograph.read(path)
         assert "\n" not in str(error.value)
 

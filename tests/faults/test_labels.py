@@ -82,12 +82,39 @@ def a_line_twice_with_other_labels(rng: random.Random, text: str) -> str:
 
 
 def an_odd_value(rng: random.Random, text: str) -> str:
-    odd = ["nan", "inf", "-inf", "1e999", "infinity", "NaN", "", " ", "1_000", "0x10", "yes", "1,0", "--1", "1e", "\u0661"]
+    odd = [
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "infinity",
+        "NaN",
+        "",
+        " ",
+        "1_000",
+        "0x10",
+        "yes",
+        "1,0",
+        "--1",
+        "1e",
+        "\u0661",
+    ]
     return _with_cell(rng, text, rng.choice(odd))
 
 
 def an_odd_path(rng: random.Random, text: str) -> str:
-    odd = ["../a.png", "/etc/passwd", "", "..", ".", "a.png/../b.png", "./a.png", "~/a.png", "x" * 400 + ".png", "../../x/y"]
+    odd = [
+        "../a.png",
+        "/etc/passwd",
+        "",
+        "..",
+        ".",
+        "a.png/../b.png",
+        "./a.png",
+        "~/a.png",
+        "x" * 400 + ".png",
+        "../../x/y",
+    ]
     return _with_cell(rng, text, rng.choice(odd), column=0)
 
 
@@ -184,7 +211,8 @@ def _found(text: str, kind: str) -> Values | None:
         if kind == "labels":
             rows = rows[[name for name in header if name != "group"]].set_index("file")
         elif kind == "attributes":
-            names = [f"{person.replace(' ', '_')}_{int(n):04d}" for person, n in zip(rows["person"], rows["imagenum"])]
+            pairs = zip(rows["person"], rows["imagenum"], strict=True)
+            names = [f"{person.replace(' ', '_')}_{int(number):04d}" for person, number in pairs]
             rows = rows.drop(columns=["person", "imagenum"]).set_index(pd.Index(names))
         else:
             rows = rows.reset_index(drop=True).set_axis([str(i) for i in range(len(rows))])

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from dmt.data.catalogs import FileCatalog, Folder
-from dmt.data.images import ImageError, ReadError, read_image, to_tensor
+from dmt.data.images import ImageError, UnreadableError, read_image, to_tensor
 from dmt.data.label_files import read_kinds
 from dmt.data.labels import label_named
 from dmt.data.photographs import Photograph
@@ -105,7 +105,7 @@ class TorchvisionClasses:
             return self.read(index, size)
         try:
             return read_image(Path(os.path.expanduser(name)), size)
-        except (ImageError, ReadError) as error:
+        except (ImageError, UnreadableError) as error:
             raise UserError(f"{error}; give a path, or a name from {self.names[0]} to {self.names[-1]}") from error
 
     def index(self, name: str) -> int | None:

@@ -40,7 +40,7 @@ class ImageError(UserError):
     """An image file that does not decode, or is beyond a limit: reading it again gives the same."""
 
 
-class ReadError(UserError):
+class UnreadableError(UserError):
     """An image file that is not there or cannot be read: at another time it may be."""
 
 
@@ -52,7 +52,7 @@ def read_image(path: Path, size: int) -> Tensor:
 
     Raises:
         ImageError: the file is damaged, no image, or beyond ``dmt.storage.limits``.
-        ReadError: it is missing, or cannot be read.
+        UnreadableError: it is missing, or cannot be read.
     """
     path = Path(path)
     with opened(path) as image:
@@ -67,7 +67,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
     Raises:
         ImageError: it is no image, too large, or the block does not decode it.
-        ReadError: it is missing, or cannot be read.
+        UnreadableError: it is missing, or cannot be read.
     """
     require_regular_file(path)
     try:
@@ -78,20 +78,20 @@ def opened(path: Path) -> Iterator[Image.Image]:
             with header(file) as image:
                 require_pixels(image.width, image.height, str(path))
                 yield image
-    except (ImageError, ReadError):
+    except (ImageError, UnreadableError):
         raise
     except UserError as error:
         raise ImageError(str(error)) from error
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{path} is no image that can be read; save it as JPEG, PNG or TIFF first") from error
     except FileNotFoundError as error:
-        raise ReadError(f"{path}: there is no such file") from error
+        raise UnreadableError(f"{path}: there is no such file") from error
     except MemoryError as error:
-        raise ReadError(f"{path} does not fit into the memory that is left; scale it down first") from error
+        raise UnreadableError(f"{path} does not fit into the memory that is left; scale it down first") from error
     except Exception as error:  # decoders of formats raise whatever their authors did not think of
         if isinstance(error, OSError) and error.errno:
             remedy = "make it readable, or take it out of the folder"
-            raise ReadError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
+            raise UnreadableError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
         raise ImageError(f"{path} does not decode as an image ({in_a_line(error)})") from error
 
 

@@ -98,7 +98,7 @@ class Photograph:
 
         Raises:
             ImageError: the file is damaged, no image, without pixels, or beyond ``dmt.storage.limits``.
-            ReadError: it is missing, or cannot be read.
+            UnreadableError: it is missing, or cannot be read.
         """
         path = Path(path)
         with opened(path) as image:

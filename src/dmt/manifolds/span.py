@@ -58,7 +58,7 @@ class Span(CollectsRows, nn.Module):
         """Compute the coordinate system of all rows taken in so far.
 
         Raises:
-            UserError: no images, or all alike.
+            UserError: no images.
         """
         if len(self._rows) == 0:
             raise UserError("the span of 0 images holds nothing; give the manifold at least 2 images")
@@ -69,8 +69,6 @@ class Span(CollectsRows, nn.Module):
         found = self._rows.decomposed(
             self._center, self._deviation if self.z_score else None, self.n_images, self.mean.dtype
         )
-        if not len(found.singular_values):
-            raise UserError(f"the {self.n_images} images are all alike, so that no way leads from some to others")
         self._mixing, self.singular_values = found.mixing, found.singular_values
         return self
 
