@@ -318,7 +318,7 @@ def _rgb(stored: np.ndarray, colours: str, white: float) -> np.ndarray:
     scaled = stored if stored.dtype == np.uint8 else np.rint(in_range(stored, white) * (255 / white))
     if stored.dtype == np.uint8 and colours == "L":
         return scaled[..., None]
-    values = scaled.astype(np.float32) if scaled.ndim == 3 else scaled[..., None].astype(np.float32)
+    values: np.ndarray = scaled.astype(np.float32) if scaled.ndim == 3 else scaled[..., None].astype(np.float32)
     if colours == "CMYK":
         values = (255 - values[..., :3]) * (255 - values[..., 3:]) / 255
     elif colours in ("LA", "RGBA"):
@@ -745,7 +745,7 @@ def _append_tags(
 ) -> None:
     """Give a TIFF a new directory, at its end: its own layout of pixels, all other tags, and the XMP."""
     if layout is None:
-        with path.open("rb") as file, header(file) as image:
+        with path.open("rb") as opened_file, header(opened_file) as image:
             assert isinstance(image, TiffImagePlugin.TiffImageFile)
             own = image.tag_v2
             layout = {tag: (own.tagtype[tag], own[tag]) for tag in own if tag in _LAYOUT}
