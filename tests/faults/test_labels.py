@@ -221,6 +221,9 @@ def _found(text: str, kind: str) -> Values | None:
     if rows.index.duplicated().any():
         return None
     columns: dict[str, list[float]] = {name: [_value(cell, kind) for cell in rows[name]] for name in rows.columns}
+    for name, values in columns.items():
+        if kind == "table" and any(isinstance(value, str) for value in values):  # a column of words
+            columns[name] = [cell or math.nan for cell in rows[name]]
     odd = math.isinf if kind == "table" else lambda value: not math.isfinite(value)  # an empty cell of a table is known
     if any(isinstance(value, float) and odd(value) for values in columns.values() for value in values):
         return None
