@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from scipy.optimize import minimize
 from torch import Tensor
 
-from dmt.data.catalogs import read_attributes
+from dmt.data.label_files import read_attributes
 from dmt.manifolds import Points
 from dmt.solvers import LBFGS, Solution
 from dmt.traversal.kernels import RBF

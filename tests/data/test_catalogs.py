@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dmt.data import LFW, Digits, Folder, ImageError, Unlabelled, catalogs, read_image
+from dmt.data.label_files import read_attributes
 from dmt.errors import UserError
 
 HEADER = "#\tperson\timagenum\tMale\tWavy Hair\tSmiling"
@@ -178,7 +179,7 @@ def test_missing_attributes_are_downloaded_and_counted(lfw, monkeypatch):
 
 
 def test_the_real_attribute_file_is_read_whole(data_dir):
-    people, numbers, scores = catalogs.read_attributes(data_dir / "lfw_attributes.txt")
+    people, numbers, scores = read_attributes(data_dir / "lfw_attributes.txt")
     assert (len(people), len(numbers), len(scores)) == (13143, 13143, 73)
     assert max(set(people), key=people.count) == "George W Bush"
     assert all(len(values) == 13143 for values in scores.values())

@@ -15,6 +15,7 @@ from dmt.data import ImageError, read_image, to_pixels
 from dmt.data.images import UnreadableError, shorter_side
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError
+from dmt.storage.limits import Limits, limited
 
 UPRIGHT = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 
@@ -156,9 +157,9 @@ def a_folder(path: Path) -> None:
 def test_what_is_no_picture_is_an_error_of_one_line_that_names_the_file(tmp_path, make):
     path = tmp_path / "portrait.jpg"
     make(path)
-    with pytest.raises(ImageError, match=r"portrait\.jpg") as caught:
+    with pytest.raises(UserError, match=r"portrait\.jpg") as caught:
         read_image(path, 8)
-    assert isinstance(caught.value, UserError)
+    assert isinstance(caught.value, ImageError)
     assert "\n" not in str(caught.value)
 
 
@@ -179,8 +180,11 @@ def test_what_cannot_be_read_is_another_error_than_what_does_not_decode(tmp_path
 
 def test_a_picture_too_large_to_decode_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     path = saved(uniform((1, 2, 3), size=(30, 30)), tmp_path / "poster.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(ImageError, match=r"poster\.png is too large .* scale it down"):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's own limit is not ours
+    assert read_image(path, 8).shape == (3, 8, 8)
+    with limited(Limits(pixels=899)), pytest.raises(ImageError, match=r"poster\.png is too large.*limits\.pixels"):
+        read_image(path, 8)
+    with limited(Limits(picture_megabytes=1e-6)), pytest.raises(ImageError, match=r"limits\.picture_megabytes"):
         read_image(path, 8)
 
 

@@ -22,6 +22,7 @@ from dmt.manifolds.space import read_space
 from dmt.networks import Backbone
 from dmt.networks.precision import compute_exact_float32
 from dmt.reporting.progress import InversionBar
+from dmt.storage.limits import limit
 
 BACKBONE = "backbone"  # what a saved space calls the option of conf/backbone, and what else was said of it
 DEFAULTS = {"digits": ["experiment=digits"]}  # what goes with a data set
@@ -57,6 +58,7 @@ def default_editor(data: str = ..., *overrides: str) -> Editor: ...
 def default_editor(data: str = "lfw", *overrides: str) -> Editor | TableEditor:
     """The editor that the command line would use; see ``dmt.Editor.default``."""
     cfg = composed(*DEFAULTS.get(data, [f"data={data}"]), *overrides)
+    limit(build.built(cfg.limits))
     if build.is_of_table(cfg):
         return build.table_editor_of(cfg)
     _require_network(cfg)

@@ -39,6 +39,7 @@ from dmt.reporting.table_report import answers, table_report
 from dmt.reporting.tables import text_table
 from dmt.reporting.verdict_table import notes, verdict_table
 from dmt.storage import processes
+from dmt.storage.limits import limit
 
 log = logging.getLogger("dmt")
 
@@ -194,6 +195,7 @@ def begin(cfg: DictConfig) -> Path:
         require_whole_number("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
     working_precision(cfg.precision, torch.device("cpu"))  # an unknown name is said before any work
     build.rule_of(cfg)
+    limit(build.built(cfg.limits))
     quieten()
     _start_processes(cfg)
     if cfg.seed is None:

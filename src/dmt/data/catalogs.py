@@ -1,8 +1,8 @@
 """What pictures there are and how they are labelled: a folder, Labeled Faces in the Wild, scikit-learn's digits."""
 
-import csv
 import hashlib
 import logging
+import os
 import tarfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dmt.data.folders import FolderContents, are_no_pictures, counted, some
 from dmt.data.images import is_picture_name, opens, read_image, shorter_side
+from dmt.data.label_files import read_attributes, read_labels
 from dmt.data.labels import label_named
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError, nearest_name
@@ -113,8 +114,8 @@ class FileCatalog:
         index = self.index(name)
         if index is not None:
             return self.root / self.files[index]
-        for path in (Path(name).expanduser(), self.root / name):
-            if path.is_file():
+        for path in (_place(name), self.root / name):
+            if os.path.isfile(path):
                 return path
         raise UserError(
             f"there is no image {name!r}{nearest_name(name, self.names)}; give a path, or a name below {self.root}"
@@ -130,8 +131,10 @@ class FileCatalog:
 
     def _below_root(self, name: str) -> str:
         """The file that a path means, relative to the folder; empty if it is none or elsewhere."""
-        path, root = Path(name).expanduser().resolve(), self.root.resolve()
-        return path.relative_to(root).as_posix() if path.is_file() and path.is_relative_to(root) else ""
+        if not os.path.isfile(_place(name)):
+            return ""
+        path, root = _place(name).resolve(), self.root.resolve()
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
 
 
 class Folder(FileCatalog):
@@ -150,8 +153,8 @@ class Folder(FileCatalog):
     """
 
     def __init__(self, root: str | Path, labels: str | Path | None = None):
-        root = Path(root).expanduser()
-        if not root.is_dir():
+        root = _place(root)
+        if not os.path.isdir(root):
             raise UserError(f"there is no folder {root}; set data.catalog.root to a folder with a subfolder per class")
         if labels is None:
             contents = FolderContents.of(root)
@@ -162,8 +165,10 @@ class Folder(FileCatalog):
             self._scores = {name: np.where(classes == name, 1.0, -1.0) for name in sorted(set(classes.tolist()))}
             groups = files
             _say_what_is_left_out(contents)
+            _say_what_is_of_two_classes(root, files)
         else:
-            files, groups, self._scores = _read_labels(Path(labels).expanduser(), root)
+            files, groups, self._scores = read_labels(_place(labels), root)
+            _say_what_is_unlisted(root, files)
         self.labels = list(self._scores)
         super().__init__(root, files, files, groups)
 
@@ -226,23 +231,25 @@ class LFW(FileCatalog):
     N_ATTRIBUTES, N_ROWS = 73, 13143  # what stands in for a checksum of the attribute file, which has none published
 
     def __init__(self, root: str | Path, attributes: str | Path):
-        root, attributes = Path(root).expanduser(), Path(attributes).expanduser()
-        if not root.is_dir():
+        root, attributes = _place(root), _place(attributes)
+        if not os.path.isdir(root):
             _download_pictures(root)
-        if not attributes.is_file():
+        if not os.path.isfile(attributes):
             _download_attributes(attributes)
         people, numbers, self._scores = read_attributes(attributes)
         files, kept = [], []
         for row, (person, number) in enumerate(zip(people, numbers, strict=True)):
             folder = person.replace(" ", "_")
             file = f"{folder}/{folder}_{number:04d}.jpg"
-            if (root / file).is_file():
+            if os.path.isfile(root / file):
                 files.append(file)
                 kept.append(row)
         if not files:
             raise UserError(f"none of the pictures listed in {attributes} is below {root}")
         if len(files) < len(people):
             log.warning("%d of the %d pictures in %s are missing", len(people) - len(files), len(people), attributes)
+        if len(self._scores) == self.N_ATTRIBUTES and len(people) < self.N_ROWS:
+            log.info("%s lists %d pictures, of LFW's %d", attributes, len(people), self.N_ROWS)
         self._scores = {name: values[kept] for name, values in self._scores.items()}
         self.labels = list(self._scores)
         names, people = [Path(file).stem for file in files], [Path(file).parts[0] for file in files]
@@ -260,7 +267,7 @@ class LFW(FileCatalog):
 
     def _path(self, name: str) -> Path:
         unlisted = self.root / Path(name).stem.rpartition("_")[0] / f"{Path(name).stem}.jpg"
-        if self.index(name) is None and not _is_own_file(name) and unlisted.is_file():
+        if self.index(name) is None and not _is_own_file(name) and os.path.isfile(unlisted):
             return unlisted
         return super()._path(name)
 
@@ -295,8 +302,8 @@ class Digits:
         index = self.index(name)
         if index is not None:
             return self.read(index, size)
-        if Path(name).expanduser().is_file():
-            return read_image(Path(name).expanduser(), size)
+        if os.path.isfile(_place(name)):
+            return read_image(_place(name), size)
         raise UserError(f"there is no digit {name!r}; give digit_0000 ... digit_{len(self.names) - 1:04d}, or a path")
 
     def photograph(self, name: str) -> Photograph:
@@ -314,41 +321,6 @@ class Digits:
     def scores(self, label: str) -> np.ndarray:
         known = {str(digit): np.where(self.digits == digit, 1.0, -1.0) for digit in range(10)}
         return _scores_of(known, label, "the digits")
-
-
-def read_attributes(path: Path) -> tuple[list[str], list[int], dict[str, np.ndarray]]:
-    """Read Kumar's attribute file: people, image numbers, and attribute -> scores ``(n,)``.
-
-    Raises:
-        UserError: a missing column, a ragged row, or a value that is no number; the line is named.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} could not be read as an attribute file ({error})") from error
-    header = lines[1].split("\t") if len(lines) > 1 else []
-    if header[:3] != ["#", "person", "imagenum"]:
-        raise UserError(
-            f"{path}, line 2: the header must begin with '#<tab>person<tab>imagenum', got {header[:3]}; "
-            "fetch lfw_attributes.txt again"
-        )
-    attributes = header[3:]
-    people, numbers, values = [], [], []
-    for number, line in enumerate(lines[2:], start=3):
-        fields = line.split("\t")
-        if len(fields) != len(attributes) + 2:
-            raise UserError(
-                f"{path}, line {number}: {len(fields)} columns where the header has {len(attributes) + 2}; "
-                "mend the row or fetch the file again"
-            )
-        try:
-            numbers.append(int(fields[1]))
-            values.append([float(field) for field in fields[2:]])
-        except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}; mend the row or fetch the file again") from error
-        people.append(fields[0])
-    table = np.array(values).reshape(len(people), len(attributes))
-    return people, numbers, {name: table[:, i] for i, name in enumerate(attributes)}
 
 
 def _download_pictures(root: Path) -> None:
@@ -383,37 +355,32 @@ def _download_attributes(path: Path) -> None:
             )
 
 
-def _read_labels(path: Path, root: Path) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin with a byte order mark
-            reader = csv.DictReader(file, restkey="", restval=None)
-            lines = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} could not be read ({error}); set data.catalog.labels to a CSV file") from error
-    rows = [row for _, row in lines]
-    if not rows or "file" not in rows[0]:
-        raise UserError(f"{path} needs a header with a column 'file' and a column per label, and at least one row")
-    labels = [name for name in rows[0] if name not in ("file", "group")]
-    scores: dict[str, list[float]] = {name: [] for name in labels}
-    for number, row in lines:
-        if "" in row or None in row.values():
-            raise UserError(f"{path}, line {number}: the row has another number of columns than the header")
-        if not (root / row["file"]).is_file():
-            raise UserError(f"{path}, line {number}: there is no file {root / row['file']}")
-        try:
-            for name in labels:
-                scores[name].append(float(row[name]))
-        except ValueError as error:
-            raise UserError(
-                f"{path}, line {number}: {error}; labels are numbers, above 0 where the picture has it"
-            ) from error
-    files = [row["file"] for row in rows]
-    groups = [row.get("group", row["file"]) for row in rows]
-    return files, groups, {name: np.array(values) for name, values in scores.items()}
-
-
 def _scores_of(scores: Mapping[str, np.ndarray], label: str, place: str) -> np.ndarray:
     return scores[label_named(label, list(scores), place)]
+
+
+def _say_what_is_unlisted(root: Path, files: Sequence[str]) -> None:
+    """Log what a file of labels leaves out: a file that was cut off lists less than there is."""
+    unlisted = sorted(set(FolderContents.of(root).pictures) - set(files))
+    if unlisted:
+        log.info("the labels know nothing of %s below %s: %s", counted(len(unlisted), "picture"), root, some(unlisted))
+
+
+def _say_what_is_of_two_classes(root: Path, files: Sequence[str]) -> None:
+    """Warn of a file that links put into the folders of several classes."""
+    first: dict[tuple[int, int], str] = {}
+    both = []
+    for file in files:
+        try:
+            facts = (root / file).stat()
+        except OSError:  # whoever reads it says so
+            continue
+        other = first.setdefault((facts.st_dev, facts.st_ino), file)
+        if facts.st_ino and other.partition("/")[0] != file.partition("/")[0]:
+            both.append(f"{other} and {file}")
+    if both:
+        which = f"{counted(len(both), 'picture')} {'is' if len(both) == 1 else 'are'} of two classes, by links"
+        log.warning("%s: %s", which, some(both))
 
 
 def _say_what_is_left_out(contents: FolderContents) -> None:
@@ -466,7 +433,10 @@ def _no_classes(contents: FolderContents) -> str:
 def _fingerprint(root: Path, files: Sequence[str], with_times: bool) -> str:
     digest = hashlib.sha256()
     for file in files:
-        facts = (root / file).stat()
+        try:
+            facts = (root / file).stat()
+        except OSError as error:
+            raise UserError(f"{root / file} cannot be read ({error.strerror}); has it gone? run again") from error
         time = f"\t{facts.st_mtime_ns}" if with_times else ""
         digest.update(f"{file}\t{facts.st_size}{time}\n".encode())
     return digest.hexdigest()[:16]
@@ -482,5 +452,10 @@ def stamp_of(catalog: Catalog, index: int) -> str:
     return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 
 
+def _place(name: str | Path) -> Path:
+    """A path, of which ~ is the home folder where there is one."""
+    return Path(os.path.expanduser(name))
+
+
 def _is_own_file(name: str) -> bool:
-    return is_picture_name(name) and Path(name).expanduser().is_file()
+    return is_picture_name(name) and os.path.isfile(_place(name))

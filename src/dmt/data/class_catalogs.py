@@ -1,7 +1,7 @@
 """Data sets of classes, with what their publishers say of them -> catalogs: folders, and those of torchvision."""
 
-import csv
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from dmt.data.catalogs import FileCatalog, Folder
-from dmt.data.images import ImageError, read_image, to_tensor
+from dmt.data.images import ImageError, UnreadableError, read_image, to_tensor
+from dmt.data.label_files import read_kinds
 from dmt.data.labels import label_named
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError
-
-COLUMNS = ("class_id", "group")
 
 
 class ClassFolders(FileCatalog):
@@ -34,9 +33,9 @@ class ClassFolders(FileCatalog):
     times_count = False  # fixed data sets: a copy is the same
 
     def __init__(self, root: str | Path, classes: str | Path | None = None):
-        root = Path(root).expanduser()
+        root = Path(os.path.expanduser(root))
         for part in ("train", "val"):
-            if not (root / part).is_dir():
+            if not os.path.isdir(root / part):
                 raise UserError(
                     f"there is no folder {root / part}; put the data set there (a subfolder per class), or name its "
                     "place: data.catalog.root=PATH, or the environment variable DMT_DATA"
@@ -49,7 +48,7 @@ class ClassFolders(FileCatalog):
         self._class = np.array([position[Path(file).parts[1]] for file in files])
         self.is_validation = np.array([file.startswith("val/") for file in files])
         if classes is not None:
-            self.kinds = read_kinds(root / Path(classes).expanduser())
+            self.kinds = read_kinds(root / os.path.expanduser(classes), self.labels)
 
     def scores(self, label: str) -> np.ndarray:
         return _scores_of_class(self._class, self.labels, label)
@@ -105,8 +104,8 @@ class TorchvisionClasses:
         if index is not None:
             return self.read(index, size)
         try:
-            return read_image(Path(name).expanduser(), size)
-        except ImageError as error:
+            return read_image(Path(os.path.expanduser(name)), size)
+        except (ImageError, UnreadableError) as error:
             raise UserError(f"{error}; give a path, or a name from {self.names[0]} to {self.names[-1]}") from error
 
     def index(self, name: str) -> int | None:
@@ -117,22 +116,6 @@ class TorchvisionClasses:
 
     def scores(self, label: str) -> np.ndarray:
         return _scores_of_class(self._class, self.labels, label)
-
-
-def read_kinds(path: Path) -> dict[str, str]:
-    """Class -> kind of thing, from a CSV file with the columns ``class_id`` and ``group``; hyphens become underscores.
-
-    Raises:
-        UserError: the file cannot be read or has other columns.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} could not be read ({error}); set data.catalog.classes to a CSV file") from error
-    if not rows or any(row.get(column) is None for row in rows for column in COLUMNS):
-        raise UserError(f"{path} needs a header with the columns class_id and group, and both in every row")
-    return {row["class_id"]: row["group"].replace("-", "_") for row in rows}
 
 
 def _opened(part: Callable[[], Any]) -> Any:

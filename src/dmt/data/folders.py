@@ -1,6 +1,7 @@
 """A folder -> the pictures below it, and what there is beside them."""
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dmt.errors import UserError
 
 CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
 """What systems leave in folders of pictures, in lower case; what begins with a dot is left out as well."""
+MOST_LEVELS = 100  # of folders below each other
 MOST_NAMED = 5  # files, or folders, that a line names
 
 
@@ -36,13 +38,14 @@ class FolderContents:
         """Look through a folder; links are followed, once.
 
         No file is opened. Left out beside files of other suffixes: empty files, links to nothing, what is no regular
-        file (a pipe, a socket), names that are not UTF-8, folders that may not be read.
+        file (a pipe, a socket, a device), names that are not UTF-8 or hold control characters, files and folders that
+        may not be read, and what lies deeper than ``MOST_LEVELS``.
 
         Raises:
             UserError: there is no such folder.
         """
-        root = Path(root).expanduser()
-        if not root.is_dir():
+        root = Path(os.path.expanduser(root))
+        if not os.path.isdir(root):
             raise UserError(f"there is no folder {root}")
         pictures: list[str] = []
         others: list[str] = []
@@ -105,6 +108,22 @@ def are_no_pictures(number: int) -> str:
     return "is no picture" if number == 1 else "are no pictures"
 
 
+def odd_name(name: str) -> str:
+    """Why a file of this name is left out; empty if it is not."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "a name that is not UTF-8"
+    is_odd = any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name)
+    return "a name with control characters" if is_odd else ""
+
+
+def shown(path: str) -> str:
+    """A path in one line, whatever its bytes."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
 def _sort_out(
     folder: Path, below: str, above: frozenset[tuple[int, int]], pictures: list[str], others: list[str]
 ) -> list[str]:
@@ -112,7 +131,10 @@ def _sort_out(
 
     ``above``: devices and numbers of the folders above it, so that a link to one of them ends.
     """
-    folders = []
+    folders: list[str] = []
+    if len(above) > MOST_LEVELS:
+        others.append(f"{shown(below.rstrip('/'))} (more than {MOST_LEVELS} folders deep)")
+        return []
     try:
         facts = folder.stat()
         if (facts.st_dev, facts.st_ino) in above:
@@ -126,7 +148,7 @@ def _sort_out(
         return []
     above |= {(facts.st_dev, facts.st_ino)}
     for entry in entries:
-        reason = "a name that is not UTF-8" if not _is_utf8(entry.name) else ""
+        reason = odd_name(entry.name)
         if not reason and _is_folder(entry):
             folders.append(entry.name)
             _sort_out(folder / entry.name, f"{below}{entry.name}/", above, pictures, others)
@@ -135,7 +157,7 @@ def _sort_out(
         if not reason and is_picture_name(entry.name):
             pictures.append(below + entry.name)
         else:
-            others.append(_shown(below + entry.name) + (f" ({reason})" if reason else ""))
+            others.append(shown(below + entry.name) + (f" ({reason})" if reason else ""))
     return folders
 
 
@@ -156,20 +178,8 @@ def _oddity(entry: os.DirEntry[str]) -> str:
     try:
         if not entry.is_file():
             return "a link to nothing" if entry.is_symlink() and not os.path.exists(entry) else "no regular file"
-        return "" if entry.stat().st_size else "empty"
+        if not entry.stat().st_size:
+            return "empty"
+        return "" if os.access(entry, os.R_OK) else "may not be read"
     except OSError:
         return "a link to nothing" if entry.is_symlink() else "unreadable"
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _shown(path: str) -> str:
-    """A path in one line, whatever its bytes."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

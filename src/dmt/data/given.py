@@ -1,18 +1,19 @@
 """Pictures that a user hands over -> pictures that a catalog can be asked for by name."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from dmt.data.catalogs import Catalog
-from dmt.data.folders import FolderContents, counted
-from dmt.data.images import ImageError, to_tensor
+from dmt.data.folders import FolderContents, counted, odd_name, shown
+from dmt.data.images import ImageError, in_a_line, require_pixels, to_tensor, upright
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError, require_list
 
@@ -61,6 +62,7 @@ class Given:
         asked = []
         for number, image in enumerate(images, start=1):
             if isinstance(image, str | Path):
+                _require_plain_name(str(image))
                 asked += _pictures_in(image) if _is_folder(image, catalog) else [str(image)]
             else:
                 asked.append(f"image_{number}")
@@ -98,9 +100,15 @@ class Given:
         return self.catalog.scores(label)
 
 
+def _require_plain_name(name: str) -> None:
+    """Tables, logs and the names of results take no other."""
+    if reason := odd_name(name):
+        raise UserError(f"images: {shown(name)} has {reason}; rename it, or name the folder that it lies in")
+
+
 def _is_folder(image: str | Path, catalog: Catalog) -> bool:
     """Whether the path of a folder is meant, and not a picture of the catalog that has its name."""
-    return bool(str(image)) and str(image) not in catalog.names and Path(image).expanduser().is_dir()
+    return bool(str(image)) and str(image) not in catalog.names and os.path.isdir(os.path.expanduser(image))
 
 
 def _pictures_in(folder: str | Path) -> list[str]:
@@ -135,10 +143,12 @@ def _decoded(image: Image.Image) -> Image.Image:
     """A copy, turned upright as ``read_image`` turns files: what is wrong with it is said before any work."""
     if 0 in image.size:
         raise UserError(f"a picture given as a PIL image has no pixels: {image.width} x {image.height}")
+    require_pixels(*image.size, "a picture given as a PIL image")
     try:
-        return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(f"a picture given as a PIL image does not decode ({error})") from error
+        turned = upright(image)
+    except Exception as error:  # whatever the decoder of its format raises
+        raise ImageError(f"a picture given as a PIL image does not decode ({in_a_line(error)})") from error
+    return turned.copy() if turned is image else turned
 
 
 def _of_array(image: np.ndarray) -> Image.Image | Tensor:

@@ -1,14 +1,11 @@
 """A photograph of any size and format -> the same photograph with one region changed, and all else as it came."""
 
 import io
-import itertools
 import re
 import struct
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
-from dmt.data.images import ImageError, content_of, require_decoder, require_regular_file
+from dmt.data.deep_tiff import BAND, bands, deep_tiff, is_deep_tiff, of_opencv, turned
+from dmt.data.depth import in_range, white_of
+from dmt.data.images import ImageError, header, in_a_line, opened, orientation_of, require_pixels
 from dmt.storage.files import replacing
 
 EXTENSIONS = (
@@ -26,9 +25,6 @@ EXTENSIONS = (
 )
 """Suffixes of the files that come back in their own format. Whatever else Pillow decodes is read too, and saved as PNG.
 """
-
-MOST_PIXELS = 200_000_000
-"""The largest photograph that is read, in pixels."""
 
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -40,7 +36,6 @@ _SUFFIXES = {
     "AVIF": (".avif",),
     "HEIF": (".heic", ".heif", ".hif"),
 }
-_BAND = 2**21  # pixels worked on at a time: what a temporary array may cost
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _XMP_OF_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 _COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -102,19 +97,12 @@ class Photograph:
         CMYK and 16 bits a channel stay so.
 
         Raises:
-            ImageError: the file is damaged, no image, without pixels, or beyond ``MOST_PIXELS``.
-            UnreadableError: it is missing or cannot be read.
+            ImageError: the file is damaged, no image, without pixels, or beyond ``dmt.storage.limits``.
+            UnreadableError: it is missing, or cannot be read.
         """
         path = Path(path)
-        require_regular_file(path)
-        content_of(path)  # what cannot be read is told from what does not decode
-        try:
-            with _opened(path) as image:
-                return _photograph(image, path)
-        except Image.UnidentifiedImageError as error:
-            raise ImageError(f"{path} is no image that can be read; save it as JPEG, PNG or TIFF first") from error
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-            raise ImageError(f"{path} does not decode as an image ({_line(error)})") from error
+        with opened(path) as image:
+            return _photograph(image, path)
 
     @classmethod
     def of(cls, image: Image.Image) -> "Photograph":
@@ -125,8 +113,10 @@ class Photograph:
         """
         try:
             return _photograph(image, None)
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-            raise ImageError(f"a picture given as a PIL image does not decode ({_line(error)})") from error
+        except ImageError:
+            raise
+        except Exception as error:  # whatever the decoder of its format raises
+            raise ImageError(f"a picture given as a PIL image does not decode ({in_a_line(error)})") from error
 
     @classmethod
     def of_pixels(cls, pixels: np.ndarray) -> "Photograph":
@@ -142,7 +132,7 @@ class Photograph:
                 f"a photograph given as an array must be (H, W, 3), of uint8 or of floats in [0, 1], got "
                 f"{pixels.shape} of {pixels.dtype}"
             )
-        _require_size(pixels.shape[1], pixels.shape[0], "a photograph given as an array")
+        require_pixels(pixels.shape[1], pixels.shape[0], "a photograph given as an array")
         if is_float and not (pixels.min() >= 0 and pixels.max() <= 1):
             raise ImageError(
                 f"a photograph given as an array of floats must have values in [0, 1], got some from "
@@ -183,7 +173,7 @@ class Photograph:
         """
         region = self._region(top, left, height, width)
         out = np.empty((*region.shape[:2], 3), np.uint8)
-        for rows in _bands(region):
+        for rows in bands(region):
             out[rows] = _rgb(region[rows], self.colours, self.white)
         return out
 
@@ -213,7 +203,7 @@ class Photograph:
             return self
         result = replace(self, stored=self.stored.copy())
         region = result._region(top, left, *change.shape[:2])
-        for rows in _bands(region):
+        for rows in bands(region):
             _add(region[rows], change[rows], self.colours, self.white)
         return result
 
@@ -229,7 +219,7 @@ class Photograph:
         factor = longest / size
         height, width = max(1, round(self.height * factor)), max(1, round(self.width * factor))
         out = np.empty((height, width, 3), np.uint8)
-        step = max(1, int(_BAND * factor / self.width))
+        step = max(1, int(BAND * factor / self.width))
         for first in range(0, height, step):
             last = min(first + step, height)
             begin, end = first * self.height / height, last * self.height / height
@@ -285,18 +275,6 @@ class Photograph:
         return upright[top:bottom, left:right]
 
 
-def turned(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of ``(H, W, ...)`` turned upright, by the orientation of EXIF.
-
-    >>> turned(np.array([[1, 2], [3, 4]]), 6).tolist()
-    [[3, 1], [4, 2]]
-    """
-    view = stored.swapaxes(0, 1) if orientation >= 5 else stored
-    if orientation in (3, 4, 7, 8):
-        view = view[::-1]
-    return view[:, ::-1] if orientation in (2, 3, 6, 7) else view
-
-
 def with_note(packet: bytes) -> bytes:
     """An XMP packet, or none -> the same that says that the picture was altered with a generative model.
 
@@ -334,19 +312,13 @@ def _description(rdf: str, about: str, known: str) -> str:
 # Pixels
 
 
-def _bands(pixels: np.ndarray) -> Iterator[slice]:
-    rows = max(1, _BAND // max(1, pixels.shape[1]))
-    for first in range(0, pixels.shape[0], rows):
-        yield slice(first, first + rows)
-
-
 def _rgb(stored: np.ndarray, colours: str, white: float) -> np.ndarray:
     if stored.dtype == np.uint8 and colours == "RGB":
         return stored
-    scaled = stored if stored.dtype == np.uint8 else np.rint(np.clip(stored, 0, white) * (255 / white))
+    scaled = stored if stored.dtype == np.uint8 else np.rint(in_range(stored, white) * (255 / white))
     if stored.dtype == np.uint8 and colours == "L":
         return scaled[..., None]
-    values = scaled.astype(np.float32) if scaled.ndim == 3 else scaled[..., None].astype(np.float32)
+    values: np.ndarray = scaled.astype(np.float32) if scaled.ndim == 3 else scaled[..., None].astype(np.float32)
     if colours == "CMYK":
         values = (255 - values[..., :3]) * (255 - values[..., 3:]) / 255
     elif colours in ("LA", "RGBA"):
@@ -373,12 +345,12 @@ def _table(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     if stored.ndim != 3:
         return None
     colours = np.empty(0, np.uint32)
-    for rows in _bands(stored):
+    for rows in bands(stored):
         colours = np.union1d(colours, _packed(stored[rows]))
         if len(colours) > 256:
             return None
     indices = np.empty(stored.shape[:2], np.uint8)
-    for rows in _bands(stored):
+    for rows in bands(stored):
         indices[rows] = np.searchsorted(colours, _packed(stored[rows]))
     return indices, colours[:, None].view(np.uint8)[:, : stored.shape[2]]
 
@@ -392,58 +364,26 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
 
 # Reading
 
-_OPENING = threading.Lock()
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The file's header read, without Pillow's limit of size, which is lifted no longer than that takes."""
-    with path.open("rb") as file:
-        require_decoder(file, path)
-        with _OPENING:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                image = Image.open(file)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        try:
-            yield image
-        finally:
-            image.close()  # which also frees the pixels, now and not when cycles are collected
-
 
 def _photograph(image: Image.Image, path: Path | None) -> Photograph:
-    _require_size(image.width, image.height, "a picture given as a PIL image" if path is None else str(path))
+    require_pixels(image.width, image.height, "a picture given as a PIL image" if path is None else str(path))
     palette = image.mode in ("P", "PA")
-    deep = _deep_pixels(image, path) if path is not None else None
-    orientation = _orientation(image)
+    is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
+    orientation = orientation_of(image) if is_tiff else 1  # before Pillow decodes a TIFF, turns it and forgets
     tags = _tags(image, orientation) if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    deep = _deep_pixels(image, path) if path is not None else None
+    if not is_tiff:
+        if deep is None:
+            image.load()  # before a PNG is asked for its EXIF, which decodes it and is not told whether that worked
+        orientation = orientation_of(image)
     if deep is None:
         stored, colours = _pixels(image)
-        if tags and _orientation(image) != orientation:  # Pillow turns a TIFF as it decodes it, and forgets the tag
+        if tags and orientation_of(image) != orientation:  # Pillow turns a TIFF as it decodes it, and forgets the tag
             stored = turned(stored, {6: 8, 8: 6}.get(orientation, orientation))
     else:
         stored, colours = deep
     record = replace(_record(image, path), tags=tags)
-    return Photograph(stored, colours, _white(stored), orientation, record, palette)
-
-
-def _require_size(width: int, height: int, what: str) -> None:
-    if width * height == 0:
-        raise ImageError(f"{what} has no pixels: {width} x {height}")
-    if width * height > MOST_PIXELS:
-        raise ImageError(
-            f"{what} is too large: {width} x {height} are {width * height / 1e6:.0f} megapixels, and the limit is "
-            f"{MOST_PIXELS / 1e6:.0f}; scale it down first"
-        )
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        orientation = image.getexif().get(0x0112, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
-        return 1
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+    return Photograph(stored, colours, white_of(stored), orientation, record, palette)
 
 
 def _pixels(image: Image.Image) -> tuple[np.ndarray, str]:
@@ -451,7 +391,7 @@ def _pixels(image: Image.Image) -> tuple[np.ndarray, str]:
     image.load()
     wanted = _plain_mode(image)
     out: np.ndarray | None = None
-    rows = max(1, _BAND // image.width)
+    rows = max(1, BAND // image.width)
     for top in range(0, image.height, rows):
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
         if image.mode != wanted:
@@ -490,13 +430,10 @@ def _deep_pixels(image: Image.Image, path: Path) -> tuple[np.ndarray, str] | Non
         if head[25] == 4:  # grey with alpha, which OpenCV repeats to four channels
             if not any(name == b"IEND" for name, _ in _chunks_of(path)):
                 raise OSError("image file is truncated")
-            return np.ascontiguousarray(_of_opencv(path)[..., [0, 3]]), "LA"
+            return np.ascontiguousarray(of_opencv(path)[..., [0, 3]]), "LA"
         return _deep_png(image, path), image.mode
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode in ("RGB", "RGBA", "CMYK", "LA"):
-        bits = image.tag_v2.get(258, (8,))
-        if max(bits) != 16:
-            return None
-        return _deep_tiff(path, image.mode), image.mode
+    if is_deep_tiff(image):
+        return deep_tiff(image, path, orientation_of(image)), image.mode
     return None
 
 
@@ -516,67 +453,14 @@ def _deep_png(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _decode_halves(path: Path, order: str, out: np.ndarray) -> dict[Any, Any]:
-    with _opened(path) as image:
+    with path.open("rb") as file, header(file) as image:
         assert isinstance(image, ImageFile.ImageFile)
         image.tile = [(*image.tile[0][:3], order)]  # type: ignore[list-item]
         image.load()
-        for rows in _bands(out):
+        for rows in bands(out):
             bottom = min(rows.stop, image.height)
             out[rows] = np.asarray(image.crop((0, rows.start, image.width, bottom)))
         return dict(image.info)
-
-
-def _of_opencv(source: Path | bytes) -> np.ndarray:
-    import cv2
-
-    if isinstance(source, bytes):
-        pixels = cv2.imdecode(np.frombuffer(source, np.uint8), cv2.IMREAD_UNCHANGED)
-    else:
-        pixels = cv2.imread(str(source), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
-        raise OSError("its 16-bit pixels cannot be read")
-    for rows in _bands(pixels):
-        pixels[rows, :, :3] = pixels[rows, :, 2::-1].copy()
-    return pixels
-
-
-def _deep_tiff(path: Path, colours: str) -> np.ndarray:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
-            pixels = page.asarray()
-            if "S" in page.axes:
-                pixels = np.moveaxis(pixels, page.axes.index("S"), -1)
-    except (ValueError, zlib.error):  # a compression that tifffile alone does not know, or damage
-        pixels = _of_opencv(_laid_flat(path.read_bytes()))
-    channels = len(colours)
-    if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] < channels:
-        raise OSError("its 16-bit pixels cannot be read")
-    return np.ascontiguousarray(pixels[..., :channels])
-
-
-def _laid_flat(tiff: bytes) -> bytes:
-    """The bytes of a TIFF with the orientation 1, which OpenCV cannot be told to leave alone."""
-    order = "<" if tiff[:2] == b"II" else ">"
-    (first,) = struct.unpack_from(order + "L", tiff, 4)
-    (count,) = struct.unpack_from(order + "H", tiff, first)
-    for entry in range(first + 2, first + 2 + 12 * count, 12):
-        if struct.unpack_from(order + "H", tiff, entry) == (274,):
-            return tiff[: entry + 8] + struct.pack(order + "H", 1) + tiff[entry + 10 :]
-    return tiff
-
-
-def _white(stored: np.ndarray) -> float:
-    if stored.dtype == bool:
-        return 1.0
-    if stored.dtype in (np.uint8, np.uint16):
-        return float(np.iinfo(stored.dtype).max)
-    largest = stored.max(initial=0)
-    if largest > 255:
-        return 65535.0
-    return 1.0 if stored.dtype.kind == "f" and largest <= 1 else 255.0
 
 
 # What is beside the pixels
@@ -621,6 +505,7 @@ def _xmp(info: dict) -> bytes:
 
 def _chunks_of(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """The chunks of a PNG, name and data, but those of the pixels."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
@@ -628,7 +513,7 @@ def _chunks_of(path: Path) -> Iterator[tuple[bytes, bytes]]:
             if name in (b"IDAT", b"fdAT"):
                 file.seek(length + 4, io.SEEK_CUR)
                 continue
-            yield name, file.read(length)
+            yield name, file.read(min(length, size))
             file.seek(4, io.SEEK_CUR)
 
 
@@ -773,7 +658,7 @@ def _for_png(photograph: Photograph) -> tuple[np.ndarray, str]:
         return photograph.rgb(), "RGB"  # never: no PNG was CMYK
     if stored.dtype in (bool, np.uint8, np.uint16):
         return stored, colours
-    return np.rint(np.clip(stored, 0, white) * (65535 / white)).astype(np.uint16), colours
+    return np.rint(in_range(stored, white) * (65535 / white)).astype(np.uint16), colours
 
 
 def _write_png(
@@ -792,7 +677,7 @@ def _write_png(
         file.write(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + pieces + extra)
         packer = zlib.compressobj(6)
         above = None
-        for rows in _bands(lines):
+        for rows in bands(lines):
             filtered, above = _filtered(lines[rows], above, kind != 3 and depth >= 8)
             file.write(_chunk(b"IDAT", packer.compress(filtered)))
         file.write(_chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b""))
@@ -860,7 +745,7 @@ def _append_tags(
 ) -> None:
     """Give a TIFF a new directory, at its end: its own layout of pixels, all other tags, and the XMP."""
     if layout is None:
-        with _opened(path) as image:
+        with path.open("rb") as opened_file, header(opened_file) as image:
             assert isinstance(image, TiffImagePlugin.TiffImageFile)
             own = image.tag_v2
             layout = {tag: (own.tagtype[tag], own[tag]) for tag in own if tag in _LAYOUT}
@@ -886,7 +771,3 @@ def _with_places(directory: bytes, base: int, places: list[int], order: str) -> 
     at = entry + 8 if len(places) == 1 else struct.unpack_from(order + "L", out, entry + 8)[0] - base
     struct.pack_into(f"{order}{len(places)}L", out, at, *places)
     return bytes(out)
-
-
-def _line(error: BaseException) -> str:
-    return next(itertools.chain(str(error).splitlines(), [type(error).__name__]))

@@ -1,6 +1,7 @@
 """A CSV or Parquet file -> labelled rows, what kind of value each column has, and the two sides of a task."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dmt.data.folders import some
+from dmt.data.label_files import require_rows
 from dmt.errors import UserError, is_number, nearest_name, require_whole_number
+from dmt.storage.limits import require_file_size
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +22,7 @@ FEW_NUMBERS = 12  # a column with no more distinct numbers keeps to those that i
 MOST_CATEGORIES = 30  # a column with more different words is text (ours)
 FEWEST = 10  # rows of a side (ours)
 MOST_DECIMALS = 6
+MOST_STRANGE = 0.5  # share of a column of numbers that is none: else it is one of words (ours)
 CHUNK = 100_000  # rows in memory at a time
 ABOVE, BELOW, MEDIAN = "above", "below", "median"
 
@@ -153,12 +158,16 @@ class TableTask:
         known = sorted(names.unique())
         if len(known) < 2:
             raise UserError(f"column {label.name!r} has the one value {known[0]!r}; rows of both sides are needed")
+        sides = [_plain(self.target)] if self.source is None else [_plain(self.source), _plain(self.target)]
         for side in [self.target] if self.source is None else [self.source, self.target]:
             if _plain(side) not in known:
                 shown = f"{', '.join(known[:8])}{', ...' if len(known) > 8 else ''}"
                 numbers = "; of a number: above or below" if pd.api.types.is_numeric_dtype(label) else ""
                 near = nearest_name(str(side), known)
                 raise UserError(f"no row has {label.name}={side}{near} (there are {shown}{numbers})")
+        if self.source is not None and (others := [name for name in known if name not in sides]):
+            count = (~names.isin(sides)).sum()
+            log.info("table: %d rows have another %s (%s) and are of neither side", count, label.name, some(others))
         is_target = (names == _plain(self.target)).to_numpy()
         is_source = ~is_target if self.source is None else (names == _plain(self.source)).to_numpy()
         for name, rows in (("source", is_source), ("target", is_target)):
@@ -208,6 +217,8 @@ class Table:
     def frame(self) -> pd.DataFrame:
         """The labelled rows, ``most`` at most."""
         frame = self._drawn()
+        if (twice := frame.columns[frame.columns.duplicated()]).size:
+            raise UserError(f"the table has column {twice[0]!r} twice; keep one of them")
         self.require([self.label], frame, "label")
         self.require(
             [*self.categories, *(self.ordered or {}), *self.leave_out], frame, "categories, ordered and leave_out"
@@ -215,7 +226,12 @@ class Table:
         without = frame[self.label].isna()
         if without.any():
             log.info("table: %d rows have no %s and are left out", without.sum(), self.label)
-        return frame[~without]
+        frame = frame[~without]
+        if pd.api.types.is_float_dtype(frame[self.label]) and np.isinf(frame[self.label]).any():
+            raise UserError(f"column {self.label!r} holds infinity; replace it by a number, or leave the cell empty")
+        for name in frame.columns:
+            _say_what_is_no_number(frame[name])
+        return frame
 
     def require(self, names: Sequence[str], frame: pd.DataFrame, what: str) -> None:
         """Raise a ``UserError`` unless a table has these columns."""
@@ -301,23 +317,41 @@ def _parts(path: Any) -> Iterator[pd.DataFrame]:
     if str(path).startswith(("sklearn:", "statsmodels:")):
         yield _packaged(*str(path).split(":", 1))
         return
-    file = Path(path).expanduser()
-    if not file.is_file():
+    file = Path(os.path.expanduser(path))
+    if not os.path.isfile(file):
         raise UserError(f"there is no table {file}; set data.path to a CSV or Parquet file")
+    require_file_size(file, "table")
     try:
         if file.suffix.lower() in (".parquet", ".pq"):
             from pyarrow import parquet
 
-            yield from (batch.to_pandas() for batch in parquet.ParquetFile(file).iter_batches(CHUNK))
+            opened = parquet.ParquetFile(file, page_checksum_verification=True)
+            yield from (batch.to_pandas() for batch in opened.iter_batches(CHUNK))
             return
-        with file.open(encoding="utf-8-sig") as opened:
-            header = opened.readline()
-        separator = max(",;\t|", key=header.count)
-        yield from pd.read_csv(file, sep=separator, chunksize=CHUNK, encoding="utf-8-sig", low_memory=False)
+        separator = require_rows(file)
+        options: dict[str, Any] = {"encoding": "utf-8-sig", "low_memory": False, "index_col": False}
+        yield from pd.read_csv(file, sep=separator, chunksize=CHUNK, **options)
+    except UserError:
+        raise
     except ImportError as error:
         raise UserError("Parquet needs a package: pip install 'dmt[tables]'") from error
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's errors are of these kinds
-        raise UserError(f"{file} could not be read as a table ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # pandas' and pyarrow's are of many kinds
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{file} could not be read as a table ({said})") from error
+
+
+def _say_what_is_no_number(values: pd.Series) -> None:
+    """Warn of a few words in a column of numbers, which make words of all: a damaged cell, or a sign of none."""
+    if not pd.api.types.is_object_dtype(values) and not pd.api.types.is_string_dtype(values):
+        return
+    known = values.dropna()
+    strange = known[pd.to_numeric(known, errors="coerce").isna()]
+    if 0 < len(strange) < MOST_STRANGE * len(known):
+        which = some([repr(value) for value in dict.fromkeys(strange)])
+        advice = "correct them, or leave these cells empty, or it is taken for words"
+        log.warning(
+            "table: column %r holds numbers, and %d that are none: %s; %s", values.name, len(strange), which, advice
+        )
 
 
 def _packaged(package: str, name: str) -> pd.DataFrame:

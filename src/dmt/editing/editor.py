@@ -21,7 +21,7 @@ from dmt.editing.records import EditedImage, edited_images, judged, require_judg
 from dmt.errors import UserError
 from dmt.inversion import Inverter
 from dmt.inversion.memory import inversion_bytes, require_memory
-from dmt.judges import Judge, LearnsFromData
+from dmt.judges import Judge, LearnsFromData, require_fit
 from dmt.manifolds import Members, Points, Representation, SetFit, Space, SpaceFit
 from dmt.storage import processes
 from dmt.storage.files import replacing
@@ -194,6 +194,8 @@ class Editor:
         rule = self.rule if lam is None else FixedLambda(lam) if isinstance(lam, int | float | str) else lam
         rule.require(self.judges)
         data = self.data(way, images=images)
+        if data.inputs:
+            require_fit(self.judges, data.original(data.inputs[0]))
         judges = dict(self.judges)
         for name, judge in self.judges.items():
             if isinstance(judge, LearnsFromData):

@@ -13,6 +13,8 @@ from dmt.data import Patch, finished, to_pixels
 from dmt.editing.records import EditedImage
 from dmt.storage.files import replacing
 
+MOST_BYTES = 150  # of a file's name, before what tells it from others; file systems take 255
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -89,19 +91,27 @@ def file_names(images: Sequence[EditedImage], taken: Collection[str] = ()) -> li
 
 
 def _own_stem(name: str, edit: str) -> str:
-    words = [_stem(name), edit]
-    return "_".join(re.sub(r"[^\w.+-]+", "_", word).strip("_") for word in words if word)
+    return "_".join(word for word in (_stem(name), _plain(edit)) if word)
 
 
 def _stem(name: str) -> str:
-    """A name or path without folder and suffix: of ``photos/a.jpg, face 2`` it is ``a_face_2``."""
+    """A name or path without folder and suffix: of ``photos/a.jpg, face 2`` it is ``a_face_2``; never empty."""
     path, comma, face = name.rpartition(", face ")
-    return f"{Path(path).stem}_face_{face}" if comma else Path(name).stem or "image"
+    return _plain(f"{Path(path).stem}_face_{face}" if comma else Path(name).stem) or "image"
+
+
+def _plain(text: str) -> str:
+    """What of a text every file system takes: no hidden file, and not too long beside what is put behind it."""
+    plain = re.sub(r"[^\w.+-]+", "_", text).strip("_").lstrip(".")
+    return plain.encode()[:MOST_BYTES].decode(errors="ignore")
 
 
 def _distinct(stems: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """The stems, with numbers behind those that a file system may take for one it has, in whatever case."""
     names: list[str] = []
+    used = {name.casefold() for name in taken}
     for stem in stems:
         choices = chain([stem], (f"{stem}-{number}" for number in count(2)))
-        names.append(next(name for name in choices if name not in [*names, *taken]))
+        names.append(next(name for name in choices if name.casefold() not in used))
+        used.add(names[-1].casefold())
     return names

@@ -4,7 +4,7 @@ from dmt.judges.classes import ClassesJudge, LearnsFromData
 from dmt.judges.classifier import Classifier, ModuleClassifier, OnnxClassifier, classifier_of
 from dmt.judges.cout import CoutJudge
 from dmt.judges.geometry import GeometryJudge
-from dmt.judges.judge import Judge, LikenessJudge, Network, OutputJudge
+from dmt.judges.judge import Judge, LikenessJudge, Network, OutputJudge, require_fit
 from dmt.judges.onnx import OnnxJudge
 from dmt.judges.perceptual import PerceptualDistance
 from dmt.judges.probe import AttributesJudge, ProbeJudge
@@ -34,4 +34,5 @@ __all__ = [
     "classifier_of",
     "realism",
     "realism_scores",
+    "require_fit",
 ]

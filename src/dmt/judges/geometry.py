@@ -60,6 +60,7 @@ class GeometryJudge:
 
     detector: Callable[[np.ndarray], Sequence[Face]]
     may_say_nan: ClassVar[bool] = True
+    looks_at_one: ClassVar[bool] = True
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
         sides = {"before": [self._read(image) for image in before], "after": [self._read(image) for image in after]}

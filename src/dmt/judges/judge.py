@@ -1,8 +1,8 @@
 """What a network says of inputs and results -> columns of the table of results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from scipy.special import softmax
@@ -53,6 +53,7 @@ class OutputJudge:
     output: str
     column: int | None = None
     softmax: bool = False
+    looks_at_one: ClassVar[bool] = True  # what it says of a picture takes no others
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
         return {f"{name}_before": self._read(before), f"{name}_after": self._read(after)}
@@ -79,6 +80,7 @@ class LikenessJudge:
 
     network: Network
     output: str
+    looks_at_one: ClassVar[bool] = True
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
         first, second = (
@@ -87,3 +89,21 @@ class LikenessJudge:
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
         cosines = (first * second).sum(axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
         return {name: cosines.clip(-1, 1)}
+
+
+def require_fit(judges: Mapping[str, Judge], picture: Tensor) -> None:
+    """Have the judges that look at one picture at a time look at one, before the work that they are to judge.
+
+    Args:
+        judges: by name; those that compare many, or have yet to learn, are not asked.
+        picture: as inputs and results are, ``(3, H, W)`` in [0, 1].
+
+    Raises:
+        UserError: a judge lacks the output, or cannot take pictures of this size; it is named.
+    """
+    for name, judge in judges.items():
+        if getattr(judge, "looks_at_one", False):
+            try:
+                judge.columns(name, [picture], [picture])
+            except UserError as error:
+                raise UserError(f"judges.{name}: {error}") from error

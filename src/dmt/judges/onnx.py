@@ -1,5 +1,6 @@
 """Any ONNX classifier or embedding, and what it wants its pictures made into -> its outputs."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from dmt.data.images import to_pixels
 from dmt.errors import UserError, is_number, require_whole_number
+from dmt.storage.limits import require_file_size
 
 BATCH = 32  # pictures judged at a time (ours: bounds the memory)
 NUMBERS = {
@@ -165,8 +167,9 @@ def session_of(path: Path) -> Any:
         import onnxruntime
     except ImportError as error:
         raise UserError("judges need onnxruntime: pip install 'dmt[judges]'") from error
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"there is no judge {path}; put one there, or choose another folder: weights_dir=FOLDER")
+    require_file_size(path, "network")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()

@@ -38,6 +38,8 @@ class PerceptualDistance:
         UserError: the network lacks a layer.
     """
 
+    looks_at_one = True  # or two: what it says of them takes no others
+
     def __init__(self, network: Backbone):
         require_layers(LAYERS, network.layer_names)
         self.network = network

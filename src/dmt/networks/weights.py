@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dmt.errors import UserError
 from dmt.networks.network import Backbone
 from dmt.storage.downloads import download
+from dmt.storage.limits import require_file_size
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is damaged or holds something other than tensors.
     """
+    require_file_size(path, "network")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

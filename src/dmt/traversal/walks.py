@@ -223,7 +223,12 @@ def walked(walk: Walk, start: Points, witnesses: WitnessBatch, lam: Tensor, devi
         witnesses: one for each thing.
         lam: ``(B,)``, lambda' of each thing.
         device: the one that features are computed on.
+
+    Raises:
+        UserError: the points have no dimension, for all that they were found from is alike.
     """
+    if not start.z.shape[1]:
+        raise UserError("the things to compare are all alike, so that no way leads from some to others")
     if device.type != "cuda" or len(start.z) < MANY:
         return walk(start, witnesses, lam)
     return walk(start.to(device), witnesses.to(device), lam.to(device)).to(start.z.device)
