@@ -47,7 +47,7 @@ NUMBER = re.compile(r"\s*[*(+\u2212-]*[\d.]*\d")
 UNHASHED = ("none", "unknown")
 # Where things lie and how they are shown; not what comes out
 ELSEWHERE = ("data_dir", "weights_dir", "cache_dir", "output_dir")
-APART = ("hydra", "logger", "threads", "progress", "trainer", "output", "keep_features", *ELSEWHERE)
+APART = ("hydra", "logger", "threads", "progress", "trainer", "output", "keep_features", "targets", *ELSEWHERE)
 
 
 @dataclass(frozen=True)
