@@ -47,7 +47,18 @@ NUMBER = re.compile(r"\s*[*(+\u2212-]*[\d.]*\d")
 UNHASHED = ("none", "unknown")
 # Where things lie and how they are shown; not what comes out
 ELSEWHERE = ("data_dir", "weights_dir", "cache_dir", "output_dir")
-APART = ("hydra", "logger", "threads", "progress", "trainer", "output", "keep_features", "limits", *ELSEWHERE)
+APART = (
+    "hydra",
+    "logger",
+    "threads",
+    "progress",
+    "trainer",
+    "output",
+    "keep_features",
+    "limits",
+    "targets",
+    *ELSEWHERE,
+)
 
 
 @dataclass(frozen=True)

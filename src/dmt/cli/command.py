@@ -9,6 +9,7 @@ from typing import Any
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathElement
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -114,14 +115,23 @@ def parsed(argument: str) -> Override:
     return OverridesParser.create().parse_overrides([argument])[0]
 
 
-def composed(conf: Path, program: str, overrides: Sequence[str]) -> DictConfig:
+def composed(conf: Path, program: str, overrides: Sequence[str], folders: Sequence[Path] = ()) -> DictConfig:
     """Compose a command's whole configuration, ``hydra`` included; nothing that Hydra keeps for all is touched.
+
+    Args:
+        conf: the configuration folder.
+        program: the name of the primary configuration.
+        overrides: the settings of the command line.
+        folders: others to search, as ``--config-dir`` says.
 
     Raises:
         HydraException: where Hydra refuses the overrides.
     """
     version.setbase(HYDRA_VERSION)
-    loader = ConfigLoaderImpl(create_config_search_path(str(conf.resolve())))
+    search = create_config_search_path(str(conf.resolve()))
+    for at, folder in enumerate(folders, len(search.get_path()) - 1):  # the last must stay where it is
+        search.get_path().insert(at, SearchPathElement("command-line", folder.resolve().as_uri()))
+    loader = ConfigLoaderImpl(search)
     return loader.load_configuration(program, list(overrides), RunMode.RUN, validate_sweep_overrides=False)
 
 

@@ -1,7 +1,9 @@
 """What ``import dmt`` offers that the configuration decides: default editors, tasks by name, spaces fitted and read."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -14,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dmt.cli import build, conf_folder
 from dmt.cli.overrides import as_hydra_takes_them, explain
 from dmt.cli.programs import quieten
+from dmt.cli.settings import check_settings
 from dmt.data import Catalog, Task
 from dmt.editing import Editor, Explain, TableEditor
 from dmt.errors import UserError
@@ -28,17 +31,23 @@ BACKBONE = "backbone"  # what a saved space calls the option of conf/backbone, a
 DEFAULTS = {"digits": ["experiment=digits"]}  # what goes with a data set
 
 
-def composed(*overrides: str) -> DictConfig:
-    """The configuration with some overrides, whatever Hydra application this runs in.
+def composed(*overrides: str, command: Sequence[str] | None = None) -> DictConfig:
+    """The configuration with some overrides, checked, whatever Hydra application this runs in.
+
+    Args:
+        overrides: as on the command line.
+        command: those that may name code that is called; ``None``: all.
 
     Raises:
-        UserError: there is no such option or setting.
+        UserError: there is no such option or setting, or a value that it does not take.
     """
     outside = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            return compose("traverse", ["output_dir=outputs", *as_hydra_takes_them(overrides)])
+            cfg = compose("traverse", ["output_dir=outputs", *as_hydra_takes_them(overrides)])
+            check_settings(cfg, overrides if command is None else command)
+            return cfg
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides, conf_folder(), "traverse") or str(error)) from error
     finally:
@@ -84,6 +93,7 @@ def task(name: str, **options: Any) -> Task:
     cfg = composed(f"task={name}")
     for key, value in options.items():
         OmegaConf.update(cfg, f"task.{key}", value, force_add=True)
+    check_settings(cfg)
     found = build.task_of(cfg)
     if isinstance(found, Explain):
         raise UserError("task=explain is made by dmt.explain(classifier, ...) in Python; docs/explain.md")
@@ -147,12 +157,12 @@ def load_space(path: str | Path, backbone: Backbone | str | None = None) -> Spac
         UserError: the file is missing or damaged, or the network is another one.
     """
     file = Path(path).expanduser()
-    return read_space(file, _network, backbone)
+    return read_space(file, partial(_network, command=() if backbone is None else None), backbone)
 
 
-def _network(chosen: str) -> Backbone:
+def _network(chosen: str, command: Sequence[str] | None = None) -> Backbone:
     """The network of an option of ``conf/backbone``, with what else was said of it: ``timm backbone.name=resnet18``."""
-    cfg = composed(*shlex.split(f"backbone={chosen}"))
+    cfg = composed(*shlex.split(f"backbone={chosen}"), command=command)
     _require_network(cfg)
     return build.built(cfg.backbone)
 

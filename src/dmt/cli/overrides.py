@@ -16,7 +16,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 from PIL import Image
 
-from dmt.cli.command import Command, parsed
+from dmt.cli.command import Command, composed, parsed
 from dmt.cli.conf_files import commented_settings, first_sentence, options
 from dmt.cli.names import (
     GONE,
@@ -30,6 +30,7 @@ from dmt.cli.names import (
     nearest_settings,
     spelt_like,
 )
+from dmt.cli.targets import require_trusted_hydra, trusted_by
 from dmt.errors import UserError, nearest_name
 
 SEVERAL = "several"  # the task of several at once
@@ -109,9 +110,18 @@ def check_overrides(arguments: Sequence[str], conf: Path, program: str) -> None:
         unknown += [word for word in _single_dashes(arguments) if word[1:].partition("=")[0] in command.settings]
     if unknown:
         raise UserError(_stray(unknown, arguments, command))
+    if flags.experimental_rerun:
+        raise UserError("--experimental-rerun reads a pickle, which may run anything; use --config-dir, --config-name")
     _require_one_task_of_hydra(flags)
-    composes = not (flags.help or flags.hydra_help or flags.info or flags.shell_completion or flags.experimental_rerun)
-    if not composes or _is_elsewhere(flags):
+    composes = not (flags.help or flags.hydra_help or flags.shell_completion)
+    if not composes:
+        return
+    if _is_elsewhere(flags):
+        _require_trusted_hydra(flags, conf, program)
+        return
+    if any("hydra" in argument for argument in flags.overrides):
+        _require_trusted_hydra(flags, conf, program)
+    if flags.info:
         return
     for argument in flags.overrides:
         try:
@@ -187,6 +197,16 @@ def _is_elsewhere(flags: argparse.Namespace) -> bool:
     """Whether the configuration may come from folders that we do not know."""
     searched = any(argument.lstrip("+").startswith("hydra.searchpath=") for argument in flags.overrides)
     return bool(flags.config_path or flags.config_dir or searched)
+
+
+def _require_trusted_hydra(flags: argparse.Namespace, conf: Path, program: str) -> None:
+    """Raise a ``UserError`` where settings of Hydra's, which acts on them before we see any, name what they may not."""
+    try:
+        folders = [Path(folder).resolve() for folder in (flags.config_dir,) if folder]
+        cfg = composed(Path(flags.config_path or conf), flags.config_name or program, flags.overrides, folders)
+        require_trusted_hydra(cfg.hydra, trusted_by(flags.overrides))
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return  # Hydra says so itself
 
 
 def _require_one_task_of_hydra(flags: argparse.Namespace) -> None:

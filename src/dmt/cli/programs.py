@@ -16,6 +16,7 @@ from pathlib import Path
 import hydra
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, open_dict
 from pytorch_lightning.strategies import ParallelStrategy
@@ -24,14 +25,15 @@ from dmt.cli import build, conf_folder, interruption
 from dmt.cli.folders import OutputFolder
 from dmt.cli.overrides import explain
 from dmt.cli.run_log import log_to_logger
+from dmt.cli.settings import check_settings
 from dmt.cli.sweeps import CAUSED_BY_USERS, is_sweep, run_job, summarized
 from dmt.data import Task
 from dmt.editing import Editor, Explain
 from dmt.editing.editor import Edit
 from dmt.editing.records import UNJUDGED, unjudged
-from dmt.errors import UserError, require_whole_number
+from dmt.errors import UserError
 from dmt.manifolds import CatalogFit, Space
-from dmt.networks.precision import compute_exact_float32, working_precision
+from dmt.networks.precision import compute_exact_float32
 from dmt.reporting.logged import SUMMARY, Logged, logged_report
 from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, write_films, write_report
@@ -188,12 +190,8 @@ def _edit_rows(cfg: DictConfig, folder: Path) -> Report:
 
 
 def begin(cfg: DictConfig) -> Path:
-    """Start all processes, seed, quieten, make the output folder and put the resolved configuration there."""
-    if cfg.seed is not None:
-        require_whole_number("seed", cfg.seed, "null or a whole number from 0 to 4294967295", 0, 2**32 - 1)
-    if cfg.threads is not None:
-        require_whole_number("threads", cfg.threads, "null or a whole number above 0", 1, 10**6)
-    working_precision(cfg.precision, torch.device("cpu"))  # an unknown name is said before any work
+    """Check all settings, start all processes, seed, quieten, and write the resolved configuration."""
+    check_settings(cfg, HydraConfig.get().overrides.task if HydraConfig.initialized() else None)
     build.rule_of(cfg)
     limit(build.built(cfg.limits))
     quieten()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dmt.errors import UserError, is_number
+from dmt.ranges import Share
 from dmt.storage.downloads import download
 
 POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")  # the person's own right and left
@@ -107,7 +108,7 @@ class FaceDetector:
     weights_dir: str | Path = "~/.cache/dmt/weights"
     url: str | None = URL
     sha256: str = SHA256
-    least_score: float = 0.87
+    least_score: Share = 0.87
 
     def __post_init__(self) -> None:
         if not (is_number(self.least_score) and 0 <= self.least_score <= 1):

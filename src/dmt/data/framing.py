@@ -21,6 +21,7 @@ from dmt.data.faces import Face, FaceDetector
 from dmt.data.images import ImageError
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError, is_number
+from dmt.ranges import Positive
 
 POINTS = ("left_eye", "right_eye", "nose", "mouth")
 COLUMNS = ("name", *(f"{point}_{axis}" for point in POINTS for axis in "xy"))
@@ -225,7 +226,7 @@ class FaceFraming:
         self,
         landmarks: str | Path | None = None,
         detector: FaceDetector | None = None,
-        zoom: float = 1.0,
+        zoom: Positive = 1.0,
         faces: str = "largest",
     ):
         if not (is_number(zoom) and zoom > 0):

@@ -21,6 +21,7 @@ from dmt.data.images import ImageError
 from dmt.data.selection import Pool, Reserved, Sets, choose_inputs, in_groups, most_confident_sets
 from dmt.data.tasks import PictureView, Task
 from dmt.errors import UserError, require_whole_number
+from dmt.ranges import Count, CountOrNone, Seed, ShareBelowOne, Side
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +61,10 @@ class Serving:
         UserError: a size that is no whole number above 0.
     """
 
-    batch_size: int = 8
-    edit_batch_size: int = 8
-    num_workers: int = 0
-    seed: int = 0
+    batch_size: Count = 8
+    edit_batch_size: Count = 8
+    num_workers: CountOrNone = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "edit_batch_size"):
@@ -98,10 +99,10 @@ class EditData(LightningDataModule):
         task: Task | None = None,
         *,
         images: Sequence[PictureLike] | int = 8,
-        image_size: int = 125,
-        set_size: int = 2000,
+        image_size: Side = 125,
+        set_size: Count = 2000,
         framing: Framing | None = None,
-        reserved: Reserved | float = 0.0,
+        reserved: Reserved | ShareBelowOne = 0.0,
         serving: Serving = Serving(),
     ):
         super().__init__()

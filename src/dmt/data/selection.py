@@ -12,6 +12,7 @@ from torch import Tensor
 from dmt.data.catalogs import Catalog
 from dmt.data.labels import labels_meant
 from dmt.errors import UserError, is_number, nearest_name, require_whole_number
+from dmt.ranges import Count, Label, Positive, ShareBelowOne
 
 CLIP = 2.5  # standard deviations of a score beyond which more of it is no more (ours)
 VOTERS = 10  # nearest pictures whose labels stand in for those of a picture that has none (ours)
@@ -114,9 +115,9 @@ class Matched:
         weight: see ``same``.
     """
 
-    set_size: int = 150
-    same: Sequence[str] | None = None
-    weight: float = 4.0
+    set_size: Count = 150
+    same: Sequence[Label] | None = None
+    weight: Positive = 4.0
 
     def __post_init__(self) -> None:
         require_whole_number("selection.set_size", self.set_size, "a whole number above 0", least=1)
@@ -187,7 +188,7 @@ class Nearest:
         set_size: pictures per side.
     """
 
-    set_size: int = 100
+    set_size: Count = 100
 
     def __post_init__(self) -> None:
         require_whole_number("selection.set_size", self.set_size, "a whole number above 0", least=1)
@@ -300,7 +301,7 @@ class Reserved:
         UserError: no share.
     """
 
-    share: float = 0.0
+    share: ShareBelowOne = 0.0
     spared: Sequence[str] = ()
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import pandas as pd
 from dmt.data.folders import some
 from dmt.data.label_files import require_rows
 from dmt.errors import UserError, is_number, nearest_name, require_whole_number
+from dmt.ranges import BetweenZeroAndOne, Builder, Scalar, Seed, Several
 from dmt.storage.limits import require_file_size
 
 log = logging.getLogger(__name__)
@@ -123,10 +124,10 @@ class TableTask:
         who: what the rows are, in the plural.
     """
 
-    source: Any
-    target: Any
-    threshold: float | str = MEDIAN
-    classifier: str | None = None
+    source: Scalar
+    target: Scalar
+    threshold: float | Literal["median"] = "median"
+    classifier: Builder | None = None
     classes: Sequence[Any] | None = None
     who: str = "rows"
 
@@ -201,12 +202,12 @@ class Table:
 
     path: str | Path | pd.DataFrame
     label: str
-    most: int = 20_000
-    held_out: float = 0.4
+    most: Several = 20_000
+    held_out: BetweenZeroAndOne = 0.4
     categories: Sequence[str] = ()
     ordered: Mapping[str, Sequence[Any]] | None = None
     leave_out: Sequence[str] = ()
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         require_whole_number("most", self.most, "a whole number, 2 or more", least=2)

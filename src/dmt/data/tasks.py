@@ -12,6 +12,7 @@ from dmt.data.images import ImageError, chroma, desaturated
 from dmt.data.labels import labels_meant, matching
 from dmt.data.selection import Selection
 from dmt.errors import UserError, nearest_name, require_whole_number
+from dmt.ranges import Count, CountOrNone, Direction, Label, NotNegative, Seed, Several
 
 SMALL = 32  # pixels: enough to tell colour from grey
 
@@ -73,10 +74,10 @@ class AttributeTask(Task):
         UserError: another direction.
     """
 
-    attribute: str
-    direction: str = "more"
-    source: str | None = None
-    balance: Sequence[str] = ()
+    attribute: Label
+    direction: Direction = "more"
+    source: Label = None
+    balance: Sequence[Label] = ()
     selection: Selection | None = None
 
     def __post_init__(self) -> None:
@@ -119,9 +120,9 @@ class ClassTask(Task):
         UserError: another direction.
     """
 
-    source: str
-    target: str
-    direction: str = "more"
+    source: Label
+    target: Label
+    direction: Direction = "more"
 
     def __post_init__(self) -> None:
         _require_direction(self.direction)
@@ -156,9 +157,9 @@ class PersonTask(Task):
     """
 
     person: str
-    least: int = 10
-    seed: int = 0
-    direction: str = "more"
+    least: Count = 10
+    seed: Seed = 0
+    direction: Direction = "more"
 
     def __post_init__(self) -> None:
         _require_direction(self.direction)
@@ -208,11 +209,11 @@ class ColorizeTask(Task):
         seed: which pictures.
     """
 
-    source_size: int = 200
-    target_size: int = 2000
-    least_chroma: float = 4.0
-    spare: int = 200
-    seed: int = 0
+    source_size: Several = 200
+    target_size: Several = 2000
+    least_chroma: NotNegative = 4.0
+    spare: CountOrNone = 200
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         require_whole_number("task.source_size", self.source_size, "a whole number above 1", least=2)

@@ -21,6 +21,7 @@ from dmt.errors import UserError, nearest_name
 from dmt.judges import Judge
 from dmt.judges.classifier import Classifier, classifier_of
 from dmt.judges.verdicts import HALF
+from dmt.ranges import Beyond, Builder
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ class Explain:
             source, target = way.sides(said[:, 0])
             title = f"{way.own_number:.4g} to {way.number:.4g}"
             judge = _Number(self.classifier)
-            beyond = "above" if way.rises else "below"
+            beyond: Beyond = "above" if way.rises else "below"
             rule = replace(self.search, judge=CLASSIFIER, threshold=way.number, beyond=beyond)
             columns = {"from": f"{way.own_number:.4g}", "to": f"{way.number:.4g}"}
         for side, scores in (("from", source), ("to", target)):
@@ -231,7 +232,7 @@ class Explain:
 
 
 def explain(
-    classifier: str | Path | Classifier,
+    classifier: Builder | Path | Classifier,
     classes: Sequence[str] | None = None,
     *,
     names: Sequence[str] | None = None,

@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from dmt.editing.search import bayesian_lambdas, bracketed_crossing, largest_cro
 from dmt.errors import UserError, is_number, nearest_name, require_side, require_whole_number
 from dmt.manifolds import Points
 from dmt.networks.probe import fit_probe, held_out_logits
+from dmt.ranges import Beyond, Count, Positive, Seed
 from dmt.traversal.walks import Traversal, check_lambda
 from dmt.traversal.witness import Witness, WitnessBatch
 
@@ -115,10 +116,10 @@ class TypicalOfTarget(LambdaRule):
         UserError: an unknown value, or an impossible range.
     """
 
-    of: str = "witness"
-    lowest: float = 0.03
-    highest: float = 3.0
-    steps: int = 12
+    of: Literal["witness", "classifier"] = "witness"
+    lowest: Positive = 0.03
+    highest: Positive = 3.0
+    steps: Count = 12
 
     def __post_init__(self) -> None:
         if self.of not in ("witness", "classifier"):
@@ -179,9 +180,9 @@ class TypicalPicture(LambdaRule):
     """
 
     level: float = 1.0
-    lowest: float = 0.05
-    highest: float = 0.5
-    steps: int = 5
+    lowest: Positive = 0.05
+    highest: Positive = 0.5
+    steps: Count = 5
 
     def __post_init__(self) -> None:
         if not (is_number(self.level) and math.isfinite(self.level)):
@@ -250,11 +251,11 @@ class ConvincesJudge(LambdaRule):
 
     judge: str
     threshold: float = 0.5
-    beyond: str = "above"
-    lowest: float = 0.05
-    highest: float = 1.0
-    trials: int = 8
-    seed: int = 0
+    beyond: Beyond = "above"
+    lowest: Positive = 0.05
+    highest: Positive = 1.0
+    trials: Count = 8
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         _require_threshold(self.threshold, self.beyond)
@@ -313,11 +314,11 @@ class LeastChange(LambdaRule):
 
     judge: str
     threshold: float = 0.5
-    beyond: str = "above"
-    first: float = 0.7
-    lowest: float = 0.05
-    highest: float = 6.0
-    steps: int = 2
+    beyond: Beyond = "above"
+    first: Positive = 0.7
+    lowest: Positive = 0.05
+    highest: Positive = 6.0
+    steps: Count = 2
 
     def __post_init__(self) -> None:
         _require_threshold(self.threshold, self.beyond)

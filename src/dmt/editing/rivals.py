@@ -12,6 +12,7 @@ from dmt.errors import UserError, is_number, require_whole_number
 from dmt.inversion import Inversion, Inverter
 from dmt.manifolds import Representation
 from dmt.networks.probe import fit_probe
+from dmt.ranges import Count, SomeShare, SureOfIt
 from dmt.solvers import Solution
 from dmt.traversal.walks import LinearInterpolation, Traversal
 from dmt.traversal.witness import WitnessBatch
@@ -95,9 +96,9 @@ class AdversarialModule(EditModule):
         lams: Tensor,
         inverter: Inverter,
         *,
-        confidence: float = 0.55,
-        steps: int = 40,
-        damping: float = 0.3,
+        confidence: SureOfIt = 0.55,
+        steps: Count = 40,
+        damping: SomeShare = 0.3,
     ):
         super().__init__(space, contrasts, lams, inverter)
         if space.catalog_points() is None:

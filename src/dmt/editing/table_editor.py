@@ -23,6 +23,7 @@ from dmt.errors import UserError, require_whole_number
 from dmt.inversion.constraints import Allowed, Constraints
 from dmt.judges.rows import RowJudge, given_judge, learnt_judge
 from dmt.manifolds.columns import Columns, ColumnSpace
+from dmt.ranges import Count
 from dmt.solvers import LBFGS
 from dmt.storage.files import replacing
 from dmt.traversal.kernels import Kernel, Laplacian
@@ -152,7 +153,7 @@ class TableEditor:
     kernel: Kernel = field(default_factory=Laplacian)
     solver: LBFGS = field(default_factory=lambda: LBFGS(60, tolerance=1e-3))
     rule: LambdaRule = AUTO
-    plans: int = 1
+    plans: Count = 1
     space: ColumnSpace | Columns = field(default_factory=Columns)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Images to edit -> edited images: features, the witness minimised on the manifold, pixels."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from dmt.editing.module import EditModule
 from dmt.errors import UserError
 from dmt.inversion import Inversion, Inverter
 from dmt.manifolds import Representation
+from dmt.ranges import CountOrNone
 from dmt.traversal.walks import Traversal, Walk, lambda_path, walked
 
 
@@ -40,8 +41,8 @@ class TraversalModule(EditModule):
         inverter: Inverter,
         *,
         walk: Walk,
-        target_features: str = "residual",
-        frames: int = 0,
+        target_features: Literal["residual", "projected"] = "residual",
+        frames: CountOrNone = 0,
     ):
         super().__init__(space, contrasts, lams, inverter)
         self.check(target_features=target_features)

@@ -12,6 +12,7 @@ from torch import Tensor
 from dmt.data.tables import Column
 from dmt.errors import UserError, is_number, nearest_name, require_whole_number
 from dmt.manifolds.columns import CORNER, ColumnSpace
+from dmt.ranges import Count, Positive
 from dmt.traversal.walks import Limits
 
 TINY = 0.02  # of a standard deviation: a smaller change is none (ours)
@@ -43,8 +44,8 @@ class Constraints:
     bounds: Mapping[str, Sequence[Any]] | None = None
     whole: Sequence[str] = ()
     sums: Sequence[Sequence[str]] = ()
-    price: Mapping[str, float] | None = None
-    few: int | None = None
+    price: Mapping[str, Positive] | None = None
+    few: Count | None = None
 
     def __post_init__(self) -> None:
         if self.few is not None:

@@ -13,6 +13,7 @@ from dmt.inversion.parametrizations import PIXELS, Parametrization, Pixels
 from dmt.inversion.regularizers import HasCurvature, Regularizer, View, half_squared_distance, inner_product
 from dmt.networks.extractor import FeatureExtractor
 from dmt.networks.precision import NOISE, working_precision
+from dmt.ranges import Count, Positive
 from dmt.solvers import LBFGS, Diagonal, Progress, Solution
 
 MAIN_TERM = "reconstruction"
@@ -79,10 +80,10 @@ class Realise:
         UserError: a number out of range.
     """
 
-    tolerance: float = 0.05
-    stiffness: float = 10.0
+    tolerance: Positive = 0.05
+    stiffness: Positive = 10.0
     multiplier: float = 3.0
-    rounds: int = 4
+    rounds: Count = 4
 
     def __post_init__(self) -> None:
         for name in ("tolerance", "stiffness"):

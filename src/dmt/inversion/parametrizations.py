@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dmt.errors import UserError, is_number
+from dmt.ranges import Decay
 
 # How natural images' colours vary together: the root of their covariance in ImageNet (Olah et al., Feature
 # Visualization, Distill 2017), one row a channel
@@ -61,7 +62,7 @@ class Spectrum:
         UserError: the decay is no finite number.
     """
 
-    decay: float = 1.0
+    decay: Decay = 1.0
     decorrelate: bool = True
 
     def __post_init__(self) -> None:

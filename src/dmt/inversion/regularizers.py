@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from dmt.errors import UserError, is_number
+from dmt.ranges import Exponent, NotNegative, Positive
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class FeatureDistance:
         layers: the layers compared.
     """
 
-    weight: float = 0.02
+    weight: NotNegative = 0.02
     layers: Sequence[str] = ("conv1_1", "conv2_1")
 
     def __call__(self, view: View, reference: View) -> Tensor:
@@ -77,10 +78,10 @@ class TotalVariation:
         UserError: unknown ``of``.
     """
 
-    weight: float = 40.0
-    exponent: float = 2.0
-    of: str = "change"
-    epsilon: float = 1e-8
+    weight: NotNegative = 40.0
+    exponent: Exponent = 2.0
+    of: Literal["change", "image"] = "change"
+    epsilon: Positive = 1e-8
     layers: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -108,8 +109,8 @@ class Sparsity:
         UserError: ``epsilon`` is not above 0.
     """
 
-    weight: float = 1.0
-    epsilon: float = 2e-3
+    weight: NotNegative = 1.0
+    epsilon: Positive = 2e-3
     layers: Sequence[str] = ()
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from dmt.errors import UserError, is_number, require_whole_number
 from dmt.judges.judge import Judge
 from dmt.judges.reserved import PooledFeatures
 from dmt.networks.probe import LinearProbe, fit_probe, held_out_logits
+from dmt.ranges import BetweenZeroAndOne, Positive, Side
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,9 @@ class ClassesJudge:
         UserError: a number out of range.
     """
 
-    def __init__(self, features: PooledFeatures, size: int = 128, share: float = 0.3, strength: float = 0.1):
+    def __init__(
+        self, features: PooledFeatures, size: Side = 128, share: BetweenZeroAndOne = 0.3, strength: Positive = 0.1
+    ):
         require_whole_number("judges.classes.size", size, "a whole number above 0", least=1)
         if not (is_number(share) and 0 < share < 1):
             raise UserError(f"judges.classes.share must be a number between 0 and 1, got {share!r}")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dmt.errors import UserError, require_side, require_whole_number
 from dmt.judges.judge import Judge
+from dmt.ranges import Beyond, Count
 
 
 def cout(
@@ -68,8 +69,8 @@ class CoutJudge:
     """
 
     judge: Judge
-    beyond: str
-    steps: int = 10
+    beyond: Beyond
+    steps: Count = 10
 
     def __post_init__(self) -> None:
         require_side("beyond", self.beyond)

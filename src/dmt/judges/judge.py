@@ -9,6 +9,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from dmt.errors import UserError
+from dmt.ranges import CountOrNone
 
 
 class Judge(Protocol):
@@ -51,7 +52,7 @@ class OutputJudge:
 
     network: Network
     output: str
-    column: int | None = None
+    column: CountOrNone | None = None
     softmax: bool = False
     looks_at_one: ClassVar[bool] = True  # what it says of a picture takes no others
 

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Len
 from PIL import Image
 from torch import Tensor
 
 from dmt.data.images import to_pixels
 from dmt.errors import UserError, is_number, require_whole_number
+from dmt.ranges import Colour, Deviation, Positive, Side, SomeShare
 from dmt.storage.limits import require_file_size
 
 BATCH = 32  # pictures judged at a time (ours: bounds the memory)
@@ -47,13 +49,13 @@ class OnnxJudge:
     """
 
     path: str | Path
-    crop: float = 1.0
-    size: int = 112
-    range: Sequence[float] = (0, 255)
-    mean: float | Sequence[float] = 0.0
-    std: float | Sequence[float] = 1.0
-    layout: str = "nchw"
-    channels: str = "rgb"
+    crop: SomeShare = 1.0
+    size: Side = 112
+    range: Annotated[Sequence[float], Len(2, 2)] = (0, 255)
+    mean: float | Colour = 0.0
+    std: Positive | Deviation = 1.0
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    channels: Literal["rgb", "bgr"] = "rgb"
 
     def __post_init__(self) -> None:
         if not (is_number(self.crop) and 0 < self.crop <= 1):

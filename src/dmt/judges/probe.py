@@ -13,6 +13,7 @@ from dmt.data.tasks import Task
 from dmt.errors import UserError, is_number
 from dmt.judges.reserved import ReservedPictures
 from dmt.networks.probe import LinearProbe, fit_label_probes, fit_probe
+from dmt.ranges import Positive, Share
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class ProbeJudge:
         UserError: the task edits what is made of the pictures, has too few of them, or the AUC is below the floor.
     """
 
-    def __init__(self, pictures: ReservedPictures, task: Task, strength: float = 0.001, floor: float = 0.85):
+    def __init__(self, pictures: ReservedPictures, task: Task, strength: Positive = 0.001, floor: Share = 0.85):
         _require_probeable(task, floor)
         source, target = (scores[pictures.positions] > 0 for scores in task.scores(pictures.catalog))
         known, held_out = source ^ target, pictures.held_out
@@ -87,7 +88,7 @@ class AttributesJudge:
         UserError: the task edits what is made of the pictures, or no attribute's probe is good enough.
     """
 
-    def __init__(self, pictures: ReservedPictures, task: Task, penalty: float = 2.5, floor: float = 0.85):
+    def __init__(self, pictures: ReservedPictures, task: Task, penalty: Positive = 2.5, floor: Share = 0.85):
         _require_probeable(task, floor)
         names = pictures.catalog.labels
         own_labels = {meant for label in task.labels() for meant in labels_meant(label, names)}

@@ -17,6 +17,7 @@ from torch import Tensor
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.judges.metrics import FACE, central_square
 from dmt.judges.reserved import BATCH
+from dmt.ranges import Positive, Several
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,11 @@ class RealismJudge:
     may_say_nan = True  # of too few pictures
 
     def __init__(
-        self, features: Callable[[Tensor], Tensor], region: str = "frame", strength: float = 0.001, folds: int = 5
+        self,
+        features: Callable[[Tensor], Tensor],
+        region: str = "frame",
+        strength: Positive = 0.001,
+        folds: Several = 5,
     ):
         _require(region, strength, folds)
         self.features = features

@@ -18,6 +18,7 @@ from dmt.data.selection import Reserved
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.networks import Backbone
 from dmt.networks.extractor import PooledExtractor
+from dmt.ranges import Cells, ShareBelowOne, Side, SomeShare
 from dmt.storage.tensors import cache_key, tensors_at
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class PooledFeatures:
         UserError: an unknown layer, or a number out of range.
     """
 
-    def __init__(self, backbone: Backbone, layers: Sequence[str], grid: int = 4, crop: float = 1.0):
+    def __init__(self, backbone: Backbone, layers: Sequence[str], grid: Cells = 4, crop: SomeShare = 1.0):
         require_whole_number("a probe's grid", grid, "a whole number above 0", least=1)
         if not (is_number(crop) and 0 < crop <= 1):
             raise UserError(f"a probe's crop must be a number above 0 and at most 1, got {crop!r}")
@@ -99,10 +100,10 @@ class ReservedPictures:
     def __init__(
         self,
         catalog: Catalog,
-        reserved: Reserved | float,
+        reserved: Reserved | ShareBelowOne,
         *,
         features: PooledFeatures,
-        image_size: int,
+        image_size: Side,
         cache: str | Path,
         framing: Framing | None = None,
     ):

@@ -4,6 +4,7 @@ from typing import Self
 
 from dmt.manifolds.pca import PCA
 from dmt.manifolds.rows import CollectsRows, Rows, combined
+from dmt.ranges import Components
 
 
 class ExactPCA(CollectsRows, PCA):
@@ -22,7 +23,7 @@ class ExactPCA(CollectsRows, PCA):
         UserError: ``n_components`` is neither a positive whole number nor a share.
     """
 
-    def __init__(self, n_components: int | float = 512):
+    def __init__(self, n_components: Components = 512):
         super().__init__(n_components)
         self._rows = Rows()
 

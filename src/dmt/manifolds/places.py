@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from dmt.errors import UserError, is_number, require_whole_number
 from dmt.networks.extractor import FeatureLayout
+from dmt.ranges import Cells, NotNegative, Positive, Several
 
 LEAST_PLACES = 16  # of a picture, where the grid is not given (ours)
 
@@ -47,12 +48,12 @@ class Places(nn.Module):
 
     def __init__(
         self,
-        channels: int = 32,
-        grid: int | None = None,
-        pictures: int = 200,
-        points: int = 2000,
-        unit: float = 0.3,
-        position: float = 1.0,
+        channels: Cells = 32,
+        grid: Cells | None = None,
+        pictures: Several = 200,
+        points: Several = 2000,
+        unit: Positive = 0.3,
+        position: NotNegative = 1.0,
     ):
         super().__init__()
         require_whole_number("manifold.channels", channels, "a whole number above 0", least=1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from dmt.manifolds.pca import PCA
 from dmt.manifolds.rows import Rows, column_blocks, combined, gram, leading_directions
 from dmt.manifolds.second_moment import SecondMoment
+from dmt.ranges import Components, Count
 
 
 class IncrementalPCA(PCA):
@@ -32,7 +33,7 @@ class IncrementalPCA(PCA):
         UserError: ``n_components`` is neither a positive whole number nor a share.
     """
 
-    def __init__(self, n_components: int | float = 512, most: int = 1024, oversampling: int = 3):
+    def __init__(self, n_components: Components = 512, most: Count = 1024, oversampling: Count = 3):
         super().__init__(n_components)
         self.capacity = int(most if n_components < 1 else oversampling * n_components)
         self._rows = Rows()

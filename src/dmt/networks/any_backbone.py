@@ -6,7 +6,7 @@ import sys
 import urllib.error
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from dmt.errors import UserError, nearest_name
 from dmt.networks.module_network import ModuleNetwork
 from dmt.networks.network import IMAGENET_MEAN, IMAGENET_STD
 from dmt.networks.weights import find_weights, load_into, load_tensors
+from dmt.ranges import Builder, Checksum, Colour, Deviation, Side
 
 DEFAULT = "default"  # weights: those that the library itself downloads
 WEIGHTS_DIR = "~/.cache/dmt/weights"
@@ -29,9 +30,9 @@ def torchvision_backbone(
     weights: str | Sequence[str] | None = DEFAULT,
     weights_dir: str | Path = WEIGHTS_DIR,
     url: str | None = None,
-    sha256: str = "",
+    sha256: Checksum = "",
     options: Mapping[str, Any] | None = None,
-    input_size: int | None = None,
+    input_size: Side | None = None,
 ) -> ModuleNetwork:
     """Any network of torchvision for classification or segmentation.
 
@@ -79,7 +80,7 @@ def timm_backbone(
     weights: str | Sequence[str] | None = DEFAULT,
     weights_dir: str | Path = WEIGHTS_DIR,
     options: Mapping[str, Any] | None = None,
-    input_size: int | None = None,
+    input_size: Side | None = None,
 ) -> ModuleNetwork:
     """Any network of timm (``pip install 'dmt[timm]'``), pictures standardised as timm says.
 
@@ -121,16 +122,16 @@ def timm_backbone(
 
 
 def module_backbone(
-    builder: str,
+    builder: Builder,
     layers: Layers = None,
     *,
     weights: str | Sequence[str] | None = None,
     weights_dir: str | Path = WEIGHTS_DIR,
     options: Mapping[str, Any] | None = None,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-    input_size: int | None = None,
-    channels: str | None = None,
+    mean: Colour = IMAGENET_MEAN,
+    std: Deviation = IMAGENET_STD,
+    input_size: Side | None = None,
+    channels: Literal["first", "last"] | None = None,
 ) -> ModuleNetwork:
     """A network of your own, made by a function or class of an installed module or one in the working folder.
 
@@ -198,7 +199,7 @@ def _load(
     weights: str | Sequence[str] | None,
     weights_dir: str | Path,
     url: str | None = None,
-    sha256: str = "",
+    sha256: Checksum = "",
 ) -> None:
     if weights is not None:
         path = find_weights([weights] if isinstance(weights, str) else weights, weights_dir, url, sha256)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from dmt.errors import UserError
 from dmt.networks.network import LayeredNetwork
 from dmt.networks.weights import load_into, load_tensors, tensors_sha256
+from dmt.ranges import Cells
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 """Trained on scikit-learn's digits by ``python docs/digits_network.py``; 94 kB."""
@@ -20,7 +21,7 @@ class Luminance(nn.Module):
         return images.mean(dim=1, keepdim=True)
 
 
-def digits_network(width: int = 16) -> LayeredNetwork:
+def digits_network(width: Cells = 16) -> LayeredNetwork:
     """Three convolutions with ReLU, pooled after the first two: ``conv1``, ``conv2``, ``conv3``, random weights.
 
     Ours: the smallest network on whose features digits can be told apart and redrawn.

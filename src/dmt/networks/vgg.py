@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dmt.errors import UserError
 from dmt.networks.network import IMAGENET_MEAN, IMAGENET_STD, LayeredNetwork, Standardize, require_layers
 from dmt.networks.weights import find_weights, load_into, load_tensors, tensors_sha256
+from dmt.ranges import Checksum, Pooling
 
 # torchvision's index of every convolution in `features`, block by block; a max pooling ends each block
 CONVOLUTIONS = {
@@ -32,9 +33,9 @@ def vgg19(
     weights: Sequence[str] | None,
     weights_dir: str | Path = "~/.cache/dmt/weights",
     url: str | None = None,
-    sha256: str = "",
+    sha256: Checksum = "",
     last_layer: str = "conv5_1",
-    pooling: str = "max",
+    pooling: Pooling = "max",
     ceil_mode: bool = True,
 ) -> LayeredNetwork:
     """VGG-19 with layers ``conv1_1, conv1_2, pool1, conv2_1, ...``, each conv read after its ReLU.
@@ -69,7 +70,7 @@ def vgg19_distilled(
     weights_dir: str | Path = "~/.cache/dmt/weights",
     url: str | None = None,
     last_layer: str = "conv5_1",
-    pooling: str = "max",
+    pooling: Pooling = "max",
     ceil_mode: bool = True,
 ) -> LayeredNetwork:
     """VGG-19 with a quarter of the channels, distilled from the normalised VGG-19 up to conv5_1.

@@ -8,6 +8,8 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor
 
+from dmt.ranges import Count, History, NotNegative
+
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """``(points (b, n), rows (b,)) -> (values (b,), gradients (b, n))``; ``rows`` says which problems are asked for."""
 
@@ -111,12 +113,12 @@ class LBFGS:
         most_trials: line search trials in one iteration.
     """
 
-    iterations: int = 200
-    history: int = 10
-    tolerance: float = 1e-3
-    window: int = 5
-    gradient_tolerance: float = 1e-6
-    most_trials: int = 20
+    iterations: Count = 200
+    history: History = 10
+    tolerance: NotNegative = 1e-3
+    window: Count = 5
+    gradient_tolerance: NotNegative = 1e-6
+    most_trials: Count = 20
 
     def minimise(
         self,

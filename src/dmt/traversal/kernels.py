@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from dmt.errors import UserError, is_number
+from dmt.ranges import Bandwidth, Count, NotNegative, Positive
 
 CACHED = 2**16  # kernel values that a processor's cache holds, with those beside them (ours)
 
@@ -101,7 +102,7 @@ class Kernel:
             in the authors' code; the paper names none), or ``median`` (2 sigma^2 is the median squared distance).
     """
 
-    bandwidth: float | str = "mean"
+    bandwidth: Bandwidth = "mean"
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Kernel values ``(n, m)`` of rows ``x (n, K)`` and ``y (m, K)``."""
@@ -209,7 +210,7 @@ class Laplacian(RadialKernel):
 class RationalQuadratic(RadialKernel):
     """``(1 + ||x - y||^2 / (2 alpha sigma^2))^-alpha``: RBF kernels of many bandwidths added up."""
 
-    alpha: float = 1.0
+    alpha: Positive = 1.0
 
     def profile(self, squared: Tensor) -> Tensor:
         return (1 + squared / (2 * self.alpha * self.sigma2)) ** -self.alpha
@@ -227,8 +228,8 @@ class Polynomial(Kernel):
     witness falls without bound, faster than any budget: the solver then says that it did not converge.
     """
 
-    degree: int = 2
-    offset: float = 1.0
+    degree: Count = 2
+    offset: NotNegative = 1.0
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         return (x @ y.T / (2 * self.sigma2) + self.offset) ** self.degree

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dmt.errors import UserError, is_number
 from dmt.manifolds.representation import Points
+from dmt.ranges import Alpha, Positive
 from dmt.solvers import LBFGS, Solution
 from dmt.traversal.witness import WitnessBatch
 
@@ -152,7 +153,7 @@ class WitnessDescent:
     """
 
     solver: LBFGS
-    within: float | None = None
+    within: Positive | None = None
     limits: Limits | None = None
 
     def __post_init__(self) -> None:
@@ -246,7 +247,7 @@ class LinearInterpolation:
         UserError: ``alpha`` is no finite number.
     """
 
-    alpha: float | None = None
+    alpha: Alpha | None = None
 
     def __post_init__(self) -> None:
         if self.alpha is not None and not (is_number(self.alpha) and math.isfinite(self.alpha)):

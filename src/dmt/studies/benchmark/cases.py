@@ -7,6 +7,7 @@ from dmt.data import Selection, Task
 from dmt.editing.editor import Method
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule
 from dmt.judges.verdicts import Numbers, reached
+from dmt.ranges import Beyond, Count
 
 PROBE = "probe"  # the name of the judge that a case trains for its own task
 
@@ -22,7 +23,7 @@ class Decision:
     """
 
     judge: str = PROBE
-    beyond: str = "above"
+    beyond: Beyond = "above"
     _: KW_ONLY
     threshold: float = 0.5
 
@@ -52,7 +53,7 @@ class Case:
     selection: Selection | None = None
     decision: Decision = Decision()
     keep: Sequence[str] | None = None
-    most: int | None = None
+    most: Count | None = None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import MinLen
 from PIL import Image
 from pytorch_lightning import Trainer
 
@@ -24,6 +25,7 @@ from dmt.editing.records import EditedImage, Record, unjudged
 from dmt.errors import UserError, nearest_name
 from dmt.judges import CoutJudge, Judge, OutputJudge, ProbeJudge
 from dmt.judges.verdicts import age_shift, gender_flipped
+from dmt.ranges import Lambda
 from dmt.reporting.results import Report
 from dmt.storage import processes
 from dmt.studies.benchmark.cases import PROBE, Case, Contender, Decision
@@ -95,7 +97,7 @@ class BenchmarkStudy:
     _: KW_ONLY
     cases: Mapping[str, Case]
     methods: Mapping[str, Contender]
-    lambdas: Sequence[float]
+    lambdas: Annotated[Sequence[Lambda], MinLen(1)]
     levels: Sequence[float] = (1.0,)
     judges: Mapping[str, Callable[..., Judge]] = field(default_factory=dict)
     only: Sequence[str] = ()

@@ -14,6 +14,7 @@ from dmt.editing.editor import Edit, Editor
 from dmt.editing.records import EditedImage, Record, mean_of_records
 from dmt.errors import UserError, require_whole_number
 from dmt.judges.metrics import central_square, psnr
+from dmt.ranges import Count
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.names import short_names
 from dmt.reporting.results import Report
@@ -30,7 +31,7 @@ class Colorization:
         samples: pictures of the target whose colours are averaged.
     """
 
-    samples: int = 500
+    samples: Count = 500
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
         if task.source_view is None:

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import MinLen
 
 from dmt.data import Task, to_pixels
 from dmt.editing.editor import Editor
+from dmt.ranges import Lambda, Seed
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.names import short_names
 from dmt.reporting.results import Report
@@ -21,9 +25,9 @@ class LambdaRows:
         seed: of the pictures of the target.
     """
 
-    lambdas: Sequence[float]
+    lambdas: Annotated[Sequence[Lambda], MinLen(1)]
     people: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    seed: int = 0
+    seed: Seed = 0
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
         if isinstance(images, int):

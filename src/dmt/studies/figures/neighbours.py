@@ -4,9 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge, MinLen
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
@@ -21,6 +23,7 @@ from dmt.data import PictureView, Task, to_pixels
 from dmt.editing.editor import Edit, Editor
 from dmt.editing.records import Record
 from dmt.errors import UserError, require_whole_number
+from dmt.ranges import Count, Lambda, Seed
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.names import short_names
 from dmt.reporting.plots import drawn
@@ -68,11 +71,11 @@ class NeighboursAlongThePath:
         seed: of the choice of pictures and of t-SNE.
     """
 
-    lambdas: Sequence[float] = (1.0, 0.5, 0.3, 0.2)
-    each: int = 50
-    k: int = 10
-    crowd: int = 500
-    seed: int = 0
+    lambdas: Annotated[Sequence[Lambda], MinLen(1)] = (1.0, 0.5, 0.3, 0.2)
+    each: Annotated[int, Ge(3)] = 50
+    k: Count = 10
+    crowd: Count = 500
+    seed: Seed = 0
 
     def __call__(self, editor: Editor, task: Task, images: Sequence[str] | int) -> Report:
         require_one_map(editor, [task])

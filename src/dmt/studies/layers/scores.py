@@ -17,6 +17,7 @@ from dmt.errors import UserError, is_number, require_list, require_whole_number
 from dmt.networks import Backbone, network_fingerprint
 from dmt.networks.extractor import FeatureExtractor, PooledExtractor
 from dmt.networks.network import require_layers
+from dmt.ranges import Cells, Count, Several, ShareBelowOne
 from dmt.storage.tensors import cache_key, tensors_at
 from dmt.studies.layers.measures import folds_by_group, log_evidence, neighbour_accuracies, probe_aucs
 from dmt.studies.layers.pictures import ViewedPictures, require_people, task_sets, view_pictures
@@ -73,11 +74,11 @@ class LayerScores:
 
     task: Task
     layers: Sequence[str] | None = None
-    set_size: int = 1000
-    grid: int = 4
-    folds: int = 5
-    neighbours: int = 10
-    margin: float = 0.02
+    set_size: Several = 1000
+    grid: Cells = 4
+    folds: Several = 5
+    neighbours: Count = 10
+    margin: ShareBelowOne = 0.02
 
     def __post_init__(self) -> None:
         for name, least in (("set_size", 2), ("grid", 1), ("folds", 2), ("neighbours", 1)):

@@ -20,6 +20,7 @@ from dmt.manifolds import CatalogFeatures, Space
 from dmt.networks import Backbone
 from dmt.networks.extractor import PooledExtractor
 from dmt.networks.network import require_layers
+from dmt.ranges import Beyond, Count
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.names import short_names
 from dmt.reporting.plots import drawn
@@ -49,9 +50,9 @@ class LayerStudy:
     other: Backbone | None = None
     traversal: bool = False
     images: Sequence[str] = ()
-    n_images: int = 8
+    n_images: Count = 8
     judge: str = "happy"
-    beyond: str = "below"
+    beyond: Beyond = "below"
 
     def __call__(
         self, trainer: Callable[..., Trainer], editor: Callable[[], Editor], settings: Mapping[str, Any]

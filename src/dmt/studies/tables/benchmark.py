@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from annotated_types import MinLen
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
@@ -20,6 +21,7 @@ from dmt.editing.lambda_rules import LambdaRule, LeastChange
 from dmt.editing.records import Record
 from dmt.editing.table_editor import TableEditor
 from dmt.judges.rows import learnt_judge
+from dmt.ranges import Count, CountOrNone, Seed, Several, Share
 from dmt.reporting.results import Report
 from dmt.studies.tables.rivals import dice, nearest_unlike, straight_line
 
@@ -53,11 +55,11 @@ class TableBenchmark:
     editor: TableEditor
     tables: Mapping[str, Table]
     tasks: Mapping[str, TableTask]
-    thresholds: Sequence[float]
-    most: int
-    n_rows: int
-    n_slow: int
-    seed: int
+    thresholds: Annotated[Sequence[Share], MinLen(1)]
+    most: Several
+    n_rows: Count
+    n_slow: CountOrNone
+    seed: Seed
 
     def __call__(self, trainer: Callable[..., Any], editor: Callable[[], Any], settings: Mapping[str, Any]) -> Report:
         methods: list[Record] = []

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dmt.data.tables import TableTask
 from dmt.editing.records import Record
 from dmt.editing.table_editor import TableEditor
+from dmt.ranges import Count, Lambda
 from dmt.reporting.results import Report
 from dmt.reporting.table_report import rows_among_sides
 
@@ -26,15 +27,15 @@ class SeveralTables:
     editors: Mapping[str, TableEditor]
     tasks: Mapping[str, TableTask]
     images: Sequence[Any]
-    n_images: int
-    lam: float | str = "auto"
+    n_images: Count
+    lam: Lambda | Literal["auto"] = "auto"
 
     def __call__(self, trainer: Callable[..., Any], editor: Callable[[], Any], settings: Mapping[str, Any]) -> Report:
         pictures, documents = {}, {}
         results: list[Record] = []
         for name, one in self.editors.items():
             lam = None if self.lam == "auto" else self.lam
-            edit = one.edit(self.tasks[name], self.images or self.n_images, lam)  # type: ignore[arg-type]
+            edit = one.edit(self.tasks[name], self.images or self.n_images, lam)
             pictures[name] = rows_among_sides(edit)
             documents[f"{name}.csv"] = edit.table.to_csv(index=False).encode()
             results += [{"table": name, **record} for record in edit.records]

@@ -12,6 +12,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import MultiStepLR
 
 from dmt.errors import UserError, is_number, require_whole_number
+from dmt.ranges import BetweenZeroAndOne, Count, NotNegative, Positive, ShareBelowOne
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class Schedule:
         UserError: a value outside its range.
     """
 
-    epochs: int
-    batch_size: int
+    epochs: Count
+    batch_size: Count
     _: KW_ONLY
-    learning_rate: float
-    drops: Sequence[float] = ()
-    factor: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    learning_rate: Positive
+    drops: Sequence[BetweenZeroAndOne] = ()
+    factor: Positive = 0.1
+    momentum: ShareBelowOne = 0.9
+    weight_decay: NotNegative = 5e-4
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

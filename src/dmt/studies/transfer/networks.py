@@ -6,15 +6,17 @@ dropout.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torchvision
+from annotated_types import Len
 from torch import Tensor, fx, nn
 from torch.fx.passes.split_module import split_module
 
 from dmt.errors import UserError, nearest_name
 from dmt.networks.network import IMAGENET_MEAN, IMAGENET_STD, Standardize
+from dmt.ranges import Cells, Kernel, ShareBelowOne, Width
 
 CAFFENET_MEAN = tuple(mean / 255 for mean in (122.7, 116.7, 104.0))  # of ImageNet's training pictures, R, G, B
 
@@ -116,11 +118,11 @@ def narrow_network(
     classes: int,
     image_size: int = 32,
     *,
-    channels: Sequence[int] = (24, 48, 64, 64, 48),
-    hidden: int = 192,
-    kernel: int = 3,
-    stride: int = 1,
-    dropout: float = 0.5,
+    channels: Annotated[Sequence[Width], Len(5, 5)] = (24, 48, 64, 64, 48),
+    hidden: Width = 192,
+    kernel: Kernel = 3,
+    stride: Cells = 1,
+    dropout: ShareBelowOne = 0.5,
 ) -> WeightLayers:
     """Eight layers in the places of the paper's, for small pictures: pooled by halves after conv1, conv2 and conv5.
 

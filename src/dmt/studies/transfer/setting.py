@@ -10,6 +10,7 @@ import torch
 from dmt.data import Catalog, ClassificationTask, ClassTable, LabelledImages, read_labelled
 from dmt.errors import UserError, nearest_name
 from dmt.networks.network import network_fingerprint
+from dmt.ranges import BetweenZeroAndOne, Count, NotNegative, Several, Side
 from dmt.storage.tensors import cache_key
 from dmt.studies.transfer.classifier import Schedule
 from dmt.studies.transfer.networks import WeightLayers
@@ -34,13 +35,13 @@ class Tasks:
     """
 
     catalog: Catalog
-    image_size: int
+    image_size: Side
     _: KW_ONLY
     splits: Mapping[str, Split]
     split: str
-    classes: int | None = None
-    images_per_class: int | None = None
-    held_out: float = 0.25
+    classes: Several | None = None
+    images_per_class: Count | None = None
+    held_out: BetweenZeroAndOne = 0.25
 
     @property
     def kind(self) -> str:
@@ -110,8 +111,8 @@ class Setting:
     network: Callable[..., WeightLayers]
     _: KW_ONLY
     schedule: Schedule
-    saturated_below: float = 0.05
-    still_falling: float = 0.05
+    saturated_below: NotNegative = 0.05
+    still_falling: NotNegative = 0.05
 
     def fresh(self, classes: int, seed: int) -> WeightLayers:
         """A network with the initial weights of a seed."""

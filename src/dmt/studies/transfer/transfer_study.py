@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Annotated, Literal
 
 import pandas as pd
+from annotated_types import MinLen
 from pytorch_lightning import Trainer
 
 from dmt.editing.records import Record
+from dmt.ranges import Count, CountOrNone
 from dmt.reporting.results import Report
 from dmt.studies.transfer.grid import Grid
 from dmt.studies.transfer.rows import Row, RunStore
@@ -40,9 +43,9 @@ class TransferStudy:
     setting: Setting
     treatments: Sequence[str]
     _: KW_ONLY
-    depths: Sequence[int]
-    split_seeds: Sequence[int]
-    targets: Sequence[str]
+    depths: Annotated[Sequence[Count], MinLen(1)]
+    split_seeds: Annotated[Sequence[CountOrNone], MinLen(1)]
+    targets: Annotated[Sequence[Literal["A", "B"]], MinLen(1)]
     store: str | Path
     folder: str | Path
     plan: bool = False

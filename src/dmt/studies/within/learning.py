@@ -11,6 +11,8 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
+from dmt.ranges import Count, Degrees, NotNegative, Positive, Share
+
 Batch = tuple[Tensor, Tensor]
 """Pictures ``(B, 3, H, W)`` in [0, 1], and how much each is of each class, ``(B, classes)``."""
 
@@ -32,8 +34,8 @@ class Moved:
         flip: whether half of the pictures are mirrored left to right.
     """
 
-    shift: float = 0.125
-    degrees: float = 0.0
+    shift: Share = 0.125
+    degrees: Degrees = 0.0
     flip: bool = True
 
     def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
@@ -56,7 +58,7 @@ class Mixup:
         alpha: shares are drawn from Beta(alpha, alpha), one for each picture.
     """
 
-    alpha: float = 0.2
+    alpha: Positive = 0.2
 
     def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
         images, labels = batch
@@ -77,10 +79,10 @@ class Recipe:
         weight_decay: of all weights.
     """
 
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.01
+    steps: Count
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: NotNegative = 0.01
 
     def fit(self, network: nn.Module, batches: Iterator[Batch]) -> None:
         """Train a network, ``(B, ...)`` -> logits ``(B, classes)``, in place."""

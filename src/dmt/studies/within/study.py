@@ -25,6 +25,7 @@ from dmt.errors import UserError, require_whole_number
 from dmt.manifolds import CatalogFeatures, Space
 from dmt.networks import Backbone, LayeredNetwork
 from dmt.networks.extractor import FeatureExtractor, PooledExtractor, measure_scales
+from dmt.ranges import Count, Lambda, Several
 from dmt.reporting.grids import labelled_grid
 from dmt.reporting.results import Report
 from dmt.storage.files import found_in, read_json, write_json
@@ -75,11 +76,11 @@ class Sampling:
         UserError: a number out of range.
     """
 
-    classes: int
-    pictures: int
-    draws: int
-    neighbours: int
-    lam: float
+    classes: Several
+    pictures: Several
+    draws: Count
+    neighbours: Count
+    lam: Lambda
 
     def __post_init__(self) -> None:
         for name, least in {"classes": 2, "pictures": 2, "draws": 1}.items():
