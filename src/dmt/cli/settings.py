@@ -161,8 +161,8 @@ class _Check:
 
     def _target(self, node: DictConfig, place: str) -> Callable[..., Any]:
         """What a part names; raises a ``UserError`` where it may not be named, or is named in a way of its own."""
-        for key in node:
-            if str(key).startswith("_") and key not in ("_target_", "_partial_"):
+        for key in map(str, node):
+            if key.startswith("_") and key not in ("_target_", "_partial_"):
                 raise UserError(f"{place}.{key} is no setting; a part has arguments with names, _target_ and _partial_")
         if not isinstance(node.get("_partial_", False), bool):
             raise UserError(f"{place}._partial_ must be true or false, got {_shown(node.get('_partial_'))}")
