@@ -70,6 +70,12 @@ class Edit:
         """One row an image: what is known of its edit; docs/metrics.md has the columns."""
         return pd.DataFrame([image.record for image in self.images])
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        import dmt
+
+        return dmt.edit_html(self)
+
     def save(self, folder: str | Path, mark: bool = True) -> None:
         """Write the photographs with the changes to them, the edited parts in ``crops/``, and ``results.csv``.
 

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dmt.editing.places import SetsMap
 from dmt.editing.records import Record
 from dmt.editing.table_editor import TableEdit
 from dmt.reporting.plots import drawn
@@ -19,7 +18,8 @@ SOURCE, TARGET = "#d95f02", "#1b6ca8"
 
 def table_report(edit: TableEdit) -> Report:
     """The report of an edit: ``results.csv``, ``rows.csv`` and ``rows.png``."""
-    return Report(edit.title, [], {"rows": rows_among_sides(edit)}, answers(edit), rows=edit.records)
+    pictures = {"rows": rows_among_sides(edit)}
+    return Report(edit.title, [], pictures, answers(edit), rows=edit.records, table_edits={"": edit})
 
 
 def answers(edit: TableEdit) -> dict[str, list[Record]]:
@@ -35,17 +35,16 @@ def rows_among_sides(edit: TableEdit) -> Image.Image:
     shown = range(min(PANELS, len(edit.records)))
     canvas = Figure(figsize=(9.5, 2.7 * len(shown) + 0.5), layout="constrained")
     canvas.suptitle(edit.title, fontsize=11)
-    ground, space = edit.ground, edit.ground.space
-    places = SetsMap.of(ground.held_out[~ground.is_target], ground.held_out[ground.is_target])
-    starts, ends = places(edit.start), places(edit.end)
+    space = edit.ground.space
     for panel in shown:
         plane, bars = (canvas.add_subplot(len(shown), 2, 2 * panel + side) for side in (1, 2))
-        for points, color, name in ((places.source, SOURCE, "source"), (places.target, TARGET, "target")):
-            plane.scatter(*points.T, s=9, color=color, alpha=0.35, linewidths=0, label=name)
+        place = edit.places[panel]
+        for points, color, name in ((place.map.source, SOURCE, "source"), (place.map.target, TARGET, "target")):
+            plane.scatter(points[:, 0], points[:, 1], s=9, color=color, alpha=0.35, linewidths=0, label=name)
         arrow = {"arrowstyle": "-|>", "color": "black", "lw": 1.6}
-        plane.annotate("", ends[panel], starts[panel], arrowprops=arrow)
-        plane.plot(*starts[panel], "o", color="white", markeredgecolor="black", label="before")
-        plane.plot(*ends[panel], "o", color="black", label="after")
+        plane.annotate("", (place.walk[0], place.walk[1]), (place.start[0], place.start[1]), arrowprops=arrow)
+        plane.plot(*place.start, "o", color="white", markeredgecolor="black", label="before")
+        plane.plot(*place.walk, "o", color="black", label="after")
         plane.set_title(f"row {edit.records[panel]['row']}, plan {edit.records[panel]['plan']}", fontsize=9)
         plane.tick_params(labelsize=7)
         if panel == 0:
