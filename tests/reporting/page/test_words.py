@@ -33,6 +33,7 @@ def test_what_was_kept_and_realised():
     assert "82 %" in faces
     assert "61" not in faces
     assert "98 %" in faces
+    assert "%" not in " ".join(words_of({"realised": 1.27, "delta": 1.0, "inversions": 5}).sentences)
     assert "61 %" in " ".join(words_of(PICTURE).sentences)
     assert "NaN" not in " ".join(words_of({"identity": float("nan"), "psnr": "inf"}).sentences)
 

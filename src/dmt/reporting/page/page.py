@@ -120,7 +120,7 @@ def edits_page(
     pictures, whole = _displayed(shown, wholes)
     return rendered(
         "report.html.jinja",
-        title=head[:1].upper() + head[1:],
+        title=head[:1].upper() + head[1:] if head.partition(" ")[0].isalpha() else head,
         subtitle=rest.replace("\n", ", "),
         summary=summary,
         notes=notes,

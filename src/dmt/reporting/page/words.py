@@ -135,7 +135,8 @@ def _kept(record: Record, how: str = "") -> str:
 
 def _realised(record: Record) -> str:
     share = _finite(record, "realised")
-    if share is None or not _finite(record, "delta"):
+    was_searched = (_finite(record, "inversions") or 1) > 1  # lambda was found by trying: then it is of no account
+    if share is None or not _finite(record, "delta") or was_searched:
         return ""
     return f"The finished picture has gone {100 * share:.0f} % of the way that was walked for it."
 
