@@ -111,8 +111,13 @@ def test_the_change_is_shown_and_hidden_again(opened, whole):
     one = page.locator("article.one").first
     button, change = one.get_by_role("button", name="changed"), one.locator("img.change")
     assert not change.is_visible()
+    change.evaluate("one => one.closest('article').scrollIntoView({behavior: 'instant'})")
     button.click()
     assert change.is_visible()
+    box = change.bounding_box()
+    spots = [[box["x"] + share * box["width"], box["y"] + 9] for share in (0.25, 0.75)]
+    tops = page.evaluate("spots => spots.map(spot => document.elementFromPoint(...spot).className)", spots)
+    assert tops == ["change", "change"], "nothing lies over it"
     assert button.get_attribute("aria-pressed") == "true"
     button.focus()
     page.keyboard.press("Enter")

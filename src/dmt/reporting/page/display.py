@@ -14,6 +14,7 @@ SMALL = 96  # pixels: sides up to here are stored without loss and shown as squa
 LONGEST = 1600  # pixels of a side that are shown; the file beside the page has them all
 QUALITY = 86  # of WebP
 MOST_BYTES = 14_000_000  # of all pictures of a page, to which base64 adds a third
+GAMMA = 0.6  # of changes before they are coloured, so that small ones are seen
 FADED = 0.28  # of the contrast of a picture below the map of its changes
 HOT = np.array([[255, 214, 102], [240, 110, 20], [150, 20, 10]], dtype=float)  # from a little change to the most
 
@@ -90,7 +91,7 @@ def change_map(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         ``(H, W, 3)`` of uint8.
     """
     change = _changes(before, after)
-    share = change / max(1.0, float(change.max()))
+    share = (change / max(1.0, float(change.max()))) ** GAMMA
     grey = 255 - FADED * (255 - before.astype(float) @ [0.299, 0.587, 0.114])
     stops = np.linspace(0, 1, len(HOT))
     colour = np.stack([np.interp(share, stops, HOT[:, channel]) for channel in range(3)], axis=2)
