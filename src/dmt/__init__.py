@@ -29,6 +29,7 @@ _PLACES = {
     "TableTask": "dmt.data",
     "UserError": "dmt.errors",
     "default_editor": "dmt.cli.front_door",
+    "edit_html": "dmt.reporting.page",
     "explain": "dmt.editing",
     "fit": "dmt.cli.front_door",
     "load_space": "dmt.cli.front_door",

@@ -7,7 +7,7 @@ import pytest
 from dmt.data.tables import Table, TableTask
 from dmt.editing import TableEditor
 from dmt.reporting.results import write_report
-from dmt.reporting.table_report import _axes, table_report
+from dmt.reporting.table_report import table_report
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,3 @@ def test_a_report_has_the_rows_the_results_and_a_picture(edit, tmp_path):
     assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == 8
     width, height = report.pictures["rows"].size
     assert 0.3 < width / height < 1
-
-
-def test_the_picture_lies_along_the_difference_of_the_means_and_the_largest_variance_across_it():
-    rng = np.random.default_rng(0)
-    is_target = np.arange(400) % 2 == 0
-    points = rng.normal(size=(400, 3)) * [1, 5, 2] + 30 * is_target[:, None] * [1, 0, 0]
-    across, up = _axes(points, is_target)
-    assert abs(across[0]) == pytest.approx(1, abs=0.02)
-    assert abs(up[1]) == pytest.approx(1, abs=0.05)
-    assert across @ up == pytest.approx(0, abs=1e-9)

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, open_dict
 from pytorch_lightning.strategies import ParallelStrategy
 
 from dmt.cli import build, conf_folder, interruption
+from dmt.cli.again import command_of
 from dmt.cli.folders import OutputFolder
 from dmt.cli.overrides import explain
 from dmt.cli.run_log import log_to_logger
@@ -35,10 +36,12 @@ from dmt.errors import UserError
 from dmt.manifolds import CatalogFit, Space
 from dmt.networks.precision import compute_exact_float32
 from dmt.reporting.logged import SUMMARY, Logged, logged_report
+from dmt.reporting.page import write_page
 from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, write_films, write_report
 from dmt.reporting.table_report import answers, table_report
 from dmt.reporting.tables import text_table
+from dmt.reporting.told import told
 from dmt.reporting.verdict_table import notes, verdict_table
 from dmt.storage import processes
 from dmt.storage.limits import limit
@@ -195,6 +198,7 @@ def begin(cfg: DictConfig) -> Path:
     build.rule_of(cfg)
     limit(build.built(cfg.limits))
     quieten()
+    told.begin()
     _start_processes(cfg)
     if cfg.seed is None:
         cfg.seed = processes.from_first(lambda: random.randrange(2**32))
@@ -265,6 +269,8 @@ def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
     settings = build.settings_of(cfg)
     saved = write_report(folder, report, settings, cfg.output.mark)
     failed = []
+    if cfg.output.page:
+        write_page(folder, report, saved, command_of(cfg), told.lines)
     if cfg.output.animation != "none":
         failed += _failure("films", partial(write_films, folder, report, saved, cfg.output.animation))
     log_to_logger(cfg, folder, logged_report(report), settings)

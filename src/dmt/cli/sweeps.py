@@ -13,10 +13,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from dmt.cli import interruption
+from dmt.cli.again import sweep_command
 from dmt.cli.folders import OutputFolder
 from dmt.cli.run_log import log_sweep
 from dmt.errors import UserError
 from dmt.reporting.logged import logged_sweep
+from dmt.reporting.page import write_sweep_page
 from dmt.reporting.sweep import note_outcome, summarize_sweep
 
 log = logging.getLogger("dmt")
@@ -89,6 +91,8 @@ def _summary(config: DictConfig, is_whole: bool = True) -> dict[str, str]:
     summary = summarize_sweep(folder, 2 if is_whole else 1)
     if summary is None:
         return {}
+    if config.output.page:
+        write_sweep_page(folder, summary, sweep_command(config))
     files = "sweep.csv is" if summary.grid is None else "sweep.png and sweep.csv are"
     log.info(
         "\n%s\n%s\n%s in %s", "the whole sweep" if is_whole else "what is done of the sweep", summary, files, folder

@@ -11,18 +11,20 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from dmt.data import EditData, PictureLike, Sets, Task
 from dmt.editing.comparison import Comparison, Contrasts
 from dmt.editing.files import save_images
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, Trials
 from dmt.editing.module import EditedBatch, EditModule, PointsModule
+from dmt.editing.places import mean_points, places_of
 from dmt.editing.records import EditedImage, edited_images, judged, require_judges
 from dmt.errors import UserError
 from dmt.inversion import Inverter
 from dmt.inversion.memory import inversion_bytes, require_memory
 from dmt.judges import Judge, LearnsFromData, require_fit
-from dmt.manifolds import Members, Points, Representation, SetFit, Space, SpaceFit
+from dmt.manifolds import Points, Representation, SetFit, Space, SpaceFit
 from dmt.storage import processes
 from dmt.storage.files import replacing
 from dmt.traversal.walks import walked
@@ -67,6 +69,12 @@ class Edit:
     def table(self) -> pd.DataFrame:
         """One row an image: what is known of its edit; docs/metrics.md has the columns."""
         return pd.DataFrame([image.record for image in self.images])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        import dmt
+
+        return dmt.edit_html(self)
 
     def save(self, folder: str | Path, mark: bool = True) -> None:
         """Write the photographs with the changes to them, the edited parts in ``crops/``, and ``results.csv``.
@@ -264,7 +272,7 @@ class Editor:
                 partial(walked, module_with(torch.zeros(start.n_things)).walk, device=device),
                 tried,
                 arrived,
-                lambda: _mean_points(space.members(Sets(data.source, data.target))),
+                lambda: mean_points(space.members(Sets(data.source, data.target))),
                 keep,
             )
         )
@@ -284,14 +292,23 @@ class Editor:
         }
         if not any(turn is None for turn in turns):
             columns["turn"] = [float(turn or 0) for turn in turns]
+        there = processes.from_first(lambda: self._coordinates(space, batches))
+        places = places_of(contrasts.witnesses, start, ends.z, there)
         edited = [
-            image.with_columns(
+            replace(image, place=places[row]).with_columns(
                 inversions=n_tried + (not kept), **{name: values[row] for name, values in columns.items()}
             )
             for row, image in enumerate(edited_images(batches, data))
         ]
         assert data.task is not None
         return Edit(f"{data.task.title}\n{module.describe(rule.title)}", edited, data, space, batches)
+
+    def _coordinates(self, space: Representation, batches: Sequence[EditedBatch]) -> Tensor:
+        """Points ``(P, K)`` of the finished pictures, found on the device that edits."""
+        results = [replace(batch.batch, images=batch.inversion.images) for batch in batches]
+        trainer = self.trainer(inference_mode=False, enable_progress_bar=False)
+        found: Any = trainer.predict(PointsModule(space), DataLoader(results, batch_size=None))  # type: ignore[arg-type]
+        return Points.joined(found).z
 
     def _space(self, data: EditData) -> Representation:
         if not isinstance(self.space, Space):
@@ -317,11 +334,6 @@ def _one_by_one(batches: Sequence[EditedBatch]) -> list[EditedBatch]:
     return [part for batch in batches for part in batch.parts()]
 
 
-def _mean_points(members: Members) -> tuple[Tensor, Tensor]:
-    """The mean point of each picture of the source and of the target, ``(., K)`` each."""
-    return members.source.mean(members.source.z), members.target.mean(members.target.z)
-
-
 def _is_typical(start: Points, witnesses: WitnessBatch) -> list[bool]:
     """For each input, whether the witness finds it as typical of the target as half of the target's own pictures."""
     own = witnesses[start.owner]
@@ -340,7 +352,7 @@ def _is_unlike(start: Points, witnesses: WitnessBatch) -> list[bool]:
     z = start.mean(start.z)
     excess = z.new_empty(len(z))
     for witness, rows in witnesses.shared():
-        members = torch.cat(_mean_points(witness.members))
+        members = torch.cat(mean_points(witness.members))
         middle = members.mean(dim=0)  # distances of points far from 0 lose digits
         members, points = members - middle, z[rows] - middle
         among = torch.cdist(members, members).sum(dim=1) / max(1, len(members) - 1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dmt.data import EditData, Patch
 from dmt.editing.module import EditedBatch
+from dmt.editing.places import Place
 from dmt.errors import UserError
 from dmt.judges import Judge
 from dmt.judges.metrics import largest_change, mean_absolute_change, psnr, root_mean_square_change, split_change, ssim
@@ -32,6 +33,7 @@ class EditedImage:
         record: what is known about the edit, one number or word per column.
         frames: pictures between the two.
         patch: the change to the photograph that the input is a part of, if it is of one.
+        place: where it was and is among both sides, if that is known.
     """
 
     name: str
@@ -40,6 +42,7 @@ class EditedImage:
     record: Record
     frames: Sequence[Tensor] = ()
     patch: Patch | None = None
+    place: Place | None = None
 
     @property
     def edit(self) -> str:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dmt.data.tables import ABOVE, BELOW, MEDIAN, Table, TableTask
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, LeastChange, Trials
+from dmt.editing.places import Place, SetsMap
 from dmt.editing.records import Record
 from dmt.editing.search import largest_crossing
 from dmt.errors import UserError, require_whole_number
@@ -112,12 +113,25 @@ class TableEdit:
         """What would have to change, and what then is likely; a sentence a plan."""
         return [str(record["words"]) for record in self.records]
 
+    @cached_property
+    def places(self) -> list[Place]:
+        """Where the row of each plan was and would be among the held-out rows of both sides."""
+        points, is_target = self.ground.held_out, self.ground.is_target
+        sets = SetsMap.of(points[~is_target], points[is_target])
+        return [Place(sets, *ends) for ends in zip(sets(self.start), sets(self.end), sets(self.end), strict=True)]
+
     @property
     def summary(self) -> str:
         """How many of the plans convince the classifier, in a sentence."""
         table = pd.DataFrame(list(self.records))
         before, after = ((table[f"{JUDGE}_{when}"] > 0.5).sum() for when in ("before", "after"))
         return f"the classifier says the target of {after} of {len(table)} plans ({before} before)."
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        import dmt
+
+        return dmt.edit_html(self)
 
     def save(self, folder: str | Path) -> None:
         """Write ``rows.csv``, the rows as they would be, and ``results.csv``; raises ``OSError``."""

@@ -1,4 +1,4 @@
-"""How far a long computation is -> a bar on a terminal, and elsewhere a line every ten seconds."""
+"""How far a long computation is -> a bar on a terminal or in a notebook, elsewhere a line every ten seconds."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar, TQDMProgressBar
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from dmt.solvers import Progress
 
@@ -21,8 +21,8 @@ Clock = Callable[[], float]
 class InversionBar:
     """Shows how far the inversion of pictures is; call it after every iteration of the solver.
 
-    On a terminal each batch of pictures has a bar, with its rate and remaining time. Elsewhere, in a file or a pipe,
-    there is a line every ten seconds, and one at the end of each batch.
+    On a terminal and in a notebook each batch of pictures has a bar, with its rate and remaining time. Elsewhere, in a
+    file or a pipe, there is a line every ten seconds, and one at the end of each batch.
 
     Args:
         stream: where it is shown; standard error by default.
@@ -85,7 +85,7 @@ class InversionBar:
             label = f"editing {progress.problems} of the last once more"
         self._lines.start()
         file, bar = self._lines.stream, None
-        if file.isatty():
+        if file.isatty() or is_notebook():
             bar = tqdm(total=progress.most_iterations, desc=label, unit="it", leave=False, file=file)
         return _Batch(label, self._clock(), bar, progress)
 
@@ -182,9 +182,15 @@ class LineProgress(ProgressBar):
 def in_lines_without_terminal(trainer: Trainer) -> Trainer:
     """The trainer, whose bar, if it has one, becomes ``LineProgress`` where standard output is no terminal."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    if not sys.stdout.isatty():
+    if not (sys.stdout.isatty() or is_notebook()):
         callbacks[:] = [LineProgress() if isinstance(c, TQDMProgressBar | RichProgressBar) else c for c in callbacks]
     return trainer
+
+
+def is_notebook() -> bool:
+    """Whether this runs in the kernel of a notebook, where bars can be shown."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in shell.config
 
 
 class _Lines:

@@ -12,6 +12,7 @@ from PIL import Image
 from dmt.data import to_pixels
 from dmt.editing.files import Saved, file_names, save_images, save_picture
 from dmt.editing.records import EditedImage, Record
+from dmt.editing.table_editor import TableEdit
 from dmt.reporting.animation import write_animation
 from dmt.reporting.grids import labelled_grid, stacked
 from dmt.reporting.names import short_names
@@ -30,6 +31,7 @@ class Report:
         tables: file name without suffix -> rows that are not about one image each.
         documents: file name -> content: a picture for print, say.
         rows: what is known of each row of a table that was edited, as images have their records.
+        table_edits: name of a table -> its changed rows, which the page shows one by one.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Report:
     tables: Mapping[str, Sequence[Record]] = field(default_factory=dict)
     documents: Mapping[str, bytes] = field(default_factory=dict)
     rows: Sequence[Record] = ()
+    table_edits: Mapping[str, TableEdit] = field(default_factory=dict)
 
     @property
     def is_of_many_edits(self) -> bool:

@@ -18,7 +18,8 @@ SOURCE, TARGET = "#d95f02", "#1b6ca8"
 
 def table_report(edit: TableEdit) -> Report:
     """The report of an edit: ``results.csv``, ``rows.csv`` and ``rows.png``."""
-    return Report(edit.title, [], {"rows": rows_among_sides(edit)}, answers(edit), rows=edit.records)
+    pictures = {"rows": rows_among_sides(edit)}
+    return Report(edit.title, [], pictures, answers(edit), rows=edit.records, table_edits={"": edit})
 
 
 def answers(edit: TableEdit) -> dict[str, list[Record]]:
@@ -34,17 +35,16 @@ def rows_among_sides(edit: TableEdit) -> Image.Image:
     shown = range(min(PANELS, len(edit.records)))
     canvas = Figure(figsize=(9.5, 2.7 * len(shown) + 0.5), layout="constrained")
     canvas.suptitle(edit.title, fontsize=11)
-    ground, space = edit.ground, edit.ground.space
-    across, up = _axes(ground.held_out, ground.is_target)
+    space = edit.ground.space
     for panel in shown:
         plane, bars = (canvas.add_subplot(len(shown), 2, 2 * panel + side) for side in (1, 2))
-        for is_target, color, name in ((False, SOURCE, "source"), (True, TARGET, "target")):
-            points = ground.held_out[ground.is_target == is_target]
-            plane.scatter(points @ across, points @ up, s=9, color=color, alpha=0.35, linewidths=0, label=name)
-        start, end = ((points[panel] @ across, points[panel] @ up) for points in (edit.start, edit.end))
-        plane.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black", "lw": 1.6})
-        plane.plot(*start, "o", color="white", markeredgecolor="black", label="before")
-        plane.plot(*end, "o", color="black", label="after")
+        place = edit.places[panel]
+        for points, color, name in ((place.map.source, SOURCE, "source"), (place.map.target, TARGET, "target")):
+            plane.scatter(points[:, 0], points[:, 1], s=9, color=color, alpha=0.35, linewidths=0, label=name)
+        arrow = {"arrowstyle": "-|>", "color": "black", "lw": 1.6}
+        plane.annotate("", (place.walk[0], place.walk[1]), (place.start[0], place.start[1]), arrowprops=arrow)
+        plane.plot(*place.start, "o", color="white", markeredgecolor="black", label="before")
+        plane.plot(*place.walk, "o", color="black", label="after")
         plane.set_title(f"row {edit.records[panel]['row']}, plan {edit.records[panel]['plan']}", fontsize=9)
         plane.tick_params(labelsize=7)
         if panel == 0:
@@ -59,18 +59,9 @@ def rows_among_sides(edit: TableEdit) -> Image.Image:
         bars.axvline(0, color="black", lw=0.8)
         bars.tick_params(axis="x", labelsize=7)
         if panel == shown[-1]:
-            plane.set_xlabel("from the source's mean to the target's", fontsize=8)
+            plane.set_xlabel("from the source's mean, 0, to the target's, 1", fontsize=8)
             bars.set_xlabel("largest changes, in standard deviations", fontsize=8)
     return drawn(canvas)
-
-
-def _axes(points: np.ndarray, is_target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The direction between the means of both sides, and that of the largest variance across it, ``(K,)`` each."""
-    across = points[is_target].mean(axis=0) - points[~is_target].mean(axis=0)
-    across = across / max(float(np.linalg.norm(across)), 1e-12)
-    rest = points - points.mean(axis=0)
-    rest = rest - (rest @ across)[:, None] * across
-    return across, np.linalg.svd(rest, full_matrices=False)[2][0]
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Records of edits -> the table for the terminal: did the class change, who says so, and how much was kept."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from dmt.editing.records import EditedImage, Record, mean_of_records
@@ -201,31 +201,20 @@ def _share(record: Record) -> str:
 
 def notes(images: Sequence[EditedImage]) -> list[str]:
     """What a user should know of some of the edits, a line each: little came of them, or nothing was to be done."""
-    names = short_names([image.name for image in images])
-    found = {
-        "of the target's class before, by the witness": [bool(image.record.get("was_target")) for image in images],
-        "unlike all that the edit compares with (a turned head, a wide open mouth?), so look at the result": [
-            bool(image.record.get("unlike_sets")) for image in images
-        ],
-        "turned to the side, where lines of a face from the front may appear; look at the result": [
-            abs(_number(image.record, "turn") or 0) > TURNED for image in images
-        ],
-        "hardly changed; a smaller lambda edits more": [
-            change_in_words(image.record) in ("unchanged", "hardly changed") for image in images
-        ],
-        "taken where no picture is; a larger lambda, or method.walk.within=1.2, stays nearer": [
-            (_number(image.record, "far_after") or 0) > OUTSIDE * max(1, _number(image.record, "far_before") or 0)
-            for image in images
-        ],
-        "did not reach lambda's displacement": [
-            bool(_share(image.record))
-            and image.record.get("multiplier", 1.0) != 1.0
-            and not _was_searched(image.record)
-            for image in images
-        ],
-    }
-    said_of = {said: [name for name, so in zip(names, which, strict=True) if so] for said, which in found.items()}
+    said_of: dict[str, list[str]] = {said: [] for said in REMARKS}
+    for image, name in zip(images, short_names([image.name for image in images]), strict=True):
+        for said in remarks(image.record):
+            said_of[said].append(name)
     return [f"{len(those)} of {len(images)} {said}: {', '.join(those)}" for said, those in said_of.items() if those]
+
+
+def remarks(record: Record) -> list[str]:
+    """What a user should know of one edit."""
+    return [said for said, is_so in REMARKS.items() if is_so(record)]
+
+
+def _did_not_reach(record: Record) -> bool:
+    return bool(_share(record)) and record.get("multiplier", 1.0) != 1.0 and not _was_searched(record)
 
 
 def _was_searched(record: Record) -> bool:
@@ -243,3 +232,22 @@ def _number(record: Record, column: str) -> float | None:
     with suppress(TypeError, ValueError):  # words: infinity is one in results.json
         return float(value)  # type: ignore[arg-type]
     return None
+
+
+REMARKS: Mapping[str, Callable[[Record], bool]] = {
+    "of the target's class before, by the witness": lambda record: bool(record.get("was_target")),
+    "unlike all that the edit compares with (a turned head, a wide open mouth?), so look at the result": (
+        lambda record: bool(record.get("unlike_sets"))
+    ),
+    "turned to the side, where lines of a face from the front may appear; look at the result": (
+        lambda record: abs(_number(record, "turn") or 0) > TURNED
+    ),
+    "hardly changed; a smaller lambda edits more": (
+        lambda record: change_in_words(record) in ("unchanged", "hardly changed")
+    ),
+    "taken where no picture is; a larger lambda, or method.walk.within=1.2, stays nearer": (
+        lambda record: (_number(record, "far_after") or 0) > OUTSIDE * max(1, _number(record, "far_before") or 0)
+    ),
+    "did not reach lambda's displacement": _did_not_reach,
+}
+"""What may be said of an edit -> whether it is so."""

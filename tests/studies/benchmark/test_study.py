@@ -108,7 +108,7 @@ def test_every_edit_is_made_once_judged_and_shown(done, tmp_path, caplog):
     for row in edits:
         assert row["case"] == "three to eight"
         assert row["flipped"] == (row["judged"] > 0.9)
-    page = (tmp_path / "index.html").read_text()
+    page = (tmp_path / "report.html").read_text()
     assert "three to eight" in page
     for sheet in ("best-three-to-eight", "worst-three-to-eight"):
         assert np.asarray(Image.open(tmp_path / f"{sheet}.png")).std() > 10
@@ -208,7 +208,7 @@ def test_a_case_gets_a_probe_of_its_own_task_or_is_left_out_with_the_reason(done
     report = done(**options, judges={"probe": probe})
     assert asked == list(tasks.values())
     assert {row["case"] for row in report.tables["edits"]} == {"three to eight"}
-    assert "the AUC is too low" in (tmp_path / "index.html").read_text()
+    assert "the AUC is too low" in (tmp_path / "report.html").read_text()
     asked.clear()
     done(**options, judges={"probe": probe}, only=["three_to_eight"])
     assert asked == [TASK]

@@ -8,10 +8,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from dmt.editing.files import save_picture
 from dmt.editing.records import Record
+from dmt.reporting.page import FILE
+from dmt.reporting.page.display import displays, pixels
+from dmt.reporting.page.templates import rendered
 from dmt.reporting.tables import write_table
 from dmt.storage.files import write_text
 from dmt.studies.benchmark.curves import Curve
@@ -26,8 +27,6 @@ from dmt.studies.benchmark.tables import (
     measure_text,
     value_text,
 )
-
-PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
 
 
 class Entry(NamedTuple):
@@ -60,7 +59,7 @@ def write_page(
     measured: Mapping[str, str],
     sheets: Mapping[str, str],
 ) -> Path:
-    """Write ``index.html``, a plot of each case, the tables as CSV, and ``headline.md``.
+    """Write ``report.html``, a plot of each case, the tables as CSV, and ``headline.md``.
 
     Args:
         folder: is made if it is missing.
@@ -83,7 +82,11 @@ def write_page(
         write_table(folder / f"{name}.csv", rows)
     shown, names = headline_measures(curves), known_first([name for curve in curves for name in curve.measures])
     write_text(folder / "headline.md", markdown(tables["headline"], shown))
-    page = PAGES.get_template("page.html.jinja").render(
+    files = [*plots.values(), *sheets]
+    shown_of = dict(zip(files, displays([pixels(folder / file) for file in files]), strict=True))
+    page = rendered(
+        "page.html.jinja",
+        Path(__file__).parent,
         title=title,
         date=date,
         measured=measured,
@@ -92,8 +95,8 @@ def write_page(
         headline=_tables(tables["headline"], partial(_headline, shown)),
         differences=_tables(tables["differences"], _differences),
         points=_points(tables["curves"], names),
-        plots=plots,
-        sheets=sheets,
+        plots={case: shown_of[file] for case, file in plots.items()},
+        sheets={caption: shown_of[file] for file, caption in sheets.items()},
         meanings={measure(name).title: measure(name).definition for name in names},
         reference=REFERENCE,
         resamples=RESAMPLES,
@@ -101,8 +104,8 @@ def write_page(
         level=f"{LEVEL:.0%}",
         needed=f"{NEEDED:.0%}",
     )
-    write_text(folder / "index.html", page)
-    return folder / "index.html"
+    write_text(folder / FILE, page)
+    return folder / FILE
 
 
 def _tables(rows: Sequence[Record], shown: Callable[[str, list[Record]], Shown]) -> list[Shown]:

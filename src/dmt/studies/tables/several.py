@@ -31,12 +31,12 @@ class SeveralTables:
     lam: Lambda | Literal["auto"] = "auto"
 
     def __call__(self, trainer: Callable[..., Any], editor: Callable[[], Any], settings: Mapping[str, Any]) -> Report:
-        pictures, documents = {}, {}
+        pictures, documents, edits = {}, {}, {}
         results: list[Record] = []
         for name, one in self.editors.items():
             lam = None if self.lam == "auto" else self.lam
-            edit = one.edit(self.tasks[name], self.images or self.n_images, lam)
+            edits[name] = edit = one.edit(self.tasks[name], self.images or self.n_images, lam)
             pictures[name] = rows_among_sides(edit)
             documents[f"{name}.csv"] = edit.table.to_csv(index=False).encode()
             results += [{"table": name, **record} for record in edit.records]
-        return Report("rows of tables", [], pictures, {"results": results}, documents, rows=results)
+        return Report("rows of tables", [], pictures, {"results": results}, documents, results, edits)

@@ -56,7 +56,7 @@ class TransferReport:
             part: {f"{study}_{name}": own for study, one in reports.items() for name, own in getattr(one, part).items()}
             for part in ("pictures", "tables", "documents")
         }
-        return Report(f"transfer, {len(reports)} studies", [], **parts)  # type: ignore[arg-type]
+        return Report(f"transfer, {len(reports)} studies", [], parts["pictures"], parts["tables"], parts["documents"])
 
 
 @dataclass(frozen=True)

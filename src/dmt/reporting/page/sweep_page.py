@@ -1,0 +1,102 @@
+"""The runs of a sweep -> a page: a table that leads to each of them, and every input by all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from dmt.editing.records import Record
+from dmt.reporting.names import short_names
+from dmt.reporting.page.content import Shown, Step
+from dmt.reporting.page.display import pixels
+from dmt.reporting.page.page import FILE, FILES, MOST, edits_page, say_unwritten
+from dmt.reporting.page.shelves import shelf
+from dmt.reporting.sweep import SweepSummary
+from dmt.storage.files import write_text
+
+RUN = "run"  # the column that leads to a run's page
+
+
+def write_sweep_page(folder: Path, summary: SweepSummary, again: str = "") -> None:
+    """Write ``report.html`` beside the pages of a sweep's runs; what goes wrong is a line in the log.
+
+    Args:
+        folder: of the sweep.
+        summary: of its runs.
+        again: the command that makes it again.
+    """
+    try:
+        write_text(folder / FILE, sweep_page(folder, summary, again))
+    except Exception as error:  # whatever it is, a page is not worth a sweep
+        say_unwritten(error)
+
+
+def sweep_page(folder: Path, summary: SweepSummary, again: str = "") -> str:
+    """The page of a sweep; arguments as in ``write_sweep_page``."""
+    pages = [_page(own, folder) for _, _, own in summary.runs]
+    found = [_run_of(row, summary) for row in summary.verdicts]
+    names = ["failed" if at is None else f"run {summary.runs[at][2].name.partition(',')[0]}" for at in found]
+    links = ["" if at is None else pages[at] for at in found]
+    rows: list[Record] = [{RUN: name, **_said(row)} for name, row in zip(names, summary.verdicts, strict=True)]
+    means: list[Record] = [{**row, RUN: name} for name, row in zip(names, summary.rows, strict=True)]
+    return edits_page(
+        title=f"A sweep of {len(rows)} runs",
+        notes=[f"{which}: {what}" for which, what in summary.failed.items()],
+        shown=_inputs(folder, summary, pages),
+        first=shelf("The runs", rows, {RUN: links}),
+        tables=[shelf("means of all numbers", means)],
+        again=again,
+        files=[name for name in (*FILES, "sweep.png") if (folder / name).is_file()],
+    )
+
+
+def _run_of(row: Record, summary: SweepSummary) -> int | None:
+    """Which of the runs with results a row of a table is of."""
+    ways = enumerate(options for options, _, _ in summary.runs)
+    return next((at for at, options in ways if all(row.get(name) == value for name, value in options.items())), None)
+
+
+def _said(row: Record) -> Record:
+    shown = {name: value.replace("->", "→") if isinstance(value, str) else value for name, value in row.items()}
+    return {name: value for name, value in shown.items() if value != "" and name != RUN}
+
+
+def _page(run: Path, folder: Path) -> str:
+    """The address of a run's page; empty where it has none."""
+    page = run / FILE
+    return quote(page.relative_to(folder).as_posix()) if page.is_file() else ""
+
+
+def _inputs(folder: Path, summary: SweepSummary, pages: Sequence[str]) -> list[Shown]:
+    """Every input with what became of it in each run."""
+    steps: dict[str, list[Step]] = {}
+    before: dict[str, Path] = {}
+    for (options, records, run), page in zip(summary.runs, pages, strict=True):
+        own = ", ".join(f"{name}={value}" for name, value in options.items())
+        for record in records:
+            name, edit = str(record["image"]), str(record.get("edit", ""))
+            before.setdefault(name, run / str(record["input_file"]))
+            label = f"{own}, {edit}" if edit else own
+            file = (run / str(record["file"])).relative_to(folder).as_posix()
+            result = pixels(run / str(record["result_file"]))
+            steps.setdefault(name, []).append(Step(label, result, record, file, page))
+    shorts = short_names(list(steps))
+    return [
+        _of_one_size(Shown(name, short, pixels(before[name]), own, before[name].relative_to(folder).as_posix()))
+        for (name, own), short in zip(list(steps.items())[:MOST], shorts, strict=False)
+    ]
+
+
+def _of_one_size(shown: Shown) -> Shown:
+    """Runs may work at several sizes: all as large as the input of the first."""
+    height, width = shown.before.shape[:2]
+
+    def fitted(step: Step) -> Step:
+        if step.picture.shape == shown.before.shape:
+            return step
+        resized = Image.fromarray(step.picture).resize((width, height), Image.Resampling.BICUBIC)
+        return Step(step.label, np.asarray(resized), step.record, step.file, step.page)
+
+    return Shown(shown.name, shown.short, shown.before, [fitted(step) for step in shown.steps], shown.file)

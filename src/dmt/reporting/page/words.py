@@ -1,0 +1,156 @@
+"""The record of an edit -> what it says in words: did the class change, who says so, how much was kept."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dmt.editing.records import Record, mean_of_records
+from dmt.reporting.verdict_table import DID_CHANGE, JUDGE, TARGET_JUDGES, remarks, verdict
+
+JUDGES = {
+    "classifier": "the classifier",
+    "classes": "the judge of the classes",
+    "probe": "the probe of the class",
+}
+SECOND = ("classes", "probe")  # who is asked beside a classifier that is explained
+LAMBDA = "λ′"  # noqa: RUF001 - a prime
+VERDICTS = {
+    "yes": "Changed",
+    "changed": "Changed",
+    "already": "Was there already",
+    "no": "Not changed",
+    "confirmed": "Changed, and confirmed",
+    "adversarial": "Adversarial",
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said of one edit.
+
+    Args:
+        verdict: the first words: ``Changed``, ``Not changed``, ``Adversarial``, ...
+        did_change: whether the class changed; ``None``: nobody said so.
+        sentences: who says so, and what was kept.
+        remarks: what to look at.
+    """
+
+    verdict: str
+    did_change: bool | None
+    sentences: Sequence[str]
+    remarks: Sequence[str]
+
+    @property
+    def mood(self) -> str:
+        """How the verdict looks: ``yes``, ``no`` or ``open``."""
+        return "open" if self.did_change is None else "yes" if self.did_change else "no"
+
+
+def words_of(record: Record) -> Words:
+    """A record in words.
+
+    >>> words_of({"probe_before": 0.03, "probe_after": 0.97, "ssim": 0.9, "psnr": 24.0}).verdict
+    'Changed'
+    >>> words_of({"from": "3", "becomes": "8", "verdict": "adversarial", "reached": True}).sentences[0]
+    'The classifier said 3 and now says 8. The second opinion does not see it: only the classifier was fooled.'
+    """
+    cells = verdict(record)
+    judges = {name.removeprefix(JUDGE): str(cell) for name, cell in cells.items() if name.startswith(JUDGE)}
+    word = str(cells["changed"])
+    is_word = word in VERDICTS
+    head = VERDICTS[word] if is_word else "For you to judge" if judges else "Not judged"
+    told = [_who(record, word, judges), *(_number(name, cell) for name, cell in judges.items()), _kept(record)]
+    told += [_size(cells), _realised(record), _unconverged(cells)]
+    return Words(head, word in DID_CHANGE if is_word else None, [line for line in told if line], remarks(record))
+
+
+def summary(records: Sequence[Record]) -> str:
+    """How many of the pictures changed, who says so, and how much was kept, in a line.
+
+    >>> summary([{"probe_before": 0.1, "probe_after": end, "ssim": 0.9} for end in (0.2, 0.9)])
+    '1 of 2 pictures changed class, by the probe of the class. The two are 90 % alike in structure on average.'
+    """
+    if not records:
+        return ""
+    known = [did for did in (words_of(record).did_change for record in records) if did is not None]
+    means: Record = {**mean_of_records(records)}
+    kept = _kept(means, "on average" if len(records) > 1 else "")
+    if not known:
+        count = f"{len(records)} pictures, and no" if len(records) > 1 else "No"
+        return f"{count} judge who knows which way was wanted. {kept}".strip()
+    judge = next((JUDGES[name] for name in TARGET_JUDGES if f"{name}_after" in records[0]), "")
+    by = f", by {judge}" if judge else ""
+    if len(records) == 1:
+        return f"The picture {'changed' if known[0] else 'did not change'} class{by}. {kept}".strip()
+    return f"{sum(known)} of {len(known)} pictures changed class{by}. {kept}".strip()
+
+
+def with_signs(text: str) -> str:
+    """The text with lambda' and infinity as they are printed."""
+    return text.replace("lambda'", LAMBDA).replace(f"{LAMBDA} inf", f"{LAMBDA} ∞")
+
+
+def _who(record: Record, word: str, judges: Mapping[str, str]) -> str:
+    if "becomes" in record:
+        said = f"The classifier said {record['from']} and now says {record['becomes']}."
+        if word == "confirmed":
+            return f"{said} The second opinion agrees."
+        if word == "adversarial":
+            return f"{said} The second opinion does not see it: only the classifier was fooled."
+        if word in DID_CHANGE:
+            return f"{said} Nobody else was asked."
+        return f"The classifier said {record['from']} and says {record['becomes']}: it was not convinced."
+    knowing = next((name for name in TARGET_JUDGES if name in judges), "")
+    if word and knowing and word in VERDICTS:
+        return {
+            "yes": f"Judged by {JUDGES[knowing]}.",
+            "already": f"To {JUDGES[knowing]} it was of the target's class before the edit, too.",
+            "no": f"{JUDGES[knowing].capitalize()} still sees the class it had.",
+        }.get(word, "")
+    if judges:
+        return "Its judges do not know which way was wanted: whether the class changed is for you to say."
+    if "witness_after" in record:
+        before, after = (f"{float(record[f'witness_{when}']):z.2f}" for when in ("before", "after"))
+        return (
+            f"No judge was asked. The witness function went from {before} to {after}; every edit lowers it, "
+            "so that this proves nothing."
+        )
+    return ""
+
+
+def _number(name: str, cell: str) -> str:
+    before, _, after = cell.partition(" -> ")
+    said = JUDGES.get(name, name.replace("_", " "))
+    return f"{said[:1].upper()}{said[1:]}: {before} before, {after} after."
+
+
+def _kept(record: Record, how: str = "") -> str:
+    end = f" {how}." if how else "."
+    if (identity := _finite(record, "identity")) is not None:
+        return f"Of the person {100 * identity:.0f} % is kept{end}"
+    if (ssim := _finite(record, "ssim")) is not None:
+        return f"The two are {100 * max(ssim, 0):.0f} % alike in structure{end}"
+    return ""
+
+
+def _realised(record: Record) -> str:
+    share = _finite(record, "realised")
+    was_searched = (_finite(record, "inversions") or 1) > 1  # lambda was found by trying: then it is of no account
+    if share is None or not _finite(record, "delta") or was_searched:
+        return ""
+    return f"The finished picture has gone {100 * share:.0f} % of the way that was walked for it."
+
+
+def _size(cells: Record) -> str:
+    return f"As a whole the picture is {cells['picture']}." if cells["picture"] else ""
+
+
+def _unconverged(cells: Record) -> str:
+    what = {"walk": "the walk", "pixels": "the search for pixels", "both": "both walk and search for pixels"}
+    where = what.get(str(cells["unconverged"]))
+    return f"Stopped before it had converged: {where}." if where else ""
+
+
+def _finite(record: Record, column: str) -> float | None:
+    value = record.get(column)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
