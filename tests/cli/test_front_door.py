@@ -195,3 +195,32 @@ def test_a_folder_is_given_as_images_on_the_command_line(classes):
     images = build.images_of(composed(f"images={catalog.root}/cats/"))
     data = dmt.EditData(dmt.Digits(), images=images, task=dmt.ClassTask("3", "8"))
     assert data.inputs == [str(path) for path in pictures_below(catalog.root / "cats")]
+
+
+def test_progress_is_told_and_whoever_is_told_can_end_the_edit(cache_dir, tmp_path):
+    class EnoughError(Exception):
+        pass
+
+    steps = []
+    overrides = ("manifold.n_components=32", f"cache_dir={tmp_path}")  # a cache of its own, so that pictures are read
+    dmt.Editor.default("digits", *overrides, on_progress=steps.append).edit("digits", images=2, lam=0.3)
+    read = [step for step in steps if step.what == "reading"]
+    assert (read[-1].done, read[-1].of) == (1797, 1797)
+    edited = [step for step in steps if step.what == "editing"]
+    assert edited[0].done == 1
+    assert all(1 <= step.done <= step.of for step in edited)
+    assert steps == [*read, *edited]
+
+    for what in ("reading", "editing"):
+        told = []
+
+        def end(step, what=what, told=told):
+            told.append(step)
+            if step.what == what:
+                raise EnoughError
+
+        cache = tmp_path / "new" if what == "reading" else tmp_path
+        overrides = ("manifold.n_components=32", f"cache_dir={cache}")
+        with pytest.raises(EnoughError):
+            dmt.Editor.default("digits", *overrides, on_progress=end).edit("digits", images=2, lam=0.3)
+        assert [step.what for step in told].count(what) == 1

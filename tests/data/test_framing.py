@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from skimage.transform import SimilarityTransform, warp
 
-from dmt.data import CentreFraming, EditData, FaceFraming, Folder, Frame, Framed, finished
+from dmt.data import CentreFraming, EditData, Face, FaceFraming, Folder, Frame, Framed, ImageError, finished
 from dmt.data.framing import COLUMNS, VIEW, Similarity, head_turn
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError
@@ -293,7 +293,7 @@ def test_what_cannot_be_is_said(tmp_path):
         FaceFraming(tmp_path / "missing.csv")
     with pytest.raises(UserError, match="zoom"):
         FaceFraming(file, zoom=0)
-    with pytest.raises(UserError, match="largest or all"):
+    with pytest.raises(UserError, match="largest, all, or the number"):
         FaceFraming(file, faces="some")
 
 
@@ -304,3 +304,27 @@ def test_what_cannot_be_is_said(tmp_path):
 ])  # fmt: skip
 def test_how_far_a_head_is_turned_is_told_by_its_nose(points, turn):
     assert head_turn(np.array(points, dtype=float)) == pytest.approx(turn)
+
+
+class ThreeFaces:
+    """Finds three faces in any picture, the largest first."""
+
+    def __call__(self, rgb):
+        points = np.array([[0.0, 0], [1, 0], [0.5, 0.6], [0.1, 1.1], [0.9, 1.1]])
+        return [Face((10 - n) * points + 20 * n, (20.0 * n, 20.0 * n, 10.0 - n, 10.0 - n), 0.9) for n in range(3)]
+
+
+def test_one_of_several_faces_is_named_by_its_number():
+    photograph = Photograph.of_pixels(np.zeros((90, 90, 3), np.uint8))
+    everyone = FaceFraming(detector=ThreeFaces(), faces="all").subjects("a", photograph)
+    for number in (1, 2, 3):
+        (one,) = FaceFraming(detector=ThreeFaces(), faces=number).subjects("a", photograph)
+        np.testing.assert_array_equal(one.frame.place.matrix, everyone[number - 1].frame.place.matrix)
+    with pytest.raises(ImageError, match="a shows no face number 4: 3 found"):
+        FaceFraming(detector=ThreeFaces(), faces=4).subjects("a", photograph)
+
+
+@pytest.mark.parametrize("faces", [0, -1, True, 1.5, "two", None])
+def test_a_number_of_a_face_is_a_whole_one(faces):
+    with pytest.raises(UserError, match="faces must be largest, all, or the number of a face"):
+        FaceFraming(faces=faces)

@@ -421,3 +421,21 @@ def test_the_others_of_a_class_are_in_neither_set_and_no_inputs():
         assert not (set(source.tolist()) & (inputs | set(part.source.tolist())))
         assert len(source) == (digits == 3).sum() - len(inputs) - len(part.source)
         assert len(target) == (digits == 8).sum() - len(part.target)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_how_many_pictures_were_read_is_told(num_workers):
+    told = []
+    serving = Serving(batch_size=3, num_workers=num_workers, on_pictures=lambda *numbers: told.append(numbers))
+    data = EditData(Faces("abcdefgh", [1] * 8, broken=[4]), image_size=8, serving=serving)
+    list(data.all_dataloader())
+    assert told == [(3, 8), (6, 8), (8, 8)]
+
+
+def test_what_the_told_raises_ends_the_pass():
+    def told(n_read, n_all):
+        raise KeyError(n_read)
+
+    data = EditData(Faces("abcd", [1] * 4), image_size=8, serving=Serving(batch_size=3, on_pictures=told))
+    with pytest.raises(KeyError, match="3"):
+        list(data.all_dataloader())

@@ -560,3 +560,28 @@ def test_a_large_photograph_is_in_memory_once_beside_the_decoders_copy(tmp_path)
     used, stored = map(int, done.stdout.split())
     assert stored == 60_000_000 * 3
     assert used < 60_000_000 * (4 + 3) + 64 * 2**20
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_as_png_is_upright_and_says_so(tmp_path, orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (H, W, 3), dtype=np.uint8)
+    path = tmp_path / "a.tif"
+    Image.fromarray(pixels).save(path, exif=exif_of(orientation), icc_profile=ICC)
+    png = Photograph.read(path).as_png().save(tmp_path / "b.png")
+    with Image.open(path) as before, Image.open(png) as after:
+        np.testing.assert_array_equal(np.asarray(after), np.asarray(ImageOps.exif_transpose(before)))
+        assert after.getexif().get(0x0112, 1) == 1
+        assert after.info["icc_profile"] == ICC
+        assert TERM in after.info["xmp"].decode()
+
+
+def test_as_png_keeps_what_png_can_hold(tmp_path):
+    ink = np.random.default_rng(0).integers(0, 256, (H, W, 4), dtype=np.uint8)
+    Image.fromarray(ink, "CMYK").save(tmp_path / "ink.tif")
+    ink_photograph = Photograph.read(tmp_path / "ink.tif")
+    png = ink_photograph.as_png().save(tmp_path / "ink.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(png)), ink_photograph.rgb())
+    deep = np.random.default_rng(0).integers(0, 65536, (H, W, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
+    png = Photograph.read(tmp_path / "deep.tif").as_png().save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(cv2.imread(str(png), cv2.IMREAD_UNCHANGED)[..., ::-1], deep)

@@ -174,9 +174,10 @@ class DataOf:
     Args:
         cfg: the configuration.
         catalog: the pictures; ``None``: as the configuration says.
+        on_pictures: see ``dmt.data.Serving``.
     """
 
-    def __init__(self, cfg: DictConfig, catalog: Any = None):
+    def __init__(self, cfg: DictConfig, catalog: Any = None, on_pictures: Callable[[int, int], None] | None = None):
         require_given(cfg.data)
         options = OmegaConf.to_container(cfg.data, resolve=True)
         assert isinstance(options, dict)
@@ -187,7 +188,7 @@ class DataOf:
             cfg.data.image_size = make.keywords["image_size"] = _usual_size(catalog or make.keywords["catalog"])
             _write_again(cfg)
         self._make = make if catalog is None else partial(make, catalog=catalog)
-        self._serving = replace(make.keywords["serving"], seed=cfg.seed)
+        self._serving = replace(make.keywords["serving"], seed=cfg.seed, on_pictures=on_pictures)
 
     def __call__(self, task: Task | None, images: Sequence[PictureLike] | int = 8) -> EditData:
         return self._make(task=task, images=images, serving=self._serving)

@@ -1,7 +1,7 @@
 """What ``import dmt`` offers that the configuration decides: default editors, tasks by name, spaces fitted and read."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,11 @@ from dmt.manifolds import CatalogFit, Space
 from dmt.manifolds.space import read_space
 from dmt.networks import Backbone
 from dmt.networks.precision import compute_exact_float32
-from dmt.reporting.progress import InversionBar
+from dmt.reporting.progress import InversionBar, Step, Steps
 from dmt.storage.limits import limit
+
+OnStep = Callable[[Step], None]
+"""Told how far an edit is."""
 
 BACKBONE = "backbone"  # what a saved space calls the option of conf/backbone, and what else was said of it
 DEFAULTS = {"digits": ["experiment=digits"]}  # what goes with a data set
@@ -61,18 +64,22 @@ def default_editor(data: Literal["table"], *overrides: str) -> TableEditor: ... 
 
 
 @overload
-def default_editor(data: str = ..., *overrides: str) -> Editor: ...
+def default_editor(data: str = ..., *overrides: str, on_progress: OnStep | None = ...) -> Editor: ...
 
 
-def default_editor(data: str = "lfw", *overrides: str) -> Editor | TableEditor:
+def default_editor(data: str = "lfw", *overrides: str, on_progress: OnStep | None = None) -> Editor | TableEditor:
     """The editor that the command line would use; see ``dmt.Editor.default``."""
-    cfg = composed(*DEFAULTS.get(data, [f"data={data}"]), *overrides)
+    quiet = [] if on_progress is None else ["trainer.enable_progress_bar=false"]
+    cfg = composed(*DEFAULTS.get(data, [f"data={data}"]), *quiet, *overrides)
     limit(build.built(cfg.limits))
     if build.is_of_table(cfg):
         return build.table_editor_of(cfg)
     _require_network(cfg)
     _prepare()
-    return build.editor_of(cfg, InversionBar())
+    if on_progress is None:
+        return build.editor_of(cfg, InversionBar())
+    steps = Steps(on_progress)
+    return build.editor_of(cfg, steps, build.DataOf(cfg, on_pictures=steps.pictures))
 
 
 def task(name: str, **options: Any) -> Task:

@@ -28,6 +28,7 @@ from dmt.judges import Judge
 from dmt.networks import Backbone
 from dmt.ranges import Code, Count, CountOrNone, Label, Lambda, Scalar, Seed, Side
 from dmt.solvers import LBFGS
+from dmt.storage.limits import Limits
 from dmt.studies.layers import LayerScores
 from dmt.traversal.kernels import Kernel
 
@@ -89,6 +90,7 @@ SETTINGS: dict[str, Any] = {  # of conf/base.yaml and of the groups, by their do
     "normalization": Literal["layer", "channel", "none"],
     "manifold_path": str | None,
     "keep_features": bool,
+    "limits": Limits,
     "targets": Sequence[str],
     "data_dir": str,
     "weights_dir": str,

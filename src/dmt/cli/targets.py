@@ -20,7 +20,8 @@ from dmt.cli.command import parsed
 from dmt.errors import UserError
 
 PACKAGES = ("dmt", "torch", "torchvision", "pytorch_lightning", "lightning", "optuna")
-CLOSED = ("dmt.cli", "dmt.storage", "dmt.errors", "dmt.ranges")  # rooms of ours that have no parts of a run
+CLOSED = ("dmt.app", "dmt.cli", "dmt.storage", "dmt.errors", "dmt.ranges")  # rooms of ours without parts of a run
+OPEN = ("dmt.storage.limits",)  # but for these
 PARTS = {  # classes of others whose subclasses are parts of a run
     "torch.nn.modules.module.Module",
     "torch.optim.lr_scheduler.LRScheduler",
@@ -173,7 +174,8 @@ def _located(name: str) -> Any:
 
 def _is_part(found: Any) -> bool:
     module, name = getattr(found, "__module__", None) or "", getattr(found, "__qualname__", ".")
-    if "." in name or _is_below(module, CLOSED) or not isinstance(found, type | FunctionType):
+    is_closed = _is_below(module, CLOSED) and not _is_below(module, OPEN)
+    if "." in name or is_closed or not isinstance(found, type | FunctionType):
         return False
     if isinstance(found, type):
         return _is_below(module, ("dmt",)) or any(

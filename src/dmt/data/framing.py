@@ -214,10 +214,11 @@ class FaceFraming:
             pictures are looked for. ``None``: LFW's, which come with the package (docs/faces.md).
         detector: finds faces; ``None``: pictures that the file does not name cannot be edited.
         zoom: how much larger a face is in the square than the mean face of the file is in its picture.
-        faces: ``largest`` or ``all``, of a picture that shows several.
+        faces: of a picture that shows several: ``largest``, ``all``, or one by its number, the largest being 1.
 
     Raises:
-        UserError: the file is missing or of another form, the zoom is no number above 0, or ``faces`` is neither.
+        UserError: the file is missing or of another form, the zoom is no number above 0, or ``faces`` is none of
+            these.
     """
 
     whole = False
@@ -227,12 +228,13 @@ class FaceFraming:
         landmarks: str | Path | None = None,
         detector: FaceDetector | None = None,
         zoom: Positive = 1.0,
-        faces: str = "largest",
+        faces: str | int = "largest",
     ):
         if not (is_number(zoom) and zoom > 0):
             raise UserError(f"the zoom of a frame must be a number above 0, got {zoom!r}")
-        if faces not in ("largest", "all"):
-            raise UserError(f"faces must be largest or all, got {faces!r}")
+        is_numbered = isinstance(faces, int) and not isinstance(faces, bool) and faces >= 1
+        if not is_numbered and faces not in ("largest", "all"):
+            raise UserError(f"faces must be largest, all, or the number of a face, 1 being the largest, got {faces!r}")
         own = Path(__file__).with_name("lfw_landmarks.csv.gz")
         self.points = read_landmarks(own if landmarks is None else Path(landmarks).expanduser())
         self.detector = detector
@@ -266,7 +268,12 @@ class FaceFraming:
                 "the picture as it is"
             )
         found = [Face(face.points / scale, _scaled(face.box, 1 / scale), face.score) for face in faces]
-        return found if self.faces == "all" else found[:1]
+        if self.faces == "all":
+            return found
+        number = self.faces if isinstance(self.faces, int) else 1
+        if number > len(found):
+            raise ImageError(f"{name} shows no face number {number}: {len(found)} found; faces=1 is the largest")
+        return [found[number - 1]]
 
 
 def head_turn(points: np.ndarray) -> float:

@@ -1,11 +1,12 @@
 """Pictures for a fit and for an edit: a catalog and a task -> source set, target set, inputs, and their loaders."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,6 +57,8 @@ class Serving:
         edit_batch_size: pictures edited at a time.
         num_workers: processes that decode; 0: a thread decodes the next batch while the last one is worked on.
         seed: of what is drawn.
+        on_pictures: told after every batch how many pictures of a pass over the catalog have been read, and of how
+            many; what it raises ends the pass.
 
     Raises:
         UserError: a size that is no whole number above 0.
@@ -65,6 +68,7 @@ class Serving:
     edit_batch_size: Count = 8
     num_workers: CountOrNone = 0
     seed: Seed = 0
+    on_pictures: Callable[[int, int], None] | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "edit_batch_size"):
@@ -263,6 +267,7 @@ class EditData(LightningDataModule):
     def _loader(self, dataset: Dataset, positions: Sequence[int], batch_size: int) -> DataLoader:
         return _Ahead(
             Subset(dataset, positions),
+            told=self.serving.on_pictures if isinstance(dataset, _CatalogImages) else None,
             batch_size=batch_size,
             num_workers=self.serving.num_workers,
             collate_fn=_collate,
@@ -289,7 +294,19 @@ def _mean_picture(loader: DataLoader) -> Tensor:
 class _Ahead(DataLoader):
     """Without processes that decode, a thread does, one batch ahead."""
 
+    def __init__(self, *args: Any, told: Callable[[int, int], None] | None = None, **options: Any):
+        super().__init__(*args, **options)
+        self.told = told  # by this name Lightning, which makes loaders anew, finds it
+
     def __iter__(self) -> Iterator[ImageBatch]:  # type: ignore[override]
+        n_read, n_all = 0, len(self.dataset)  # type: ignore[arg-type]
+        for batch in self._batches():
+            n_read += len(batch.indices) + len(batch.broken)
+            if self.told is not None:
+                self.told(n_read, n_all)
+            yield batch
+
+    def _batches(self) -> Iterator[ImageBatch]:
         batches = super().__iter__()
         if self.num_workers:
             yield from batches

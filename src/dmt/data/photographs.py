@@ -229,6 +229,18 @@ class Photograph:
             out[first:last] = np.asarray(band.resize((width, last - first), Image.Resampling.BOX, box=box))
         return out, factor
 
+    def as_png(self) -> "Photograph":
+        """The same, to be saved as PNG: turned upright, with its EXIF, profile and XMP; CMYK as ``rgb`` shows it."""
+        if self.record.format == "PNG":
+            return self
+        is_ink = self.colours == "CMYK"
+        stored = self.rgb() if is_ink else np.ascontiguousarray(self._upright)
+        exif, icc = _as_upright(self.record.exif), b"" if is_ink else self.record.icc
+        record = replace(self.record, format="PNG", suffix=".png", exif=exif, icc=icc)
+        record = replace(record, pieces=_chunks(record))
+        colours, white = ("RGB", 255.0) if is_ink else (self.colours, self.white)
+        return Photograph(stored, colours, white, 1, record, self.palette)
+
     def save(self, path: str | Path, altered: bool = True) -> Path:
         """Write it as it came: format, colours, depth, orientation, EXIF, colour profile, resolution, comments, XMP.
 
@@ -384,6 +396,18 @@ def _photograph(image: Image.Image, path: Path | None) -> Photograph:
         stored, colours = deep
     record = replace(_record(image, path), tags=tags)
     return Photograph(stored, colours, white_of(stored), orientation, record, palette)
+
+
+def _as_upright(exif: bytes) -> bytes:
+    """An EXIF block, or none, that says so of pixels which have been turned."""
+    if not exif:
+        return b""
+    tags = Image.Exif()
+    tags.load(exif)
+    if tags.get(0x0112, 1) == 1:
+        return exif
+    tags[0x0112] = 1
+    return tags.tobytes()
 
 
 def _pixels(image: Image.Image) -> tuple[np.ndarray, str]:

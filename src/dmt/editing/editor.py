@@ -164,19 +164,24 @@ class Editor:
     judges: Mapping[str, Judge] = field(default_factory=dict)
 
     @classmethod
-    def default(cls, data: str = "lfw", *overrides: str) -> "Editor":
+    def default(
+        cls, data: str = "lfw", *overrides: str, on_progress: "Callable[[Any], None] | None" = None
+    ) -> "Editor":
         """The editor that the command line would use.
 
         Args:
             data: the name of a data set: ``lfw``, ``digits``, ``folder``; ``table`` gives a ``dmt.TableEditor``.
             overrides: as on the command line, such as ``"backbone=vgg19_distilled"``.
+            on_progress: told how far the edit is (a ``dmt.reporting.progress.Step``) after every batch of pictures that
+                is read and every iteration; what it raises ends the edit and is raised by ``edit``. It stands in for
+                the bars in the terminal.
 
         Raises:
             UserError: whatever the command line would say.
         """
         import dmt
 
-        return dmt.default_editor(data, *overrides)
+        return dmt.default_editor(data, *overrides, on_progress=on_progress)
 
     def edit(
         self,

@@ -112,6 +112,46 @@ class _Batch:
     progress: Progress
 
 
+@dataclass(frozen=True)
+class Step:
+    """How far a part of an edit is.
+
+    Args:
+        what: ``reading`` labelled pictures, or ``editing``, which is done once for each batch of pictures and may be
+            gone on with several times.
+        done: pictures read, or iterations made.
+        of: how many pictures there are, or the most iterations, most of which are seldom needed.
+    """
+
+    what: str
+    done: int
+    of: int
+
+
+class Steps:
+    """Tells one function of every step of an edit; what that raises ends the edit.
+
+    Args:
+        told: called after every batch of pictures that is read and every iteration of the inversion.
+    """
+
+    def __init__(self, told: Callable[[Step], None]):
+        self._told = told
+
+    def pictures(self, n_read: int, n_all: int) -> None:
+        """As ``dmt.data.Serving`` tells."""
+        self._told(Step("reading", n_read, n_all))
+
+    def begin(self, n_images: int) -> None:
+        """As ``dmt.inversion.inverter.OnProgress``; every iteration says enough."""
+
+    def again(self, n_images: int) -> None:
+        """As ``begin``."""
+
+    def __call__(self, progress: Progress) -> None:
+        self._told(Step("editing", progress.iteration, progress.most_iterations))
+
+
 class LineProgress(ProgressBar):
     """Lightning's progress as a line every ten seconds, where no terminal could show its bar.
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dmt.errors import UserError, is_number
+from dmt.ranges import Positive
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that is read; what is larger is refused before it is decoded. ``null`` leaves a default.
+    """The most that is read; what is larger is refused before it is decoded.
 
     Args:
         pixels: of a picture, width times height.
@@ -23,17 +24,15 @@ class Limits:
         UserError: what is no number above 0.
     """
 
-    pixels: float = 200e6
-    picture_megabytes: float = 2000.0
-    table_megabytes: float = 2000.0
-    network_megabytes: float = 4000.0
+    pixels: Positive = 200e6
+    picture_megabytes: Positive = 2000.0
+    table_megabytes: Positive = 2000.0
+    network_megabytes: Positive = 4000.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is None:
-                object.__setattr__(self, field.name, field.default)
-            elif not (is_number(value) and value > 0):
+            if not (is_number(value) and value > 0):
                 raise UserError(f"{field.name} must be a number above 0, got {value!r}")
 
 
