@@ -33,10 +33,9 @@ def test_a_limit_is_a_number_above_0(value):
         Limits(pixels=value)
 
 
-def test_null_is_the_default_and_a_limit_holds_until_it_is_changed():
+def test_a_limit_holds_until_it_is_changed():
     before = limits()
     try:
-        assert Limits(pixels=None) == Limits()
         limit(Limits(pixels=10))
         with limited(Limits(pixels=20)):
             assert limits().pixels == 20
