@@ -20,6 +20,7 @@ from dmt.data.label_files import read_attributes, read_labels
 from dmt.data.labels import label_named
 from dmt.data.photographs import Photograph
 from dmt.errors import UserError, nearest_name
+from dmt.ranges import Scalar
 from dmt.storage.downloads import download
 from dmt.storage.files import one_at_a_time, replacing
 
@@ -190,7 +191,7 @@ class Unlabelled(FileCatalog):
 
     labels: Sequence[str] = ()
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path | Sequence[Scalar]):
         if isinstance(root, list) and len(root) == 1:  # as images names it
             root = root[0]
         if not isinstance(root, str | Path):
