@@ -227,7 +227,6 @@ def test_what_hydra_takes_is_taken(conf, command):
         "--info",
         "--info defaults lambda=3",
         "-sc install=bash",
-        "--experimental-rerun x",
         "-cn base",
         "--config-name=base lambda=3",
         "-cd mine task=mine",

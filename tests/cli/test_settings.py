@@ -115,7 +115,9 @@ def test_settings_of_hydra_name_no_other_code(tmp_path):
     ):
         with pytest.raises(UserError, match="must name a part of Hydra"):
             check_overrides([override], conf_folder(), "traverse")
-    (tmp_path / "bad.yaml").write_text("hydra:\n  callbacks:\n    x:\n      _target_: os.system\n      command: exit\n")
+    file = tmp_path / "bad/bad.yaml"
+    file.parent.mkdir()
+    file.write_text("hydra:\n  callbacks:\n    x:\n      _target_: os.system\n      command: exit\n")
     with pytest.raises(UserError, match="must name a part of Hydra"):
         check_overrides(["--config-dir", str(tmp_path), "+bad@_global_=bad"], conf_folder(), "traverse")
 

@@ -1,5 +1,6 @@
 """A command line -> the configuration that Hydra makes of it, as far as it can be made."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,7 +133,8 @@ def composed(conf: Path, program: str, overrides: Sequence[str], folders: Sequen
     for at, folder in enumerate(folders, len(search.get_path()) - 1):  # the last must stay where it is
         search.get_path().insert(at, SearchPathElement("command-line", folder.resolve().as_uri()))
     loader = ConfigLoaderImpl(search)
-    return loader.load_configuration(program, list(overrides), RunMode.RUN, validate_sweep_overrides=False)
+    with warnings.catch_warnings(action="ignore"):  # Hydra will compose once more, and warn
+        return loader.load_configuration(program, list(overrides), RunMode.RUN, validate_sweep_overrides=False)
 
 
 def composed_as_far_as_possible(conf: Path, program: str, choices: Sequence[str]) -> DictConfig:
