@@ -22,7 +22,7 @@ LONGEST = 15.0  # seconds from the signal to the end; 5 where no other work is d
 
 
 @pytest.fixture(scope="module")
-def commands():
+def commands(interruptible):
     with Commands() as started:
         yield started
 
@@ -76,13 +76,14 @@ def test_a_second_interrupt_ends_at_once_what_does_not_listen(tmp_path, commands
                 except interruption.Interrupted:
                     os.write(writing, b"!")
         os._exit(0)
+    os.close(writing)
     assert os.read(reading, 1) == b"!"
     os.kill(child, signal.SIGINT)
     assert os.read(reading, 1) == b"!", "it has heard the first"
     time.sleep(2 * interruption.TWICE)
     os.kill(child, signal.SIGINT)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
-    os.close(reading), os.close(writing)
+    os.close(reading)
 
 
 def test_what_swallows_the_interruption_does_not_stop_it():

@@ -26,7 +26,7 @@ DIGITS = ["experiment=digits", "logger=none", "manifold.n_components=32", "n_ima
 
 
 @pytest.fixture(scope="module")
-def commands():
+def commands(interruptible):
     with Commands() as started:
         yield started
 
