@@ -101,12 +101,18 @@ def test_an_encrypted_file_is_refused(tmp_path):
         unpacked([tmp_path / "a.zip"], tmp_path / "out")
 
 
-@pytest.mark.parametrize("cut", [0.5, 0.9])
-def test_a_damaged_file_is_said_to_be_so_or_to_hold_no_picture(tmp_path, cut):
+@pytest.mark.parametrize("cut", [0.0, 0.5, 0.9])
+def test_a_damaged_file_is_said_to_be_so(tmp_path, cut):
     whole = packed(tmp_path / "a.zip", {f"{i}.png": picture(i) for i in range(5)}).read_bytes()
     (tmp_path / "a.zip").write_bytes(whole[: int(cut * len(whole))])
-    with pytest.raises(UserError, match="no pictures in what was dropped"):
+    with pytest.raises(UserError, match=r"a\.zip is damaged"):
         unpacked([tmp_path / "a.zip"], tmp_path / "out")
+
+
+def test_where_there_is_no_picture_what_there_is_instead_is_said(tmp_path):
+    archive = packed(tmp_path / "a.zip", {"notes.txt": b"yellow", "1.png": b"no picture"})
+    with pytest.raises(UserError, match=r"no picture in what.*: 1 no picture by its name \(notes.txt\), 1 damaged"):
+        unpacked([archive], tmp_path / "out")
 
 
 def test_damaged_content_is_said(tmp_path):

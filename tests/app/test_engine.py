@@ -84,20 +84,3 @@ def test_a_full_queue_says_so(engine, monkeypatch):
         engine.submit(lambda told: 1)
     for job in jobs:
         job.stop()
-
-
-def test_time_left_follows_the_rate(engine, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    job = module.Job(lambda told: None)
-    job._told(Step("reading", 0, 100))
-    assert job.seconds_left() is None
-    now[0] = 10.0
-    job._told(Step("reading", 50, 100))
-    assert job.seconds_left() == 10 + module.USUAL_SECONDS
-    job._told(Step("editing", 1, 150))
-    now[0] = 15.0
-    job._told(Step("editing", 5, 150))
-    assert job.seconds_left() == module.USUAL_ITERATIONS - 5
-    job._told(Step("editing", module.USUAL_ITERATIONS, 150))
-    assert job.seconds_left() is None

@@ -144,7 +144,7 @@ def test_what_is_no_photograph_is_one_line_and_the_next_can_be_dropped(page):
         assert tempfile.gettempdir() not in error.inner_text()
         assert page.evaluate("window.hurt") is None
     page.get_by_role("button", name="Start").click()
-    expect(page.locator("#progress")).to_have_text("drop a photograph first")
+    expect(page.locator("#progress")).to_have_text("Drop a photograph first")
 
 
 def noise(seed: int, tint: int) -> bytes:
@@ -158,7 +158,7 @@ def noise(seed: int, tint: int) -> bytes:
 def test_own_classes_come_from_zip_files_and_work_can_be_cancelled(page, tmp_path):
     tab(page, "Classes")
     page.get_by_role("button", name="Start").click()
-    expect(page.locator("#progress")).to_contain_text("give pictures of both kinds first")
+    expect(page.locator("#progress")).to_contain_text("Give pictures of both kinds first")
     for place, (side, tint) in enumerate({"source": 0, "target": 1}.items()):
         members = {f"{i}.png": noise(i, tint) for i in range(12)} | {"__MACOSX/._1.png": b"", ".DS_Store": b""}
         archive = packed(tmp_path / f"{('red', 'green')[place]}.zip", members)

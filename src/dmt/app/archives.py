@@ -39,13 +39,13 @@ class Unpacked:
     @property
     def words(self) -> str:
         """How many pictures there are, and what was left out: one line."""
-        left_out = {
-            "hidden": self.hidden,
-            "no picture": self.others,
-            "not to be decoded": self.broken,
-        }
-        said = [f"{len(names)} {why} ({some(names)})" for why, names in left_out.items() if names]
-        return counted(len(self.pictures), "picture") + (f"; left out: {', '.join(said)}" if said else "")
+        return counted(len(self.pictures), "picture") + (f"; left out: {self.left_out}" if self.left_out else "")
+
+    @property
+    def left_out(self) -> str:
+        """What was left out, by why it was."""
+        reasons = {"hidden": self.hidden, "no picture by its name": self.others, "damaged": self.broken}
+        return ", ".join(f"{len(names)} {why} ({some(names)})" for why, names in reasons.items() if names)
 
 
 def unpacked(files: Sequence[Path], folder: Path) -> Unpacked:
@@ -67,7 +67,7 @@ def unpacked(files: Sequence[Path], folder: Path) -> Unpacked:
     broken: list[str] = []
     try:
         for file in files:
-            is_zip = zipfile.is_zipfile(file)
+            is_zip = zipfile.is_zipfile(file) or file.suffix.lower() == ".zip"
             members = _of_zip(file, folder, hidden, others) if is_zip else _of_file(file, folder, hidden, others)
             for name, copy in members:
                 try:
@@ -81,7 +81,7 @@ def unpacked(files: Sequence[Path], folder: Path) -> Unpacked:
                     raise UserError(f"more than {MOST_PICTURES} pictures; a few hundred of a class are enough")
         found = Unpacked(pictures, hidden, others, broken)
         if not pictures:
-            raise UserError(f"no pictures in what was dropped: {found.words}")
+            raise UserError("there is no picture in what was dropped" + (found.left_out and f": {found.left_out}"))
         return found
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

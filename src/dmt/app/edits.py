@@ -25,6 +25,7 @@ SMALL = 480  # pixels: what is smaller is shown in larger pixels
 THUMB = 160
 DIGITS = 12  # 3s to choose from
 SIDES = ("source", "target")
+WHOLE = "the whole picture"
 PREPARING = Step("preparing", 0, 1)
 
 
@@ -60,9 +61,8 @@ class Outcome:
     Args:
         title: of the task, in words.
         setting: how far, in words.
-        before: the picture as the page shows it.
-        after: the same after the edit.
-        thumb: the same, small.
+        views: what is looked at, in words -> files before and after the edit, as the page shows them; the closest first.
+        thumb: the first of them after the edit, small.
         file: the result at its own size, to be downloaded.
         words: what is to be said of it, a sentence each.
         seconds: how long it took.
@@ -70,8 +70,7 @@ class Outcome:
 
     title: str
     setting: str
-    before: str
-    after: str
+    views: Mapping[str, tuple[str, str]]
     thumb: str
     file: str
     words: Sequence[str]
@@ -100,9 +99,10 @@ def carried_out(wish: Wish, folder: Path, told: Callable[[Step], None]) -> Outco
         for number, image in enumerate(edit.images, start=1)
         for place, line in enumerate(verdict_in_words(image.record, wish.lam == "auto", target))
     ]
-    before, after, file = _written(edit.images, folder, _stem(wish.picture, edit.images[0].name))
+    views, file = _written(edit.images, folder, _stem(wish.picture, edit.images[0].name), wish.kind == "faces")
     setting = "just enough" if wish.lam == "auto" else f"λ = {wish.lam:g}"
-    return Outcome(wish.title, setting, before, after, _thumb(Path(after)), file, words)
+    _, after = next(iter(views.values()))
+    return Outcome(wish.title, setting, views, _thumb(Path(after)), file, words)
 
 
 def _edited(wish: Wish, folder: Path, told: Callable[[Step], None]) -> Edit:
@@ -133,21 +133,32 @@ def _labelled(classes: Mapping[str, Path], folder: Path) -> list[str]:
     return [f"data.catalog.root={root}", f"data.catalog.labels={table}", f"cache_dir={root / 'cache'}"]
 
 
-def _written(images: Sequence[EditedImage], folder: Path, stem: str) -> tuple[str, str, str]:
+def _written(
+    images: Sequence[EditedImage], folder: Path, stem: str, of_faces: bool
+) -> tuple[dict[str, tuple[str, str]], str]:
     """The files of an edit: before and after as they are shown, and the result to be downloaded."""
     patches = [image.patch for image in images if image.patch is not None]
     file = folder / f"{stem}_edited.png"
     if not patches:
         save_picture(file, images[0].result)
-        shown = [to_pixels(images[0].input), to_pixels(images[0].result)]
-    else:
-        result = finished(patches)
-        result.as_png().save(file)
-        shown = [patches[0].read().reduced(SHOWN)[0], result.reduced(SHOWN)[0]]
-    before, after = folder / "before.png", folder / "after.png"
-    for path, pixels in zip((before, after), shown, strict=True):
+        return {WHOLE: _pair(folder, to_pixels(images[0].input), to_pixels(images[0].result))}, str(file)
+    photograph, result = patches[0].read(), finished(patches)
+    result.as_png().save(file)
+    views = {}
+    for number, patch in enumerate(patches if of_faces else [], start=1):
+        name = f"face {number}" if len(patches) > 1 else "the face"
+        pair = [to_pixels(patch.frame.sampled(one, SMALL)) for one in (photograph, result)]
+        views[name] = _pair(folder / f"face_{number}", *pair)
+    return {**views, WHOLE: _pair(folder, photograph.reduced(SHOWN)[0], result.reduced(SHOWN)[0])}, str(file)
+
+
+def _pair(folder: Path, before: np.ndarray, after: np.ndarray) -> tuple[str, str]:
+    """Files of two pictures as they are shown."""
+    folder.mkdir(exist_ok=True)
+    paths = folder / "before.png", folder / "after.png"
+    for path, pixels in zip(paths, (before, after), strict=True):
         save_picture(path, enlarged(pixels))
-    return str(before), str(after), str(file)
+    return str(paths[0]), str(paths[1])
 
 
 def enlarged(pixels: np.ndarray) -> Image.Image:

@@ -16,8 +16,6 @@ Result = TypeVar("Result")
 Told = Callable[[Step], None]
 
 MOST_WAITING = 20  # jobs (ours)
-USUAL_ITERATIONS = 25  # of the inversion of a face (ours, measured: 20 to 35)
-USUAL_SECONDS = 20.0  # of editing, until one edit has been made here (ours)
 FAILED = "Something went wrong that dmt did not foresee ({}); the terminal has the whole story."
 
 
@@ -38,7 +36,6 @@ class Job(Generic[Result]):
     step: Step | None = None
     is_stopped: bool = False
     future: Future = field(default_factory=Future)
-    _step_began: float = 0.0
 
     @property
     def is_done(self) -> bool:
@@ -82,19 +79,7 @@ class Job(Generic[Result]):
     def _told(self, step: Step) -> None:
         if self.is_stopped:
             raise Stopped
-        if self.step is None or (step.what, step.of) != (self.step.what, self.step.of) or step.done < self.step.done:
-            self._step_began = time.monotonic()
         self.step = step
-
-    def seconds_left(self) -> float | None:
-        """A guess; ``None`` where there is none yet."""
-        step, spent = self.step, time.monotonic() - self._step_began
-        if step is None or step.done == 0 or step.what == "preparing":
-            return None
-        if step.what == "editing":
-            more = USUAL_ITERATIONS - step.done
-            return spent / step.done * more if more > 0 else None
-        return spent / step.done * (step.of - step.done) + USUAL_SECONDS
 
 
 class Engine:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ import gradio as gr
 
 from dmt.app.archives import unpacked
 from dmt.app.edits import Outcome, Wish, faces_in, nearest_box, some_digits, with_boxes
-from dmt.app.engine import USUAL_ITERATIONS, Job, Stopped
+from dmt.app.engine import Job, Stopped
 from dmt.app.offers import Offers
 from dmt.app.sessions import Session, Sessions
-from dmt.app.words import STRENGTHS, lambda_of, strength_in_words, time_in_words
+from dmt.app.words import STRENGTHS, USUAL, lambda_of, step_in_words, strength_in_words, time_in_words
 from dmt.errors import UserError
 
 BETWEEN = 0.25  # seconds between two looks at a job
-CSS = (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
+CSS, JS = (Path(__file__).with_name(f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 SANS, MONO = ["system-ui", "Segoe UI", "Roboto", "sans-serif"], ["ui-monospace", "monospace"]  # nothing is fetched
 THEME = gr.themes.Default(primary_hue="teal", neutral_hue="slate", font=SANS, font_mono=MONO).set(
     color_accent="*primary_700",  # white on it has a contrast of 5.5
@@ -31,7 +32,7 @@ THEME = gr.themes.Default(primary_hue="teal", neutral_hue="slate", font=SANS, fo
 )
 TITLE = "Change one thing in a picture, and as little else as possible"
 PRIVACY = "Pictures stay on this machine, and are deleted when you close the page."
-LARGEST, ALL = "the largest face", "all faces"
+LARGEST, ALL = "face 1, the largest", "all faces"
 SIDES = ("source", "target")
 POSITIONS = {"before": 100, "half and half": 50, "after": 0}  # of the wipe
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -41,7 +42,7 @@ def page(sessions: Sessions, offers: Offers) -> gr.Blocks:
     """The page, with what is at hand."""
     first = "digits" if offers.faces else "faces"
     with gr.Blocks(title="dmt", analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
-        gr.HTML(f"<h1>{TITLE}</h1><p>{PRIVACY}</p>", elem_id="head")
+        gr.HTML(f"<h1>{TITLE}</h1><p>{PRIVACY}</p>", elem_id="head", padding=False)
         kind = gr.State(first)
         with gr.Row():
             with gr.Column(min_width=330):
@@ -51,11 +52,11 @@ def page(sessions: Sessions, offers: Offers) -> gr.Blocks:
                         "classes": _own_classes(sessions, offers),
                         "digits": _digits(),
                     }
-                how_far = _strength()
+                how_far = _strength(USUAL[first])
                 with gr.Row():
                     start = gr.Button("Start", variant="primary", elem_id="start")
                     stop = gr.Button("Cancel", interactive=False, elem_id="cancel")
-                progress = gr.HTML(elem_id="progress")
+                progress = gr.HTML(elem_id="progress", padding=False)
             with gr.Column(min_width=330):
                 shown = _result()
                 history = gr.Gallery(
@@ -69,7 +70,7 @@ def page(sessions: Sessions, offers: Offers) -> gr.Blocks:
                     elem_id="history",
                 )
         for name, (tab, _) in tabs.items():
-            tab.select(lambda name=name: name, None, kind, **PRIVATE)
+            tab.select(partial(_turned, name), [kind, how_far["strength"]], [kind, how_far["strength"]], **PRIVATE)
         asked = {name: part for _, parts in tabs.values() for name, part in parts.items()} | how_far | {"kind": kind}
         names = list(asked)
 
@@ -121,10 +122,10 @@ Parts = dict[str, Any]
 def _photograph(offers: Offers) -> tuple[gr.Tab, Parts]:
     with gr.Tab("Photograph", id="faces") as tab:
         if offers.faces:
-            gr.HTML(f"<p class='dmt-notice'>{escape(offers.faces)}</p>")
+            gr.HTML(f"<p class='dmt-notice'>{escape(offers.faces)}</p>", padding=False)
             return tab, {}
         photo = gr.File(label="A photograph that shows a face", height=160)
-        said = gr.HTML(elem_id="found")
+        said = gr.HTML(elem_id="found", padding=False)
         preview = gr.Image(
             label="Faces that were found; click one to choose it",
             type="pil",
@@ -175,9 +176,9 @@ def _photograph(offers: Offers) -> tuple[gr.Tab, Parts]:
 def _own_classes(sessions: Sessions, offers: Offers) -> tuple[gr.Tab, Parts]:
     with gr.Tab("Classes", id="classes") as tab:
         if offers.classes:
-            gr.HTML(f"<p class='dmt-notice'>{escape(offers.classes)}</p>")
+            gr.HTML(f"<p class='dmt-notice'>{escape(offers.classes)}</p>", padding=False)
             return tab, {}
-        gr.HTML("<p>Two kinds of things, twenty pictures of each or more: as a zip file, or the pictures.</p>")
+        gr.HTML("<p>Two kinds of things, twenty pictures of each or more: as a zip file, or the pictures.</p>", padding=False)
         parts: Parts = {}
         for side, label in zip(SIDES, ("Pictures of what it is", "Pictures of what it shall become"), strict=True):
             with gr.Group():
@@ -216,7 +217,7 @@ def _clearer(sessions: Sessions, side: str) -> Callable[..., str]:
 
 def _digits() -> tuple[gr.Tab, Parts]:
     with gr.Tab("Digits", id="digits") as tab:
-        gr.HTML("<p>A handwritten 3 becomes an 8, for which nothing needs to be there. Choose a 3.</p>")
+        gr.HTML("<p>A handwritten 3 becomes an 8, for which nothing needs to be there. Choose a 3.</p>", padding=False)
         pictures = some_digits()
         names = [name for _, name in pictures]
         digit = gr.State(names[0])
@@ -239,18 +240,23 @@ def _digits() -> tuple[gr.Tab, Parts]:
         return tab, {"digit": digit}
 
 
-def _strength() -> Parts:
+def _turned(to: str, kind: str, strength: float) -> tuple[str, float]:
+    """To what is edited now, and the slider's place, which moves if nobody has moved it."""
+    return to, USUAL[to] if strength == USUAL[kind] else strength
+
+
+def _strength(usual: float) -> Parts:
     with gr.Group():
         strength = gr.Slider(
             0,
             STRENGTHS,
-            5.5,
+            usual,
             step=0.5,
             label="How much: from a hint to very strongly",
             buttons=[],
             elem_id="strength",
         )
-        said = gr.HTML(_said(strength_in_words(5.5)), padding=True, elem_id="strength-said")
+        said = gr.HTML(_said(strength_in_words(usual)), padding=True, elem_id="strength-said")
         auto = gr.Checkbox(False, label="Just enough: as much as it takes, found for each picture", elem_id="auto")
 
     def say(strength: float, is_auto: bool) -> tuple[Any, str]:
@@ -263,7 +269,7 @@ def _strength() -> Parts:
 
 
 def _result() -> Parts:
-    empty = gr.HTML("<p class='dmt-empty'>The result will be here: before and after, to be wiped across.</p>")
+    empty = gr.HTML("<p class='dmt-empty'>The result will be here: before and after, to be wiped across.</p>", padding=False)
     with gr.Group(visible=False) as group:
         wipe = gr.ImageSlider(
             label="Before and after; drag the line",
@@ -274,11 +280,15 @@ def _result() -> Parts:
             max_height=560,
             elem_id="wipe",
         )
+        view = gr.Radio([], show_label=False, container=False, visible=False, elem_id="view")
+        views = gr.State({})
         where = gr.Radio(list(POSITIONS), value="half and half", show_label=False, container=False, elem_id="where")
-    words = gr.HTML(elem_id="words")
+    words = gr.HTML(elem_id="words", padding=False)
     download = gr.DownloadButton("Download at full size (PNG)", visible=False, elem_id="download")
     where.input(lambda name: gr.ImageSlider(slider_position=POSITIONS[name]), where, wipe, **PRIVATE)
-    return {"empty": empty, "group": group, "wipe": wipe, "where": where, "words": words, "download": download}
+    view.input(lambda name, views: gr.ImageSlider(value=views[name]), [view, views], wipe, **PRIVATE)
+    parts = {"empty": empty, "group": group, "wipe": wipe, "view": view, "views": views, "where": where}
+    return {**parts, "words": words, "download": download}
 
 
 def wish_of(session: Session, kind: str, strength: float, is_auto: bool, **given: Any) -> Wish:
@@ -312,13 +322,10 @@ def wish_of(session: Session, kind: str, strength: float, is_auto: bool, **given
 def _working(job: Job, n_before: int) -> str:
     if n_before:
         return _said(f"Waiting: {n_before} before you.")
-    step, left = job.step, job.seconds_left()
-    after = f", about {time_in_words(left)} left" if left is not None else ""
+    step = job.step
     if step is None or step.what == "preparing":
         return _bar("Preparing …", None)
-    if step.what == "reading":
-        return _bar(f"Reading labelled pictures, {step.done} of {step.of}{after}", step.done / step.of)
-    return _bar(f"Changing the picture, step {step.done}{after}", min(0.95, step.done / USUAL_ITERATIONS))
+    return _bar(step_in_words(step), min(1.0, step.done / step.of))
 
 
 def _bar(words: str, share: float | None) -> str:
@@ -332,15 +339,20 @@ def _said(words: str) -> str:
 
 def _wrong(error: UserError | str) -> str:
     words = " ".join(str(error).split())
+    if words.split(" ")[0].isalpha():  # no file's name
+        words = words[:1].upper() + words[1:]
     return f"<p role='alert' class='dmt-error'>{escape(words)}</p>"
 
 
 def _show(shown: Parts, outcome: Outcome) -> dict:
     lines = "".join(f"<li>{escape(line)}</li>" for line in outcome.words)
+    names = list(outcome.views)
     return {
         shown["empty"]: gr.HTML(visible=False),
         shown["group"]: gr.Group(visible=True),
-        shown["wipe"]: gr.ImageSlider(value=(outcome.before, outcome.after), slider_position=50),
+        shown["wipe"]: gr.ImageSlider(value=outcome.views[names[0]], slider_position=50),
+        shown["view"]: gr.Radio(names, value=names[0], visible=len(names) > 1),
+        shown["views"]: dict(outcome.views),
         shown["where"]: "half and half",
         shown["words"]: f"<h2>{escape(outcome.title)}, {escape(outcome.setting)}</h2><ul>{lines}</ul>",
         shown["download"]: gr.DownloadButton(value=outcome.file, visible=True),

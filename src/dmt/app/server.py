@@ -11,7 +11,7 @@ from typing import Self
 
 from dmt.app.engine import Engine
 from dmt.app.offers import Offers
-from dmt.app.page import CSS, THEME, page
+from dmt.app.page import CSS, JS, THEME, page
 from dmt.app.sessions import Sessions
 from dmt.errors import UserError
 
@@ -27,7 +27,7 @@ class Server:
         settings: of every edit of faces and of own classes, as on the command line.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is taken, or there is no such setting.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int | None = None, settings: Sequence[str] = ()):
@@ -54,6 +54,7 @@ class Server:
                 mcp_server=False,
                 theme=THEME,
                 css=CSS,
+                js=JS,
             )
         except OSError as error:
             self.close()

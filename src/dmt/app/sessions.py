@@ -10,9 +10,13 @@ from pathlib import Path
 
 from dmt.app.edits import Outcome, Wish, carried_out
 from dmt.app.engine import Engine, Job
+from dmt.cli.front_door import require_settings
 from dmt.errors import UserError
 
 MOST_KEPT = 50  # results of one session (ours)
+ASKED = ("lambda", "images", "n_images", "faces", "person", "task", "data", "data.catalog.root", "data.catalog.labels")
+"""What the page decides."""
+NOT_HERE = ("experiment", "figure", "study", "output_dir", "logger")  # what no page shows
 
 
 @dataclass
@@ -44,11 +48,15 @@ class Sessions:
         engine: does the work.
         folder: for their files.
         settings: of every edit of faces and of own classes.
+
+    Raises:
+        UserError: there is no such setting, a value that it does not take, or the page decides it.
     """
 
     def __init__(self, engine: Engine, folder: Path, settings: Sequence[str] = ()):
         self._engine = engine
         self._folder = folder
+        _require_settings(settings)
         self._settings = list(settings)
         self._open: dict[str, Session] = {}
 
@@ -100,3 +108,14 @@ class Sessions:
     def n_before(self, job: Job[Outcome]) -> int:
         """How many are served first."""
         return self._engine.n_before(job)
+
+
+def _require_settings(settings: Sequence[str]) -> None:
+    for setting in settings:
+        name = setting.partition("=")[0].strip(" +~")
+        if name in ASKED:
+            raise UserError(f"{setting} is asked for on the page; leave it out")
+        if name in NOT_HERE or name.partition(".")[0] == "hydra":
+            raise UserError(f"{setting} means nothing to a page; leave it out")
+    for data in ("lfw", "folder"):
+        require_settings(data, *settings)

@@ -4,11 +4,13 @@ import math
 from collections.abc import Mapping
 
 from dmt.judges.verdicts import HALF
+from dmt.reporting.progress import Step
 from dmt.reporting.verdict_table import TOLERANCE, TURNED, change_in_words
 
 Record = Mapping[str, object]
 
 STRENGTHS = 10.0  # the slider's far end
+USUAL = {"faces": 5.5, "classes": 5.5, "digits": 7.5}  # what is edited -> the slider's place to begin with (ours)
 WEAKEST, STRONGEST = 2.0, 0.3  # lambda' at its two ends (ours)
 NAMES = ((1.35, "a hint"), (0.9, "a little"), (0.6, "clearly"), (0.42, "strongly"))  # from this lambda' on (ours)
 STRONGER = "very strongly, and it may show"
@@ -44,6 +46,30 @@ def time_in_words(seconds: float) -> str:
     if seconds < 5:
         return "a few seconds"
     return f"{5 * math.ceil(seconds / 5)} s" if seconds < 90 else f"{math.ceil(seconds / 60)} min"
+
+
+def step_in_words(step: Step) -> str:
+    """How far an edit is.
+
+    >>> step_in_words(Step("reading", 40, 142, round=2, seconds_left=31))
+    'Reading labelled pictures (set 2), 40 of 142, about 35 s left of it'
+    >>> step_in_words(Step("editing", 9, 17, seconds_left=3))
+    'Changing the picture, step 9 of about 17, a few seconds left of this round'
+    """
+    left = f", {_left_in_words(step.seconds_left)} left" if step.seconds_left is not None else ""
+    if step.what == "reading":
+        which = f" (set {step.round})" if step.round > 1 else ""
+        return f"Reading labelled pictures{which}, {step.done} of {step.of}{left and left + ' of it'}"
+    which = f", try {step.attempt}" if step.attempt > 1 else ""
+    which += f", round {step.round}" if step.round > 1 else ""
+    if not left:
+        return f"Changing the picture{which}, step {step.done}"
+    return f"Changing the picture{which}, step {step.done} of about {step.of}{left} of this round"
+
+
+def _left_in_words(seconds: float) -> str:
+    words = time_in_words(seconds)
+    return f"about {words}" if words[0].isdigit() else words
 
 
 def verdict_in_words(record: Record, is_auto: bool, target: str = "") -> list[str]:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dmt.cli import build, conf_folder
-from dmt.cli.overrides import as_hydra_takes_them, explain
+from dmt.cli.overrides import as_hydra_takes_them, explain, require_names
 from dmt.cli.programs import quieten
 from dmt.cli.settings import check_settings
 from dmt.data import Catalog, Task
@@ -44,6 +44,7 @@ def composed(*overrides: str, command: Sequence[str] | None = None) -> DictConfi
     Raises:
         UserError: there is no such option or setting, or a value that it does not take.
     """
+    require_names(overrides)
     outside = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -80,6 +81,15 @@ def default_editor(data: str = "lfw", *overrides: str, on_progress: OnStep | Non
         return build.editor_of(cfg, InversionBar())
     steps = Steps(on_progress)
     return build.editor_of(cfg, steps, build.DataOf(cfg, on_pictures=steps.pictures))
+
+
+def require_settings(data: str, *overrides: str) -> None:
+    """Check what ``default_editor`` would be told; nothing is read or built.
+
+    Raises:
+        UserError: as ``composed``, or the network leaves something open.
+    """
+    _require_network(composed(f"data={data}", *overrides))
 
 
 def task(name: str, **options: Any) -> Task:

@@ -85,6 +85,17 @@ def as_hydra_takes_them(arguments: Sequence[str]) -> list[str]:
     return with_infinity(with_several_tasks(arguments))
 
 
+def require_names(arguments: Sequence[str]) -> None:
+    """Refuse ``=3``, of which Hydra makes a traceback.
+
+    Raises:
+        UserError: an argument has no name.
+    """
+    for argument in arguments:
+        if argument.partition("=")[0].strip(" +~") == "":
+            raise UserError(f"{argument!r} has no name: {AS_IN}")
+
+
 def check_overrides(arguments: Sequence[str], conf: Path, program: str) -> None:
     """Say what is wrong with a command line before Hydra starts, where Hydra would say it unclearly or late.
 

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from dmt.solvers import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} iterations, {rate_fmt} [{elapsed}{postfix}]"
 
 Clock = Callable[[], float]
 """Seconds since some moment."""
@@ -21,8 +22,10 @@ Clock = Callable[[], float]
 class InversionBar:
     """Shows how far the inversion of pictures is; call it after every iteration of the solver.
 
-    On a terminal and in a notebook each batch of pictures has a bar, with its rate and remaining time. Elsewhere, in a
-    file or a pipe, there is a line every ten seconds, and one at the end of each batch.
+    On a terminal and in a notebook each batch of pictures has a bar. Elsewhere, in a file or a pipe, there is a line
+    every ten seconds, and one at the end of each batch. The time that is left is that of all pictures which are yet to
+    be edited; while the last batch is at work, that of its present round, since nobody knows yet whether its pictures
+    are gone on with.
 
     Args:
         stream: where it is shown; standard error by default.
@@ -57,8 +60,9 @@ class InversionBar:
         if progress.running == 0 or progress.iteration == progress.most_iterations:
             self.close()
         elif self._batch.bar is not None:
-            self._batch.bar.update(progress.iteration - self._batch.bar.n)
+            self._batch.bar.total = round(progress.expected_iterations or progress.most_iterations)
             self._batch.bar.set_postfix_str(self._state(self._batch), refresh=False)
+            self._batch.bar.update(progress.iteration - self._batch.bar.n)
         elif self._lines.are_due:
             at = f"iteration {progress.iteration} of {progress.most_iterations}"
             self._lines.write(f"{self._batch.label}: {at}, {self._state(self._batch)}")
@@ -86,13 +90,17 @@ class InversionBar:
         self._lines.start()
         file, bar = self._lines.stream, None
         if file.isatty() or is_notebook():
-            bar = tqdm(total=progress.most_iterations, desc=label, unit="it", leave=False, file=file)
+            bar = tqdm(total=progress.most_iterations, desc=label, leave=False, file=file, bar_format=BAR)
         return _Batch(label, self._clock(), bar, progress)
 
     def _state(self, batch: "_Batch") -> str:
         progress = batch.progress
-        share = max(1 - progress.running / max(1, progress.problems), progress.iteration / progress.most_iterations)
-        left = self._time_left(self._n_done + (0 if self._is_again else share * progress.problems))
+        in_batch = seconds_left(progress, self._clock() - batch.began)
+        is_last = self._n_images is None or self._n_done + (0 if self._is_again else progress.problems) >= self._n_images
+        if is_last:
+            left = "" if in_batch is None else f", about {_interval(in_batch)} left of this round"
+        else:
+            left = self._time_left(self._n_done + (0 if self._is_again else share_done(progress) * progress.problems))
         return f"objective {progress.objective:.4g}, {progress.running} still running{left}"
 
     def _time_left(self, n_done: float) -> str:
@@ -100,6 +108,24 @@ class InversionBar:
             return ""
         seconds = (self._clock() - self._began) * (self._n_images / n_done - 1)
         return f", about {_interval(seconds)} left"
+
+
+def share_done(progress: Progress) -> float:
+    """How much of a batch is done, from 0 to 1: of its pictures, or of the iterations that it is expected to take."""
+    expected = progress.expected_iterations or progress.most_iterations
+    return max(1 - progress.running / max(1, progress.problems), min(1.0, progress.iteration / expected))
+
+
+def seconds_left(progress: Progress, seconds: float) -> float | None:
+    """How long a batch still takes; ``None``: too early to say.
+
+    Args:
+        progress: where it is.
+        seconds: since its first iteration ended.
+    """
+    if progress.expected_iterations is None or progress.iteration < 2:
+        return None
+    return seconds / (progress.iteration - 1) * max(0.0, progress.expected_iterations - progress.iteration)
 
 
 @dataclass
@@ -117,15 +143,21 @@ class Step:
     """How far a part of an edit is.
 
     Args:
-        what: ``reading`` labelled pictures, or ``editing``, which is done once for each batch of pictures and may be
-            gone on with several times.
-        done: pictures read, or iterations made.
-        of: how many pictures there are, or the most iterations, most of which are seldom needed.
+        what: ``reading`` labelled pictures, or ``editing``.
+        done: pictures read, or iterations made in this round.
+        of: how many pictures there are, or how many iterations the round is expected to take.
+        attempt: which one it is: where lambda is searched for, pictures are edited several times.
+        round: which one it is: the next pass over labelled pictures; the next batch that is edited, or those of a batch
+            that are gone on with since they have not come as far as was asked for.
+        seconds_left: until the pictures are read, or the round has ended; ``None``: too early to say.
     """
 
     what: str
     done: int
     of: int
+    attempt: int = 1
+    round: int = 1
+    seconds_left: float | None = None
 
 
 class Steps:
@@ -133,23 +165,36 @@ class Steps:
 
     Args:
         told: called after every batch of pictures that is read and every iteration of the inversion.
+        clock: tells the time.
     """
 
-    def __init__(self, told: Callable[[Step], None]):
-        self._told = told
+    def __init__(self, told: Callable[[Step], None], clock: Clock = time.monotonic):
+        self._told, self._clock = told, clock
+        self._began = clock()
+        self._attempt, self._round = 0, 0
+        self._pass, self._n_read, self._n_first = 0, 0, 0
 
     def pictures(self, n_read: int, n_all: int) -> None:
         """As ``dmt.data.Serving`` tells."""
-        self._told(Step("reading", n_read, n_all))
+        if n_read <= self._n_read or self._n_read == 0:
+            self._pass, self._n_first, self._began = self._pass + 1, n_read, self._clock()
+        self._n_read, n_since = n_read, n_read - self._n_first
+        left = (self._clock() - self._began) / n_since * (n_all - n_read) if n_since else None
+        self._told(Step("reading", n_read, n_all, round=self._pass, seconds_left=left))
 
     def begin(self, n_images: int) -> None:
-        """As ``dmt.inversion.inverter.OnProgress``; every iteration says enough."""
+        """As ``dmt.inversion.inverter.OnProgress``."""
+        self._attempt, self._round = self._attempt + 1, 0
 
     def again(self, n_images: int) -> None:
-        """As ``begin``."""
+        """As ``begin``; the next iteration is the first of a round."""
 
     def __call__(self, progress: Progress) -> None:
-        self._told(Step("editing", progress.iteration, progress.most_iterations))
+        if progress.iteration == 1:
+            self._round, self._began = self._round + 1, self._clock()
+        left = seconds_left(progress, self._clock() - self._began)
+        expected = round(progress.expected_iterations or progress.most_iterations)
+        self._told(Step("editing", progress.iteration, expected, max(1, self._attempt), self._round, left))
 
 
 class LineProgress(ProgressBar):

@@ -77,6 +77,8 @@ class Progress:
         running: how many problems have not ended yet.
         objective: the sum over all problems, those that ended too.
         problems: how many there are in the batch.
+        expected_iterations: how many there will be, by how fast the decrease of each problem has died away so far;
+            ``None``: too early to say.
     """
 
     iteration: int
@@ -84,6 +86,7 @@ class Progress:
     running: int
     objective: float
     problems: int = 0
+    expected_iterations: float | None = None
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,8 @@ class LBFGS:
             if iteration >= self.window:
                 state = self._finish(state, found, self._has_stalled(state), CONVERGED)
             if callback is not None:
-                total = found.objective_sum(state)
-                callback(Progress(iteration, self.iterations, len(state), total, problems=len(start)))
+                total, expected = found.objective_sum(state), self._expected_iterations(state, iteration)
+                callback(Progress(iteration, self.iterations, len(state), total, len(start), expected))
         everything = torch.ones(len(state), dtype=torch.bool, device=start.device)
         self._finish(state, found, everything, f"stopped after {self.iterations} iterations")
         return found.solution()
@@ -230,6 +233,18 @@ class LBFGS:
         course = state.course
         lately = course.recent[:, 0] - state.value
         return lately.isfinite() & (lately <= self.tolerance * (course.first_value - state.value))
+
+    def _expected_iterations(self, state: "_State", iteration: int) -> float | None:
+        """When the slowest problem will have stalled, if what a window brings goes on to fall geometrically (ours)."""
+        if len(state) == 0:
+            return float(iteration)
+        if iteration <= self.window or not 0 < self.tolerance < 1:
+            return None
+        course = state.course
+        share = (course.recent[:, 0] - state.value) / (course.first_value - state.value)  # it was 1 after one window
+        pace = share.log() / (iteration - self.window)
+        more = (math.log(self.tolerance) / pace).where(pace < 0, math.inf)
+        return min(float(self.iterations), max(float(iteration), self.window + float(more.max())))
 
     @staticmethod
     def _finish(state: "_State", found: "_Results", done: Tensor, reason: str) -> "_State":

@@ -1,0 +1,16 @@
+// What Gradio leaves open for keyboards and screen readers: which box a file goes to, and one stop for it instead of two.
+() => {
+  const mend = () => {
+    for (const input of document.querySelectorAll("button input[type=file]:not([tabindex='-1'])")) {
+      input.tabIndex = -1;
+      input.setAttribute("aria-hidden", "true");
+    }
+    for (const button of document.querySelectorAll(".block button[aria-dropeffect]")) {
+      const label = button.closest(".block").querySelector("[data-testid=block-label]");
+      const name = `${label ? label.innerText.trim() : "Files"}: choose or drop`;
+      if (button.getAttribute("aria-label") !== name) button.setAttribute("aria-label", name);
+    }
+  };
+  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
+  mend();
+};
