@@ -3,9 +3,11 @@
 import dmt  # noqa: F401, I001 - before anything that imports torchvision or Lightning
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +74,34 @@ def save_picture() -> Callable[..., Path]:
         return path
 
     return save
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A Chromium, without a window; skipped where there is none, or no Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'dmt[dev]'")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def serious_findings() -> Callable[..., list[str]]:
+    """Has axe-core look at an open page; says what it finds serious."""
+    folder = pytest.importorskip("axe_core_python", reason="needs axe-core-python: pip install 'dmt[dev]'").__path__[0]
+    script = (Path(folder) / "axe.min.js").read_text(encoding="utf-8")
+
+    def serious(page: Any, only: list[str] | None = None) -> list[str]:
+        page.evaluate(script)
+        options = {"resultTypes": ["violations"], **({"runOnly": only} if only else {})}
+        found = page.evaluate("options => axe.run(options)", options)["violations"]
+        return [f"{one['id']} {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
+
+    return serious
 
 
 def _folder(variable: str, file: str) -> Path:

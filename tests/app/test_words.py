@@ -2,7 +2,8 @@
 
 import pytest
 
-from dmt.app.words import lambda_of, verdict_in_words
+from dmt.app.words import lambda_of, step_in_words, verdict_in_words
+from dmt.reporting.progress import Step
 
 
 def test_more_strength_is_a_smaller_lambda():
@@ -38,3 +39,11 @@ def test_what_was_kept_and_reached():
 
 def test_what_is_unknown_is_not_said():
     assert verdict_in_words({"witness_before": float("nan"), "realised": float("nan")}, False) == []
+
+
+def test_time_left_is_said_of_what_is_known_to_come():
+    assert step_in_words(Step("editing", 3, 150)) == "Changing the picture, step 3"  # nobody knows yet of how many
+    further = Step("editing", 20, 48, attempt=2, round=3, seconds_left=31.0)
+    assert step_in_words(further) == (
+        "Changing the picture, try 2, round 3, step 20 of about 48, about 35 s left of this round"
+    )

@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from torch.utils.data import DataLoader
 
-from dmt.reporting.progress import InversionBar, LineProgress, in_lines_without_terminal
+from dmt.reporting.progress import InversionBar, LineProgress, Step, Steps, in_lines_without_terminal
 from dmt.solvers import LBFGS, Progress
 
 
@@ -106,11 +106,12 @@ def test_on_a_terminal_there_is_a_bar_with_the_same_words():
     _, stream, bar = watched(terminal=True)
     bar.begin(24)
     for iteration in (1, 2, 3):
-        bar(Progress(iteration, 10, 2, 1 / iteration, problems=8))
+        bar(Progress(iteration, 150, 2, 1 / iteration, 8, expected_iterations=12.0))
     bar._batch.bar.refresh()
     shown = stream.getvalue()
     assert "editing images 1-8 of 24" in shown
-    assert "3/10" in shown
+    assert "25%" in shown  # of those that are expected, not of the most
+    assert "3 iterations" in shown
     assert "objective 0.3333, 2 still running" in shown
     assert "left" in shown
     assert "\r" in shown
@@ -133,6 +134,57 @@ def test_the_solver_tells_what_the_bar_asks():
         solver.minimise(lambda x, rows: ((x**2).sum(dim=1), 2 * x), start, callback=bar)
     bar.close()
     assert [line.split(":")[0] for line in lines(stream)] == ["editing images 1-3", "editing image 4"]
+
+
+def test_the_last_batch_says_when_its_round_will_have_ended():
+    clock, stream, bar = watched()
+    bar.begin(1)
+    for iteration in range(1, 13):
+        bar(Progress(iteration, 150, 1, 1.0, problems=1, expected_iterations=None if iteration < 7 else 17.4))
+        clock.now += 1
+    assert lines(stream) == [
+        "editing image 1 of 1: iteration 11 of 150, objective 1, 1 still running, about 00:06 left of this round"
+    ]
+
+
+def test_a_batch_counts_by_the_iterations_that_it_is_expected_to_take():
+    clock, stream, bar = watched()
+    bar.begin(3)
+    bar(Progress(1, 150, 1, 1.0, problems=1))
+    clock.now += 10
+    bar(Progress(10, 150, 1, 1.0, problems=1, expected_iterations=20.0))  # half of one of three: 50 seconds are left
+    assert lines(stream)[0].endswith("about 00:50 left")
+
+
+def test_steps_tell_which_round_of_which_attempt_it_is_and_what_is_left_of_it():
+    clock, told = Clock(), []
+    steps = Steps(told.append, clock)
+    for n_all in (40, 30):
+        for n_read in (10, 20):
+            steps.pictures(n_read, n_all)
+            clock.now += 5
+    for n_rounds in (1, 2):
+        steps.begin(1)
+        for number in range(n_rounds):
+            if number:
+                steps.again(1)
+            for iteration, expected in ((1, None), (3, 7.0)):
+                steps(Progress(iteration, 150, 1, 1.0, 1, expected))
+                clock.now += 2
+    assert told == [
+        Step("reading", 10, 40),
+        Step("reading", 20, 40, seconds_left=10.0),
+        Step("reading", 10, 30, round=2),
+        Step("reading", 20, 30, round=2, seconds_left=5.0),
+        *(
+            step
+            for attempt, number in ((1, 1), (2, 1), (2, 2))
+            for step in (
+                Step("editing", 1, 150, attempt, number),
+                Step("editing", 3, 7, attempt, number, seconds_left=4.0),  # 2 iterations in 2 seconds, 4 more
+            )
+        ),
+    ]
 
 
 # Lightning

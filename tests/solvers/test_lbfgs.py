@@ -1,7 +1,7 @@
 """The batched L-BFGS on problems with known minima, and against SciPy's L-BFGS-B."""
 
 from collections.abc import Callable
-from math import inf, nan
+from math import inf, log10, nan
 
 import numpy as np
 import pytest
@@ -304,6 +304,20 @@ def test_the_callback_hears_of_every_iteration():
     objectives = [progress.objective for progress in heard]
     assert objectives == sorted(objectives, reverse=True)
     assert objectives[-1] == pytest.approx(float(solution.objective.sum()))
+
+
+@pytest.mark.parametrize(("condition", "tolerance"), [(1e2, 1e-3), (1e2, 1e-6), (1e4, 1e-6)])
+def test_half_way_it_is_told_about_when_the_solver_will_end(condition, tolerance):
+    scale = torch.logspace(0, log10(condition), 100, dtype=torch.float64)
+    starts = torch.randn(3, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    heard: list[Progress] = []
+    solver = LBFGS(iterations=500, tolerance=tolerance)
+    solver.minimise(lambda x, rows: ((scale * x**2).sum(dim=1) / 2, scale * x), starts, callback=heard.append)
+    n = len(heard)
+    told = [progress.expected_iterations for progress in heard]
+    assert told[: solver.window] == [None] * solver.window
+    assert all(0.6 * n < expected < 1.3 * n for expected in told[n // 2 :])
+    assert told[-1] == n
 
 
 def test_what_is_known_at_the_start_is_not_asked_for_again():

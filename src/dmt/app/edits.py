@@ -61,7 +61,8 @@ class Outcome:
     Args:
         title: of the task, in words.
         setting: how far, in words.
-        views: what is looked at, in words -> files before and after the edit, as the page shows them; the closest first.
+        views: what is looked at, in words -> files before and after the edit, as the page shows them, the closest
+            first.
         thumb: the first of them after the edit, small.
         file: the result at its own size, to be downloaded.
         words: what is to be said of it, a sentence each.

@@ -12,7 +12,7 @@ from typing import Self
 from dmt.app.engine import Engine
 from dmt.app.offers import Offers
 from dmt.app.page import CSS, JS, THEME, page
-from dmt.app.sessions import Sessions
+from dmt.app.sessions import Sessions, require_for_every_edit
 from dmt.errors import UserError
 
 MOST_BYTES = 500 * 10**6  # of a file that is uploaded (ours)
@@ -31,6 +31,7 @@ class Server:
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int | None = None, settings: Sequence[str] = ()):
+        require_for_every_edit(settings)
         self._temporary = tempfile.TemporaryDirectory(prefix="dmt-app-", ignore_cleanup_errors=True)
         self.folder = self._temporary.name
         os.environ["GRADIO_TEMP_DIR"] = str(Path(self.folder) / "uploads")

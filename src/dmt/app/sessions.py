@@ -48,15 +48,11 @@ class Sessions:
         engine: does the work.
         folder: for their files.
         settings: of every edit of faces and of own classes.
-
-    Raises:
-        UserError: there is no such setting, a value that it does not take, or the page decides it.
     """
 
     def __init__(self, engine: Engine, folder: Path, settings: Sequence[str] = ()):
         self._engine = engine
         self._folder = folder
-        _require_settings(settings)
         self._settings = list(settings)
         self._open: dict[str, Session] = {}
 
@@ -110,7 +106,12 @@ class Sessions:
         return self._engine.n_before(job)
 
 
-def _require_settings(settings: Sequence[str]) -> None:
+def require_for_every_edit(settings: Sequence[str]) -> None:
+    """Check what every edit is told beside what the page asks for.
+
+    Raises:
+        UserError: there is no such setting, a value that it does not take, or it is not for a page.
+    """
     for setting in settings:
         name = setting.partition("=")[0].strip(" +~")
         if name in ASKED:

@@ -96,11 +96,11 @@ class InversionBar:
     def _state(self, batch: "_Batch") -> str:
         progress = batch.progress
         in_batch = seconds_left(progress, self._clock() - batch.began)
-        is_last = self._n_images is None or self._n_done + (0 if self._is_again else progress.problems) >= self._n_images
-        if is_last:
-            left = "" if in_batch is None else f", about {_interval(in_batch)} left of this round"
+        n_new = 0 if self._is_again else progress.problems
+        if self._n_images is not None and self._n_done + n_new < self._n_images:
+            left = self._time_left(self._n_done + share_done(progress) * n_new)
         else:
-            left = self._time_left(self._n_done + (0 if self._is_again else share_done(progress) * progress.problems))
+            left = "" if in_batch is None else f", about {_interval(in_batch)} left of this round"
         return f"objective {progress.objective:.4g}, {progress.running} still running{left}"
 
     def _time_left(self, n_done: float) -> str:

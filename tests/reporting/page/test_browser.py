@@ -1,7 +1,5 @@
 """Pages in a real browser: what is dragged, typed and clicked; skipped where there is no Chromium or no Playwright."""
 
-import importlib.util
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,22 +8,9 @@ from dmt.reporting.page import page_of, write_page
 from dmt.reporting.results import Report, write_report
 from tests.reporting.page.made import NASTY, image, report, table_edit
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'dmt[dev]'")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS = 20  # that a browser has for anything, on a busy machine
-SERIOUS = ("serious", "critical")
 WORDS = ("yes", "no", "adversarial")
 ROWS = [{"n": n, "word": word, "share": share} for n, word, share in ((10, "b", 0.5), (9, "a", -1.0), (100, "ab", 0.0))]
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -194,17 +179,10 @@ def test_nothing_is_wider_than_the_screen(opened, whole, width):
 
 
 @pytest.mark.parametrize(("system", "only"), [("light", None), ("dark", ["color-contrast"])])
-def test_axe_finds_nothing_serious(opened, system, only):
-    spec = importlib.util.find_spec("axe_core_python")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("needs axe-core-python")
-    axe = (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+def test_axe_finds_nothing_serious(opened, serious_findings, system, only):
     edit = table_edit(1, plans=1)
     images = [image(name, frames=1, psnr=50.0, verdict=word) for name, word in zip("abc", WORDS, strict=True)]
     told = Report("a title", images, {}, {"more": ROWS * 2}, table_edits={"": edit})
     page = opened(page_of(told, again="a command"), color_scheme=system, bypass_csp=True)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-    page.evaluate(axe)
-    options = {"resultTypes": ["violations"], **({"runOnly": only} if only else {})}
-    found = page.evaluate("options => axe.run(options)", options)["violations"]
-    assert not [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in SERIOUS]
+    assert not serious_findings(page, only)
