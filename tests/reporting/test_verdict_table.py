@@ -29,7 +29,7 @@ def test_without_a_judge_the_witness_speaks_and_the_last_line_says_where_judges_
         "img_0042    0.15  by the witness: 0.21 -> -0.05  SSIM 0.93, 32 dB  little changed     0.85",
         "img_0043    0.15  by the witness: 0.21 -> -0.05  SSIM 0.93, 19 dB  much changed       0.85",
         "mean        0.15  by the witness: 0.21 -> -0.05  SSIM 0.93, 26 dB  changed            0.85",  # 25.5 dB
-        "No judge says whether the class changed: judges=faces for faces, judges=probe for any class (docs/judges.md).",
+        "No judge says whether the class changed: judges=faces for faces, judges=probe for any class (--help judges).",
     ]
 
 

@@ -110,7 +110,8 @@ def _edited(wish: Wish, folder: Path, told: Callable[[Step], None]) -> Edit:
     images: Sequence[str] | int = [wish.picture] if wish.picture else 1
     strength = f"lambda={wish.lam}"
     if wish.kind == "digits":
-        return dmt.Editor.default("digits", strength, on_progress=told).edit("digits", images)
+        editor = dmt.Editor.default("digits", "manifold=span", strength, on_progress=told)  # fitted in a second
+        return editor.edit("digits", images)
     if wish.kind == "faces":
         name, options = wish.task
         task = dmt.task(name, **options)

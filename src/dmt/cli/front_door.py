@@ -113,7 +113,7 @@ def task(name: str, **options: Any) -> Task:
     check_settings(cfg)
     found = build.task_of(cfg)
     if isinstance(found, Explain):
-        raise UserError("task=explain is made by dmt.explain(classifier, ...) in Python; docs/explain.md")
+        raise UserError("task=explain is made by dmt.explain(classifier, ...) in Python: help(dmt.explain)")
     return found
 
 

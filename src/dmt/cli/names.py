@@ -18,9 +18,9 @@ RENAMED: dict[str, tuple[str, ...]] = {
 }
 # Settings that are no more, and why; after GROUP=OPTION: of that option
 GONE: dict[str, str] = {
-    "match_colors": "results with it were no better (docs/quality.md)",
-    "layer_weights": "edits with it were no better (docs/quality.md)",
-    "method.walk.shrink": "edits without it were no better (docs/quality.md)",
+    "match_colors": "results with it were no better",
+    "layer_weights": "edits with it were no better",
+    "method.walk.shrink": "edits without it were no better",
     "figure.unbudgeted": "a method says so itself, as study.methods.adversarial.reads_lambda=false does",
     "backbone=digits backbone.width": "the digits' network comes with the package, trained",
     "backbone=digits backbone.weights": "the digits' network comes with the package, trained",

@@ -317,7 +317,7 @@ def read_landmarks(path: Path) -> Mapping[str, np.ndarray]:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"there is no file of landmarks {path}; see docs/faces.md, or set framing=center") from error
+        raise UserError(f"there is no file of landmarks {path}; LFW's come with the package: landmarks=null") from error
     try:
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
         rows = csv.DictReader(io.StringIO(text), strict=True)

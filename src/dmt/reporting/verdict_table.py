@@ -26,7 +26,7 @@ TARGET_JUDGES = ("classifier", "classes", "probe")  # of these a high number mea
 DID_CHANGE = ("yes", "changed", "confirmed")  # verdicts that count
 
 WHERE_JUDGES_COME_FROM = (
-    "No judge says whether the class changed: judges=faces for faces, judges=probe for any class (docs/judges.md)."
+    "No judge says whether the class changed: judges=faces for faces, judges=probe for any class (--help judges)."
 )
 
 
