@@ -49,13 +49,10 @@ def test_what_is_missing_is_one_sentence_and_how_to_get_it(tmp_path, monkeypatch
     [
         ("backbone=vgg19_distiled", "did you mean 'vgg19_distilled'"),
         ("lamda=1", "did you mean 'lambda'"),
-        ("data.image_size=-3", "data.image_size must be"),
         ("backbone=timm", "backbone.name must be given"),
         ("lambda=0.5", "asked for on the page"),
-        ("experiment=digits", "means nothing to a page"),
         ("hydra.run.dir=x", "means nothing to a page"),
         ("=3", "has no name"),
-        ("words", "is no setting"),
     ],
 )
 def test_a_setting_that_no_edit_takes_is_said_before_the_page_is_served(setting, said):

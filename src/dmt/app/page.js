@@ -2,9 +2,13 @@
 () => {
   const mend = () => {
     for (const input of document.querySelectorAll("button input[type=file]:not([hidden])")) input.hidden = true;
-    for (const button of document.querySelectorAll("button[aria-label='common.upload']")) {
-      button.setAttribute("aria-label", "Add files");
-      button.title = "Add files";
+    for (const outer of document.querySelectorAll("button[aria-label='common.upload']")) {  // a button in a button
+      const inner = outer.querySelector("button");
+      outer.setAttribute("aria-label", "Add files");
+      outer.title = "Add files";
+      if (!inner) continue;
+      inner.style.display = "none";
+      outer.addEventListener("click", (event) => inner.contains(event.target) || inner.click());
     }
     for (const button of document.querySelectorAll(".block button[aria-dropeffect]")) {
       const label = button.closest(".block").querySelector("[data-testid=block-label]");

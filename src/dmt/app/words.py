@@ -95,8 +95,9 @@ def _changed(record: Record, target: str) -> list[str]:
     before, after = _ends(record, "classes")
     if before is not None and after is not None:
         changed = "no" if after <= HALF else "it was so before" if before > HALF else "yes"
+        more = " More strength, or just enough, may do it." if after <= HALF else ""
         return [
-            f"Changed: {changed}. A judge that learnt from pictures which the edit did not see takes it for "
+            f"Changed: {changed}.{more} A judge that learnt from pictures which the edit did not see takes it for "
             f"“{target}” with {after:.0%}; before, with {before:.0%}."
         ]
     lines = []
