@@ -107,13 +107,12 @@ def page(sessions: Sessions, offers: Offers) -> gr.Blocks:
         outputs = [progress, start, stop, history, *shown.values()]
         start.click(run, list(asked.values()), outputs, concurrency_limit=None, **PRIVATE)
 
-        def cancel(request: gr.Request) -> str:
+        def cancel(request: gr.Request) -> None:
             job = sessions.of(request.session_hash).job
             if job is not None:
-                job.stop()
-            return as_status("Stopping …")
+                job.stop()  # ``run`` sees it and says so
 
-        stop.click(cancel, None, progress, queue=False, **PRIVATE)
+        stop.click(cancel, None, None, queue=False, **PRIVATE)
 
         def again(event: gr.SelectData, request: gr.Request) -> dict:
             outcomes = sessions.of(request.session_hash).outcomes
