@@ -74,7 +74,8 @@ class OutputJudge:
             before: what it says of the input.
         """
         known = {label.lower(): side for label, side in self.shows.items()}
-        sides = {(known[label.lower()] == "above") == is_wanted for label, is_wanted in towards.items() if label.lower() in known}
+        asked = {(known.get(label.lower()), is_wanted) for label, is_wanted in towards.items()}
+        sides = {(side == "above") == is_wanted for side, is_wanted in asked if side is not None}
         if len(sides) != 1:
             return None
         (is_above,) = sides
