@@ -55,7 +55,7 @@ def test_a_sweep_of_nothing_but_failures_has_a_page(tmp_path):
     write_sweep_page(tmp_path, summarize_sweep(tmp_path))
     page = Reader((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert not page.all("article")
-    assert len([text for text in page.texts if "</script>" in text]) == 6, "in the notes and in both tables"
+    assert len([text for text in page.texts if "</script>" in text]) == 4, "in the notes and in the table of means"
 
 
 def test_runs_of_several_sizes_are_compared_at_that_of_the_first(tmp_path):

@@ -86,7 +86,7 @@ class Shown:
     @property
     def way(self) -> str:
         """What its steps are."""
-        return "Edit" if self.is_of_many else "Way"
+        return "Which" if self.is_of_many else "How far"
 
 
 @dataclass(frozen=True)

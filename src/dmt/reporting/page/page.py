@@ -99,6 +99,7 @@ def page_of(
         shown=shown,
         rows=[row for name, edit in report.table_edits.items() for row in shown_rows(edit, name)],
         wholes=wholes,
+        are_wholes_first=report.is_of_many_edits,
         tables=[shelf(name.replace("_", " "), rows) for name, rows in tables.items() if rows],
         again=again,
         files=files,
@@ -115,6 +116,7 @@ def edits_page(
     shown: Sequence[Shown] = (),
     rows: Sequence[ShownRow] = (),
     wholes: Mapping[str, np.ndarray] | None = None,
+    are_wholes_first: bool = False,
     first: Shelf | None = None,
     tables: Sequence[Shelf] = (),
     again: str = "",
@@ -131,6 +133,7 @@ def edits_page(
         shown: inputs with their results.
         rows: changed rows of a table.
         wholes: file name without suffix -> picture ``(H, W, 3)`` of uint8.
+        are_wholes_first: whether these stand above the inputs, not below.
         first: a table above all pictures.
         tables: those below them.
         again: the command that makes it again.
@@ -156,6 +159,7 @@ def edits_page(
         first=first,
         pictures=[{**view, "place": place} for view, place in zip(pictures, places, strict=False)],
         rows=[_row_view(row, place) for row, place in zip(rows, places[len(shown) :], strict=True)],
+        are_wholes_first=are_wholes_first,
         left_out=f"{left_out} more are in results.csv." if left_out > 0 else "",
         wholes=[{"name": name, "link": quote(f"{name}.png"), "shown": one} for name, one in whole.items()],
         tables=tables,

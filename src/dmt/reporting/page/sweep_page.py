@@ -18,6 +18,7 @@ from dmt.reporting.sweep import SENTENCE, SweepSummary
 from dmt.storage.files import write_text
 
 RUN = "run"  # the column that leads to a run's page
+FAILED = "failed"  # what is told of above the table
 CHANGES = "what would have to change"
 MEANS = "means of all numbers"
 ANSWER = ("classifier_after", SENTENCE)  # columns of what would have to change
@@ -47,6 +48,7 @@ def sweep_page(folder: Path, summary: SweepSummary, again: str = "") -> str:
     means: list[Record] = [{**row, RUN: name} for name, row in zip(names, summary.rows, strict=True)]
     return edits_page(
         title=f"A sweep of {len(rows)} runs",
+        summary=f"{len(rows) - len(summary.failed)} of them finished." if summary.failed else "",
         notes=[f"{which}: {what}" for which, what in summary.failed.items()],
         notes_title="Runs that failed",
         shown=_inputs(folder, summary, pages),
@@ -81,7 +83,7 @@ def _run_of(row: Record, summary: SweepSummary) -> int | None:
 
 def _said(row: Record) -> Record:
     shown = {name: value.replace("->", "→") if isinstance(value, str) else value for name, value in row.items()}
-    return {name: value for name, value in shown.items() if value != "" and name != RUN}
+    return {name: value for name, value in shown.items() if value != "" and name not in (RUN, FAILED)}
 
 
 def _page(run: Path, folder: Path) -> str:

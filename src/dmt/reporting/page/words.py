@@ -108,7 +108,9 @@ def _who(record: Record, word: str, judges: Mapping[str, str]) -> str:
             return f"{said} Nobody else was asked."
         return f"The classifier said {record['from']} and says {record['becomes']}: it was not convinced."
     if opinions(record) and word in VERDICTS:
-        return _judged_by([_judge(name) for name, each in opinions(record).items() if each == word], word)
+        those = [_judge(name) for name, each in opinions(record).items() if each == word]
+        was_searched = (_finite(record, "inversions") or 1) > 1
+        return _judged_by(those, word, "" if was_searched else f"; a smaller {LAMBDA} edits more")
     if judges:
         return "Its judges do not know which way was wanted: whether the class changed is for you to say."
     if "witness_after" in record:
@@ -120,12 +122,12 @@ def _who(record: Record, word: str, judges: Mapping[str, str]) -> str:
     return ""
 
 
-def _judged_by(those: Sequence[str], word: str) -> str:
+def _judged_by(those: Sequence[str], word: str, hint: str) -> str:
     names = " and ".join(those)
     return {
         "yes": f"Judged by {names}.",
         "already": f"To {names} it was there before the edit, too.",
-        "no": f"{names[:1].upper()}{names[1:]} {'is' if len(those) == 1 else 'are'} not convinced.",
+        "no": f"{names[:1].upper()}{names[1:]} {'is' if len(those) == 1 else 'are'} not convinced{hint}.",
     }.get(word, "")
 
 
