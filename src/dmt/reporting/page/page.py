@@ -11,7 +11,7 @@ import numpy as np
 from dmt.editing.files import Saved
 from dmt.editing.records import Record
 from dmt.reporting.page.content import Shown, ShownRow, shown_images, shown_rows, spelt
-from dmt.reporting.page.display import Display, change_map, displays
+from dmt.reporting.page.display import Display, change_map, displays, shrunk
 from dmt.reporting.page.drawing import Drawn, drawn
 from dmt.reporting.page.shelves import Shelf, cell, shelf
 from dmt.reporting.page.templates import rendered
@@ -173,13 +173,14 @@ def _displayed(shown: Sequence[Shown], wholes: Mapping[str, np.ndarray]) -> tupl
     """All pictures of a page, as large as they fit into it together."""
     pictures = list(wholes.values())
     for one in shown:
-        pictures += [one.before, *(step.picture for step in one.steps)]
-        pictures += [change_map(one.before, step.picture) for step in one.steps if step.record]
+        before, *after = (shrunk(picture) for picture in (one.before, *(step.picture for step in one.steps)))
+        pictures += [before, *after]
+        pictures += [change_map(before, each) for each, step in zip(after, one.steps, strict=True) if step.record]
     found = iter(displays(pictures))
     whole = {name: next(found) for name in wholes}
     views = []
     for one in shown:
-        before, after = next(found), [next(found) for _ in one.steps]
+        start, ends = next(found), [next(found) for _ in one.steps]
         change = [next(found) if step.record else None for step in one.steps]
         steps = [
             {
@@ -189,9 +190,9 @@ def _displayed(shown: Sequence[Shown], wholes: Mapping[str, np.ndarray]) -> tupl
                 "words": step.words,
                 "numbers": _numbers(step.record),
             }
-            for step, its, where in zip(one.steps, after, change, strict=True)
+            for step, its, where in zip(one.steps, ends, change, strict=True)
         ]
-        views.append({"one": one, "before": before, "steps": steps})
+        views.append({"one": one, "before": start, "steps": steps})
     return views, whole
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dmt.editing.records import Record, mean_of_records
-from dmt.reporting.verdict_table import DID_CHANGE, JUDGE, opinions, remarks, verdict, wishes
+from dmt.judges.verdicts import Wish
+from dmt.reporting.verdict_table import DID_CHANGE, JUDGE, opinions, remarks, verdict
 
 JUDGES = {
     "classifier": "the classifier",
@@ -137,7 +138,10 @@ def _judge(name: str) -> str:
 
 def _numbers(record: Record, judges: Mapping[str, str]) -> list[str]:
     """What each judge said before and after, and what it was to say where that is not plain."""
-    wanted = {wish.judge: f"; {wish.beyond} {wish.threshold:.3g} was wanted" for wish in wishes(record)}
+    wanted = {
+        wish.judge: f"; {wish.beyond} {wish.threshold:.3g} was wanted"
+        for wish in Wish.all_of(str(record.get("wanted", "")))
+    }
     lines = []
     for name, cell in judges.items():
         before, _, after = cell.partition(" -> ")
