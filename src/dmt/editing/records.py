@@ -141,9 +141,10 @@ def judged(
 
 def _with_wishes(image: EditedImage, judges: Mapping[str, Judge], towards: Mapping[str, bool]) -> EditedImage:
     wishes = [
-        judge.wish(name, towards, float(before))
+        judge.wish(name, towards, before)
         for name, judge in judges.items()
-        if isinstance(judge, OutputJudge) and (before := image.record.get(f"{name}_before")) is not None
+        if isinstance(judge, OutputJudge)
+        and math.isfinite(before := float(image.record.get(f"{name}_before", math.nan)))
     ]
     wanted = "; ".join(str(wish) for wish in wishes if wish is not None)
     return image.with_columns(wanted=wanted) if wanted else image

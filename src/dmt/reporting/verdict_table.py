@@ -178,7 +178,7 @@ def _by_the_witness(record: Record) -> str:
 
 def _from_to(record: Record, judge: str) -> str:
     """A number of the input and of the result; hundredths within -1 ... 1, as probabilities are, else three digits."""
-    ends = _ends(record, judge)
+    ends = [None if end is None or math.isnan(end) else end for end in _ends(record, judge)]
     known = [end for end in ends if end is not None]
     form = "z.2f" if all(abs(end) <= 1 for end in known) else ".3g"
     return " -> ".join("?" if end is None else f"{end:{form}}" for end in ends)
