@@ -53,7 +53,8 @@ def write_page(
         told: what else it had to say.
     """
     try:
-        files = [*FILES, *(f"{name}.png" for name in report.pictures), *report.documents]
+        tables, pictures = [f"{name}.csv" for name in report.tables], [f"{name}.png" for name in report.pictures]
+        files = dict.fromkeys([*FILES, *tables, *pictures, *report.documents])
         there = [name for name in files if (folder / name).is_file()]
         write_text(folder / FILE, page_of(report, saved, again, warned, told, there))
     except Exception as error:  # whatever it is, a page is not worth a run
@@ -146,7 +147,7 @@ def edits_page(
     pictures, whole = _displayed(shown, wholes)
     return rendered(
         "report.html.jinja",
-        title=head[:1].upper() + head[1:] if head.partition(" ")[0].isalpha() else head,
+        title=head[:1].upper() + head[1:] if head.partition(" ")[0].rstrip(",").isalpha() else head,
         subtitle=rest.replace("\n", ", "),
         summary=summary,
         notes=_sentences(notes),
