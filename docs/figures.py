@@ -120,6 +120,26 @@ def make_astronaut_tasks(folder: Path, runs: Sequence[str]) -> list[str]:
     return ["astronaut_tasks.png"]
 
 
+def make_digits_page(folder: Path, runs: Sequence[str]) -> list[str]:
+    """The upper part of a run's page in a browser."""
+    browsers = [found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))]
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise NotMadeError("needs playwright: pip install 'dmt[dev]'") from error
+    if not browsers:
+        raise NotMadeError("needs Chromium")
+    run(folder, runs[0], folder / "out")
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=browsers[0], args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1100, "height": 1050}, color_scheme="light")
+        page.goto((folder / "out" / "report.html").as_uri())
+        page.screenshot(path=folder / "page.png")
+        browser.close()
+    Image.open(folder / "page.png").convert("RGB").quantize(128).save(IMAGES / "digits_page.png", optimize=True)
+    return ["digits_page.png"]
+
+
 def make_transfer_2014(folder: Path, runs: Sequence[str]) -> list[str]:
     """Figures 2 and 3 of the transfer study from the runs of 2014; prints its table 1 and what dissimilar tasks add."""
     report = OriginalReport()(None, None, {})
@@ -177,6 +197,7 @@ PICTURES = {
     "digits_film": Picture(
         kept("digit_0003.gif", "digits_film.gif"), [f"{DIGITS} images=[digit_0003] output.animation=gif"]
     ),
+    "digits_page": Picture(make_digits_page, [f"{DIGITS} judges=classes output.animation=gif output.frames=5"]),
     "within_class": Picture(
         kept("made.png", "within_class.png"), ["train.py experiment=within_class study.sampling.draws=1"]
     ),

@@ -128,6 +128,9 @@ def _told(conf: Path, program: str, options: tuple[str, ...]) -> dict[str, Any]:
     layers = told.get("layers")
     told["layers"] = told.pop("layer_names", {}).get(layers, layers) if isinstance(layers, str) else layers
     told.pop("layer_names", None)
+    for judge in (told.get("judges") or {}).values():  # what is made of their numbers
+        judge.pop("shows", None)
+        judge.pop("by", None)
     if "Table" not in str(told["data"].get("_target_")):
         told = {key: value for key, value in told.items() if key not in ("plans", "fixed", "constraints")}
     if not told.get("study"):

@@ -255,3 +255,16 @@ def test_several_tasks_are_at_least_two(tasks):
 def test_a_task_that_sees_pictures_another_way_goes_with_no_other():
     with pytest.raises(UserError, match="goes with no other task"):
         JointTask(one=AttributeTask("Smiling"), two=ColorizeTask())
+
+
+def test_tasks_of_labels_say_which_are_wanted():
+    frowning = AttributeTask("Frowning", source="Smiling")
+    assert frowning.towards() == {"Frowning": True, "Smiling": False}
+    assert replace(frowning, direction="less").towards() == {"Frowning": False, "Smiling": True}
+    assert ClassTask("3", 8).towards() == {"3": False, "8": True}
+    assert JointTask(one=frowning, other=AttributeTask("Male", "less")).towards() == {
+        "Smiling": False,
+        "Frowning": True,
+        "Male": False,
+    }
+    assert PersonTask("Somebody").towards() == {}

@@ -10,6 +10,8 @@ from dmt.data.framing import VIEW, Similarity, Subject
 from dmt.editing.module import EditedBatch
 from dmt.editing.records import EditedImage, edited_images, judged, mean_of_records, mean_record
 from dmt.inversion import Inversion
+from dmt.judges import OutputJudge
+from dmt.judges.verdicts import Wish
 from dmt.manifolds import Points
 from dmt.solvers import Solution
 from dmt.traversal.walks import Traversal
@@ -231,3 +233,25 @@ def test_means_are_over_what_is_finite_and_words_have_none():
         edited(psnr=float("inf"), ok=True, word="c", never=float("-inf")),
     ]
     assert mean_record(images) == pytest.approx({"psnr": 20.0, "ok": 2 / 3})
+
+
+class Means:
+    def output(self, images, name):
+        return np.array([[float(one.mean())] for one in images])
+
+
+def test_what_is_wanted_is_said_by_the_judges_that_know_the_label():
+    images = edited_images([batch_of(["x"], [0])])
+    judges = {
+        "knows": OutputJudge(Means(), "p", shows={"Bright": "below"}),
+        "counts": OutputJudge(Means(), "p", shows={"Bright": "above"}, by=2),
+        "other": OutputJudge(Means(), "p", shows={"Red": "above"}),
+        "bright": Brightness(),
+    }
+    (found,) = judged(images, judges, {"Bright": True, "Dark": False})
+    least = float(images[0].input.mean()) + 2
+    assert Wish.all_of(found.record["wanted"]) == [
+        ("knows", "below", 0.5),
+        ("counts", "above", pytest.approx(least, rel=1e-3)),
+    ]
+    assert "wanted" not in judged(images, judges, {"Hat": True})[0].record

@@ -6,6 +6,7 @@ import torch
 
 from dmt.errors import UserError
 from dmt.judges import LikenessJudge, OnnxJudge, OutputJudge
+from dmt.judges.verdicts import Wish
 
 
 class Channels:
@@ -102,3 +103,20 @@ def test_softmax_of_one_number_is_an_error():
 def test_a_negative_column_is_an_error():
     with pytest.raises(UserError, match="there is no -1"):
         OutputJudge(Channels(), "means", -1).columns("x", BEFORE, AFTER)
+
+
+@pytest.mark.parametrize(
+    ("towards", "by", "expected"),
+    [
+        ({"smiling": True}, None, Wish("x", "above", 0.5)),
+        ({"Smiling": False, "Frowning": True}, None, Wish("x", "below", 0.5)),
+        ({"Smiling": False, "Hat": True}, 10.0, Wish("x", "below", 20.0)),
+        ({"Frowning": False}, 10.0, Wish("x", "above", 40.0)),
+        ({"Hat": True}, None, None),
+        ({"Smiling": True, "Frowning": True}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_a_judge_knows_what_is_wanted_of_the_labels_it_shows(towards, by, expected):
+    judge = OutputJudge(Channels(), "red", shows={"Smiling": "above", "Frowning": "below"}, by=by)
+    assert judge.wish("x", towards, 30.0) == expected

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from dmt.errors import UserError
-from dmt.judges.verdicts import age_shift, crossing_rate, gender_flipped, reached
+from dmt.judges.verdicts import Wish, age_shift, crossing_rate, gender_flipped, reached
 
 
 def happy(before: float, after: float) -> dict[str, object]:
@@ -74,3 +74,17 @@ def test_gender_flips_either_way(before, after, expected):
 def test_a_side_that_is_none_is_an_error():
     with pytest.raises(UserError, match="beyond must be above or below, got 'over'"):
         reached(happy(0.9, 0.1), "happy", "over")
+
+
+def test_wishes_are_read_as_they_are_written():
+    wishes = [Wish("happy", "below"), Wish("geometry_width", "above", 41.25)]
+    assert Wish.all_of("; ".join(map(str, wishes))) == wishes
+    assert Wish.all_of("") == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [(0.2, 0.6, "yes"), (0.7, 0.6, "already"), (0.7, 0.5, "no"), (math.nan, 0.6, ""), ("", 0.6, "")],
+)
+def test_a_wish_is_fulfilled_strictly_beyond_its_threshold(before, after, expected):
+    assert Wish("p", "above").verdict({"p_before": before, "p_after": after}) == expected

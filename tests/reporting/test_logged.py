@@ -83,7 +83,7 @@ def test_a_sweep_is_a_step_for_each_lambda_apart_for_what_else_was_varied(tmp_pa
         for kernel, lam, psnr in (("rbf", "0.5", 3.0), ("rbf", "0.3", 1.0), ("[a b]", "0.3", 2.0), ("rbf", "auto", 9.0))
     ]
     grid = edited().input
-    told = logged_sweep(SweepSummary(grid, [{"psnr": 1.0}], [], runs))
+    told = logged_sweep(SweepSummary(grid, [{"psnr": 1.0}], [], runs=runs))
     assert [dict(step.numbers) for step in told.steps] == [
         {"by_lambda/lambda": 0.3, "by_lambda/kernel_rbf/edits": 1, "by_lambda/kernel_rbf/psnr": 1},
         {"by_lambda/lambda": 0.3, "by_lambda/kernel_a_b/edits": 1, "by_lambda/kernel_a_b/psnr": 2},

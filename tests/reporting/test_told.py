@@ -10,9 +10,11 @@ def test_warnings_of_a_run_are_kept_once_and_forgotten_by_the_next():
         log.info("nothing")
         for _ in range(2):
             log.warning("look\nat %s", "this")
-        assert told.lines == ["look at this"]
+        logging.getLogger("dmt.judges.some").warning("unsure")
+        assert told.of_run == ["look at this"]
+        assert told.of_results == ["unsure"]
         told.begin()
-        assert told.lines == []
+        assert told.of_run == told.of_results == []
         assert logging.getLogger("dmt").handlers.count(told) == 1
     finally:
         logging.getLogger("dmt").removeHandler(told)

@@ -46,6 +46,9 @@ def test_judges_say_what_they_saw_and_no_side_is_claimed():
     ]
 
 
+WANTED = {"wanted": "happy below 0.5"}
+
+
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
@@ -55,7 +58,12 @@ def test_judges_say_what_they_saw_and_no_side_is_claimed():
         ({"probe_before": 0.7, "probe_after": 0.2}, "no"),
         ({"classes_before": 0.03, "classes_after": 0.94}, "yes"),
         ({"classes_before": 0.7, "classes_after": 0.94}, "already"),
-        ({"classes_before": 0.03, "classes_after": 0.94, "probe_before": 0.1, "probe_after": 0.2}, "yes"),
+        ({"classes_before": 0.03, "classes_after": 0.94, "probe_before": 0.1, "probe_after": 0.2}, "no"),
+        ({"classes_before": 0.03, "classes_after": 0.94, "probe_before": 0.6, "probe_after": 0.7}, "yes"),
+        ({"happy_before": 0.9, "happy_after": 0.2} | WANTED, "yes"),
+        ({"happy_before": 0.9, "happy_after": 0.6} | WANTED, "no"),
+        ({"happy_before": 0.9, "happy_after": 0.2, "probe_before": 0.1, "probe_after": 0.2} | WANTED, "no"),
+        ({"age_before": 30.0, "age_after": 44.0, "wanted": "age above 40"}, "yes"),
         ({"classifier_before": 0.03, "classifier_after": 0.4, "classes_before": 0.1, "classes_after": 0.9}, "no"),
         ({"classifier_after": 0.9, "verdict": "adversarial"}, "adversarial"),
         ({"happy_before": 0.9, "happy_after": 0.2, "reached": True}, "yes"),

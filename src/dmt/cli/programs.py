@@ -36,7 +36,7 @@ from dmt.errors import UserError
 from dmt.manifolds import CatalogFit, Space
 from dmt.networks.precision import compute_exact_float32
 from dmt.reporting.logged import SUMMARY, Logged, logged_report
-from dmt.reporting.page import write_page
+from dmt.reporting.page import where_to_look, write_page
 from dmt.reporting.progress import InversionBar
 from dmt.reporting.results import Report, write_films, write_report
 from dmt.reporting.table_report import answers, table_report
@@ -188,7 +188,8 @@ def _edit_rows(cfg: DictConfig, folder: Path) -> Report:
     _record(cfg, folder, report)
     for record in edit.records[:MOST_SAID]:
         log.info("\nrow %s%s: %s", record["row"], f", plan {record['plan']}" if cfg.plans > 1 else "", record["words"])
-    log.info("\n%s rows.png, rows.csv, results.csv, results.json and config.yaml are in %s", edit.summary, folder)
+    log.info("\n%s", edit.summary)
+    _say_where(folder, "rows.png, rows.csv, results.csv, results.json and config.yaml")
     return report
 
 
@@ -233,7 +234,7 @@ def _do_study(cfg: DictConfig, folder: Path) -> Report:
     if processes.is_first():
         _record(cfg, folder, report)
         _say_tables(report)
-        log.info("tables and config.yaml are in %s", folder)
+        _say_where(folder, "tables and config.yaml")
     return report
 
 
@@ -270,7 +271,7 @@ def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
     saved = write_report(folder, report, settings, cfg.output.mark)
     failed = []
     if cfg.output.page:
-        write_page(folder, report, saved, command_of(cfg), told.lines)
+        write_page(folder, report, saved, command_of(cfg), told.of_results, told.of_run)
     if cfg.output.animation != "none":
         failed += _failure("films", partial(write_films, folder, report, saved, cfg.output.animation))
     log_to_logger(cfg, folder, logged_report(report), settings)
@@ -302,7 +303,12 @@ def _say(report: Report, folder: Path) -> None:
             log.info("%s", line)
     _say_tables(report)
     shown = ", ".join(f"{name}.png" for name in report.pictures)
-    log.info("pictures, %s, results.csv, results.json and config.yaml are in %s", shown, folder)
+    _say_where(folder, f"pictures, {shown}, results.csv, results.json and config.yaml")
+
+
+def _say_where(folder: Path, files: str) -> None:
+    """The last line of a run: what to open, and what else there is."""
+    log.info("%s", where_to_look(folder, files))
 
 
 def _say_tables(report: Report) -> None:

@@ -18,7 +18,7 @@ from dmt.cli.folders import OutputFolder
 from dmt.cli.run_log import log_sweep
 from dmt.errors import UserError
 from dmt.reporting.logged import logged_sweep
-from dmt.reporting.page import write_sweep_page
+from dmt.reporting.page import where_to_look, write_sweep_page
 from dmt.reporting.sweep import note_outcome, summarize_sweep
 
 log = logging.getLogger("dmt")
@@ -93,10 +93,9 @@ def _summary(config: DictConfig, is_whole: bool = True) -> dict[str, str]:
         return {}
     if config.output.page:
         write_sweep_page(folder, summary, sweep_command(config))
-    files = "sweep.csv is" if summary.grid is None else "sweep.png and sweep.csv are"
-    log.info(
-        "\n%s\n%s\n%s in %s", "the whole sweep" if is_whole else "what is done of the sweep", summary, files, folder
-    )
+    files = "results of all runs, sweep.csv" if summary.grid is None else "results of all runs, sweep.png and sweep.csv"
+    title = "the whole sweep" if is_whole else "what is done of the sweep"
+    log.info("\n%s\n%s\n%s", title, summary, where_to_look(folder, files))
     if is_whole:
         log_sweep(config, folder, logged_sweep(summary))
     return dict(summary.failed)

@@ -1,6 +1,6 @@
 """A task says which pictures of a catalog make the source and which the target."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
@@ -52,6 +52,10 @@ class Task(Protocol):
         """The labels of the catalog that the edit is about."""
         return []
 
+    def towards(self) -> Mapping[str, bool]:
+        """Labels -> whether the result shall have them, or not; empty: no label says what is wanted."""
+        return {}
+
     def within(self, catalog: Catalog) -> Self:
         """The same with labels spelt as the catalog spells them; those it does not have stay as they are."""
         return self
@@ -101,6 +105,11 @@ class AttributeTask(Task):
     def labels(self) -> Sequence[str]:
         return [self.attribute] if self.source is None else [self.attribute, self.source]
 
+    def towards(self) -> Mapping[str, bool]:
+        is_more = self.direction == "more"
+        source = {} if self.source is None else {str(self.source): not is_more}
+        return {**source, str(self.attribute): is_more}
+
     def within(self, catalog: Catalog) -> Self:
         source = None if self.source is None else _spelt(self.source, catalog)
         balance = tuple(_spelt(label, catalog) for label in self.balance)
@@ -140,6 +149,10 @@ class ClassTask(Task):
 
     def labels(self) -> Sequence[str]:
         return [str(self.source), str(self.target)]
+
+    def towards(self) -> Mapping[str, bool]:
+        is_more = self.direction == "more"
+        return {str(self.source): not is_more, str(self.target): is_more}
 
     def within(self, catalog: Catalog) -> Self:
         return replace(self, source=_spelt(self.source, catalog), target=_spelt(self.target, catalog))
@@ -334,6 +347,9 @@ class JointTask:
 
     def labels(self) -> Sequence[str]:
         return [label for task in self.tasks for label in task.labels()]
+
+    def towards(self) -> Mapping[str, bool]:
+        return {label: wanted for task in self.tasks for label, wanted in task.towards().items()}
 
     def within(self, catalog: Catalog) -> "JointTask":
         return JointTask(**{f"task_{i}": task.within(catalog) for i, task in enumerate(self.tasks)})

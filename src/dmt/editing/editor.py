@@ -226,7 +226,8 @@ class Editor:
         edit = edits[0] if len(edits) == 1 else _joined(edits, data)
         if finished is not None and processes.is_first():
             finished(edit)
-        return replace(edit, images=processes.from_first(lambda: judged(edit.images, judges)))
+        towards = data.task.towards()
+        return replace(edit, images=processes.from_first(lambda: judged(edit.images, judges, towards)))
 
     def _edited(self, data: EditData, rule: LambdaRule, judges: Mapping[str, Judge]) -> Edit:
         space = self._space(data)

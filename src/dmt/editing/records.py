@@ -12,7 +12,7 @@ from dmt.data import EditData, Patch
 from dmt.editing.module import EditedBatch
 from dmt.editing.places import Place
 from dmt.errors import UserError
-from dmt.judges import Judge
+from dmt.judges import Judge, OutputJudge
 from dmt.judges.metrics import largest_change, mean_absolute_change, psnr, root_mean_square_change, split_change, ssim
 
 log = logging.getLogger(__name__)
@@ -101,11 +101,20 @@ def _edited_image(edited: EditedBatch, row: int, data: EditData | None) -> Edite
     return EditedImage(name, before, after, record, frames, patch)
 
 
-def judged(images: Sequence[EditedImage], judges: Mapping[str, Judge]) -> list[EditedImage]:
+def judged(
+    images: Sequence[EditedImage], judges: Mapping[str, Judge], towards: Mapping[str, bool] | None = None
+) -> list[EditedImage]:
     """The same images with what the judges say of them in their records.
+
+    Where judges know which way the task wants them to change their minds, the column ``wanted`` says it.
 
     A judge that fails takes nothing away: its name and what it said are in the column ``unjudged``, and a warning.
     So is a judge that says nan, unless that is its word for "no such thing here" (``may_say_nan``).
+
+    Args:
+        images: edited.
+        judges: by name.
+        towards: what the task says is wanted: labels -> whether the results shall have them.
     """
     before, after = [image.input for image in images], [image.result for image in images]
     columns: dict[str, np.ndarray] = {}
@@ -120,13 +129,25 @@ def judged(images: Sequence[EditedImage], judges: Mapping[str, Judge]) -> list[E
         unknown = np.isnan(list(found.values())).any(axis=0) if found else np.zeros(len(images), bool)
         if unknown.any() and not getattr(judge, "may_say_nan", False):
             _tell(name, "it says nan", missing, np.flatnonzero(unknown).tolist())
-    return [
+    told = [
         image.with_columns(
             **{column: float(values[row]) for column, values in columns.items()},
             **({UNJUDGED: "; ".join(missing[row])} if missing[row] else {}),
         )
         for row, image in enumerate(images)
     ]
+    return [_with_wishes(image, judges, towards) for image in told] if towards else told
+
+
+def _with_wishes(image: EditedImage, judges: Mapping[str, Judge], towards: Mapping[str, bool]) -> EditedImage:
+    wishes = [
+        judge.wish(name, towards, before)
+        for name, judge in judges.items()
+        if isinstance(judge, OutputJudge)
+        and math.isfinite(before := float(image.record.get(f"{name}_before", math.nan)))
+    ]
+    wanted = "; ".join(str(wish) for wish in wishes if wish is not None)
+    return image.with_columns(wanted=wanted) if wanted else image
 
 
 def unjudged(images: Sequence[EditedImage]) -> list[str]:

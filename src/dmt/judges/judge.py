@@ -1,7 +1,7 @@
 """What a network says of inputs and results -> columns of the table of results."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -9,7 +9,8 @@ from scipy.special import softmax
 from torch import Tensor
 
 from dmt.errors import UserError
-from dmt.ranges import CountOrNone
+from dmt.judges.verdicts import HALF, Wish
+from dmt.ranges import Beyond, CountOrNone, Positive
 
 
 class Judge(Protocol):
@@ -48,16 +49,38 @@ class OutputJudge:
         output: which of its outputs.
         column: which number of that output; ``None``: it has only one.
         softmax: whether the output is logits, of which ``column`` is to be a probability.
+        shows: labels that it knows -> the side on which it has pictures of them, ``above`` or ``below``.
+        by: how far a number moves towards that side where the class changed; ``None``: it is a probability, which
+            crosses one half.
     """
 
     network: Network
     output: str
     column: CountOrNone | None = None
     softmax: bool = False
+    shows: Mapping[str, Beyond] = field(default_factory=dict)
+    by: Positive | None = None
     looks_at_one: ClassVar[bool] = True  # what it says of a picture takes no others
 
     def columns(self, name: str, before: Sequence[Tensor], after: Sequence[Tensor]) -> dict[str, np.ndarray]:
         return {f"{name}_before": self._read(before), f"{name}_after": self._read(after)}
+
+    def wish(self, name: str, towards: Mapping[str, bool], before: float) -> Wish | None:
+        """What it shall say of the result of an edit; ``None``: it knows none of the labels.
+
+        Args:
+            name: of the judge.
+            towards: labels -> whether the result shall have them.
+            before: what it says of the input.
+        """
+        known = {label.lower(): side for label, side in self.shows.items()}
+        asked = {(known.get(label.lower()), is_wanted) for label, is_wanted in towards.items()}
+        sides = {(side == "above") == is_wanted for side, is_wanted in asked if side is not None}
+        if len(sides) != 1:
+            return None
+        (is_above,) = sides
+        threshold = HALF if self.by is None else before + (self.by if is_above else -self.by)
+        return Wish(name, "above" if is_above else "below", threshold)
 
     def _read(self, images: Sequence[Tensor]) -> np.ndarray:
         found = self.network.output(images, self.output).reshape(len(images), -1)

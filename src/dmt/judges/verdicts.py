@@ -2,11 +2,46 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from dmt.errors import require_side
 
 Numbers = Mapping[str, object]
 HALF = 0.5
+ENDS = ("before", "after")
+
+
+class Wish(NamedTuple):
+    """What a judge shall say of a result, where it is known which of its sides is the target's.
+
+    Args:
+        judge: its name.
+        beyond: the side of the threshold, ``above`` or ``below``.
+        threshold: in the judge's own unit.
+    """
+
+    judge: str
+    beyond: str
+    threshold: float = HALF
+
+    def __str__(self) -> str:
+        return f"{self.judge} {self.beyond} {self.threshold:.4g}"
+
+    @classmethod
+    def all_of(cls, text: str) -> "list[Wish]":
+        """Wishes as a record has them.
+
+        >>> Wish.all_of("happy below 0.5; age above 41.2")[1]
+        Wish(judge='age', beyond='above', threshold=41.2)
+        """
+        parts = [part.rsplit(" ", 2) for part in text.split("; ") if part]
+        return [cls(judge, beyond, float(threshold)) for judge, beyond, threshold in parts]
+
+    def verdict(self, record: Numbers) -> str:
+        """``yes``: the result is where it shall be; ``already``: the input was, too; ``no``; empty: nobody knows."""
+        ends = [_is_beyond(_number(record, f"{self.judge}_{end}"), self.beyond, self.threshold) for end in ENDS]
+        before, after = ends
+        return "" if None in ends else "no" if not after else "already" if before else "yes"
 
 
 def reached(record: Numbers, judge: str, beyond: str, threshold: float = HALF) -> bool | None:

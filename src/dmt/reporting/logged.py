@@ -14,14 +14,13 @@ from dmt.editing.records import EditedImage, Record, mean_of_records
 from dmt.judges.verdicts import HALF
 from dmt.reporting.names import short_names
 from dmt.reporting.results import Report, result_grid
-from dmt.reporting.sweep import SweepSummary
+from dmt.reporting.sweep import NUMBERED, SweepSummary
 from dmt.reporting.verdict_table import did_change
 
 SUMMARY = "summary"
 BY_LAMBDA = "by_lambda"
 LAMBDA = f"{BY_LAMBDA}/lambda"
 RESULTS = "results"
-NUMBERED = ("row", "plan")  # columns that tell edits apart and measure nothing
 GAIN = 4  # of a difference that is shown: most edits change few levels (ours)
 GREY = 128
 
@@ -98,7 +97,8 @@ def summary_of(records: Sequence[Record]) -> dict[str, float]:
 
     ``summary/COLUMN`` is the mean of a column of numbers over the edits where it is finite; of a column of yes and no
     the share of yes. ``summary/edits`` is how many there are. ``summary/flips`` is the share whose class has changed,
-    where somebody says so who knows which side is the target's: a verdict, ``judges=classes``, ``judges=probe``.
+    where somebody says so who knows which side is the target's: a verdict, ``judges=classes``, ``judges=probe``, or a
+    judge that knows the task's label.
     ``summary/NAME_flips`` is the share that a judge's probability has on the other side of one half than before.
 
     >>> summary_of([{"psnr": 20.0, "happy_before": 0.9, "happy_after": 0.2}, {"psnr": 30.0, "stopped": "why"}])

@@ -19,6 +19,8 @@ from dmt.reporting.verdict_table import mean_verdict
 from dmt.storage.files import write_text
 
 OUTCOME = "job.json"  # in the folder of each job: how it ended
+SENTENCE = "words"  # the column of rows of tables that says what would have to change
+NUMBERED = ("row", "plan")  # columns that tell edits apart and measure nothing
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class SweepSummary:
         rows: per run what set it apart, then the means of its numbers; of a failed one what it said.
         verdicts: per run what set it apart, then what ``dmt.reporting.verdict_table`` says of all its pictures.
         failed: what set each failed run apart -> what it said.
-        runs: per run with results what set it apart, its records, and its folder.
+        runs: per run with results what set it apart, its records, of pictures or of rows of tables, and its folder.
     """
 
     grid: Image.Image | None
@@ -50,7 +52,13 @@ class _Run:
     number: int
     options: list[str]
     records: list[Record]
+    rows: list[Record]
     failed: str
+
+    @property
+    def told(self) -> list[Record]:
+        """What is known of its edits, of pictures or of rows of tables."""
+        return self.records or self.rows
 
     def picture(self, key: tuple[str, str], column: str) -> np.ndarray | None:
         """The picture that a column of the record names, ``None`` if the run has no such record."""
@@ -84,7 +92,7 @@ def summarize_sweep(folder: Path, least: int = 2) -> SweepSummary | None:
     files = [*folder.rglob("results.json"), *folder.rglob(OUTCOME)]
     every = sorted((_read(place, folder) for place in {file.parent for file in files}), key=lambda run: run.number)
     has_failed = any(run.failed for run in every)
-    runs = every if has_failed else [run for run in every if run.records]
+    runs = every if has_failed else [run for run in every if run.told]
     if len(runs) < least and not has_failed:
         return None
     common = set(runs[0].options).intersection(*(run.options for run in runs)) if len(runs) > 1 else set()
@@ -94,8 +102,9 @@ def summarize_sweep(folder: Path, least: int = 2) -> SweepSummary | None:
     rows: list[Record] = []
     verdicts: list[Record] = []
     for options, run, mark in zip(asked, runs, marks, strict=True):
-        rows.append({**options, **mean_of_records(run.records), **options, **mark})
-        verdicts.append({**options, **(mean_verdict(run.records) if run.records else {}), **options, **mark})
+        means = {name: mean for name, mean in mean_of_records(run.told).items() if name not in NUMBERED}
+        rows.append({**options, **means, **options, **mark})
+        verdicts.append({**options, **(mean_verdict(run.told) if run.told else {}), **options, **mark})
     shown = [(run, "\n".join(options)) for run, options in zip(runs, labels, strict=True) if run.records]
     grid = _grid([run for run, _ in shown], [label for _, label in shown]) if shown else None
     failed = {f"job {run.number} ({', '.join(own)})": run.failed
@@ -103,15 +112,16 @@ def summarize_sweep(folder: Path, least: int = 2) -> SweepSummary | None:
     write_table(folder / "sweep.csv", rows)
     if grid is not None:
         save_picture(folder / "sweep.png", grid)
-    each = [(options, run.records, run.folder) for options, run in zip(asked, runs, strict=True) if run.records]
+    each = [(options, run.told, run.folder) for options, run in zip(asked, runs, strict=True) if run.told]
     return SweepSummary(grid, rows, verdicts, failed, each)
 
 
 def _read(place: Path, folder: Path) -> _Run:
     number, *options = re.split(r",(?=[^,=\[\]]+=|$)", place.relative_to(folder).as_posix())
-    records: list[Record] = _content(place / "results.json").get("images", [])
+    content = _content(place / "results.json")
+    rows = [row for row in content.get("results", []) if SENTENCE in row]
     failed = str(_content(place / OUTCOME).get("failed", ""))
-    return _Run(place, int(number), [option for option in options if option], records, failed)
+    return _Run(place, int(number), [option for option in options if option], content.get("images", []), rows, failed)
 
 
 def _content(file: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from dmt.editing.records import EditedImage, Record, mean_of_records
-from dmt.judges.verdicts import HALF
+from dmt.judges.verdicts import HALF, Wish
 from dmt.reporting.names import end_of, short_names
 from dmt.reporting.tables import columns_of, text_table
 
@@ -39,8 +39,8 @@ def verdict_rows(images: Sequence[EditedImage]) -> list[Record]:
     - ``class``: what a classifier that is explained says of the input and of the result;
     - ``lambda``;
     - ``changed``: whether the class did: the record's own ``verdict``, a word, if it has one; ``yes`` or ``no`` by its
-      ``reached``, or by a judge whose number is the probability of the target, such as ``classes`` or ``probe``
-      (``already``: it was above 0.5 in the input, too). Without any judge, the witness of input and result, whose fall
+      ``reached``, or by all judges of which it is known what they shall say (``opinions``), of which each must be
+      convinced (``already``: the input was there, too). Without any judge, the witness of input and result, whose fall
       is what an edit seeks and so proves nothing. Of other judges it is not known which side is the target's, so that
       it stays open;
     - ``judge NAME``: a judge's number of the input and of the result;
@@ -116,6 +116,18 @@ def did_change(record: Record) -> bool | None:
     return word in DID_CHANGE if word else None
 
 
+def wishes(record: Record) -> list[Wish]:
+    """What judges shall say of the result, where it is known: of a probability of the target, or by ``wanted``."""
+    known = [Wish(judge, "above", HALF) for judge in TARGET_JUDGES if f"{judge}_after" in record]
+    return known + Wish.all_of(str(record.get("wanted", "")))
+
+
+def opinions(record: Record) -> dict[str, str]:
+    """Judges of which it is known what they shall say -> ``yes``, ``no``, or ``already``: the input was there, too."""
+    said = {wish.judge: wish.verdict(record) for wish in wishes(record)}
+    return {judge: word for judge, word in said.items() if word}
+
+
 def change_in_words(record: Record) -> str:
     """How much a picture changed, by its PSNR to the input; empty if that is not known.
 
@@ -139,11 +151,8 @@ def _word(record: Record) -> str:
         return str(record["verdict"])
     if "reached" in record:
         return "yes" if record["reached"] else "no"
-    knowing = next((judge for judge in TARGET_JUDGES if f"{judge}_after" in record), "")
-    before, after = _ends(record, knowing)
-    if before is None or after is None:
-        return ""
-    return "no" if not after > HALF else "already" if before > HALF else "yes"
+    said = set(opinions(record).values())
+    return next((word for word in ("no", "yes", "already") if word in said), "")
 
 
 def _judges(record: Record) -> list[str]:
@@ -169,7 +178,7 @@ def _by_the_witness(record: Record) -> str:
 
 def _from_to(record: Record, judge: str) -> str:
     """A number of the input and of the result; hundredths within -1 ... 1, as probabilities are, else three digits."""
-    ends = _ends(record, judge)
+    ends = [None if end is None or math.isnan(end) else end for end in _ends(record, judge)]
     known = [end for end in ends if end is not None]
     form = "z.2f" if all(abs(end) <= 1 for end in known) else ".3g"
     return " -> ".join("?" if end is None else f"{end:{form}}" for end in ends)

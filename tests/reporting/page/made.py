@@ -16,6 +16,8 @@ NASTY = [
     "<img src=x onerror=alert(1)>.png",
     "quote\" and 'quote'.png",
     "two\nlines</script><script>alert(2)</script>.png",
+    f"{'long' * 75}.png",
+    "ünï 人 🙂 \u202e\u2028 {{ 7 * 7 }} %2e%2e #a?b&amp;.png",
 ]
 
 

@@ -86,7 +86,7 @@ class Shown:
     @property
     def way(self) -> str:
         """What its steps are."""
-        return "Edit" if self.is_of_many else "Way"
+        return "Which" if self.is_of_many else "How far"
 
 
 @dataclass(frozen=True)
@@ -131,14 +131,21 @@ class ShownRow:
         return float(self.record["classifier_after"]) > HALF
 
     @property
+    def was_so(self) -> bool:
+        """Whether the classifier was convinced by the row as it was."""
+        return float(self.record["classifier_before"]) > HALF
+
+    @property
     def verdict(self) -> str:
         """The same in words."""
-        return "Enough: the classifier is convinced" if self.did_change else "Not enough for the classifier"
+        if not self.did_change:
+            return "Not enough for the classifier"
+        return "The classifier was convinced before, too" if self.was_so else "Enough: the classifier is convinced"
 
     @property
     def mood(self) -> str:
         """How the verdict looks."""
-        return "yes" if self.did_change else "no"
+        return "no" if not self.did_change else "open" if self.was_so else "yes"
 
 
 def shown_images(images: Sequence[EditedImage], saved: Sequence[Saved] = ()) -> list[Shown]:
@@ -193,12 +200,22 @@ def shown_rows(edit: TableEdit, table: str = "") -> list[ShownRow]:
     for i, (record, place) in enumerate(zip(edit.records, edit.places, strict=True)):
         before, after = edit.before.iloc[i // plans], edit.after.iloc[i]
         changes = [Change(str(column), _value(before[column]), _value(after[column])) for column in edit.after.columns]
-        title = f"{table}, row {record['row']}" if table else f"Row {record['row']}"
+        title = f"{spelt(table)}, row {record['row']}" if table else f"Row {record['row']}"
         title += f", plan {record['plan']}" if plans > 1 else ""
         sizes = _sizes(edit, i)
         changes.sort(key=lambda change: (not change.is_one, -sizes.get(change.column, 0.0)))
         found.append(ShownRow(title, record, changes, place))
     return found
+
+
+def spelt(name: str) -> str:
+    """The name of a table as a heading.
+
+    >>> spelt("breast_cancer")
+    'Breast cancer'
+    """
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def _sizes(edit: TableEdit, plan: int) -> dict[str, float]:

@@ -73,6 +73,15 @@ def displays(pictures: Sequence[np.ndarray], most_bytes: int = MOST_BYTES) -> li
         longest = max(SMALL, int(0.9 * largest * math.sqrt(most_bytes / taken)))
 
 
+def shrunk(picture: np.ndarray, longest: int = LONGEST) -> np.ndarray:
+    """A picture ``(H, W, 3)`` of uint8 with no side longer than is shown."""
+    if max(picture.shape[:2]) <= longest:
+        return picture
+    image = Image.fromarray(picture)
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
 def pixels(file: Path) -> np.ndarray:
     """A picture file as ``(H, W, 3)`` of uint8; raises ``OSError``."""
     return np.asarray(Image.open(file).convert("RGB"))

@@ -1,7 +1,7 @@
 """A report -> the page that shows it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,8 +10,8 @@ import numpy as np
 
 from dmt.editing.files import Saved
 from dmt.editing.records import Record
-from dmt.reporting.page.content import Shown, ShownRow, shown_images, shown_rows
-from dmt.reporting.page.display import Display, change_map, displays
+from dmt.reporting.page.content import Shown, ShownRow, shown_images, shown_rows, spelt
+from dmt.reporting.page.display import Display, change_map, displays, shrunk
 from dmt.reporting.page.drawing import Drawn, drawn
 from dmt.reporting.page.shelves import Shelf, cell, shelf
 from dmt.reporting.page.templates import rendered
@@ -35,7 +35,12 @@ View = dict[str, Any]
 
 
 def write_page(
-    folder: Path, report: Report, saved: Sequence[Saved] = (), again: str = "", told: Sequence[str] = ()
+    folder: Path,
+    report: Report,
+    saved: Sequence[Saved] = (),
+    again: str = "",
+    warned: Sequence[str] = (),
+    told: Sequence[str] = (),
 ) -> None:
     """Write ``report.html`` beside a run's results; whatever goes wrong is a line in the log, and loses nothing.
 
@@ -44,14 +49,27 @@ def write_page(
         report: what the run shows and tells.
         saved: where its images lie, as ``write_report`` returns it; empty: nowhere.
         again: the command that makes it again; empty: none is shown.
-        told: what else the run had to say.
+        warned: what the run had to say of its results.
+        told: what else it had to say.
     """
     try:
-        files = [*FILES, *(f"{name}.png" for name in report.pictures), *report.documents]
+        tables, pictures = [f"{name}.csv" for name in report.tables], [f"{name}.png" for name in report.pictures]
+        files = dict.fromkeys([*FILES, *tables, *pictures, *report.documents])
         there = [name for name in files if (folder / name).is_file()]
-        write_text(folder / FILE, page_of(report, saved, again, told, there))
+        write_text(folder / FILE, page_of(report, saved, again, warned, told, there))
     except Exception as error:  # whatever it is, a page is not worth a run
         say_unwritten(error)
+
+
+def where_to_look(folder: Path, files: str) -> str:
+    """The last line of a run: the page to open, if there is one, and what else lies in its folder.
+
+    Args:
+        folder: of the run.
+        files: what lies there, in words.
+    """
+    page = folder / FILE
+    return f"open {page} (beside it: {files})" if page.is_file() else f"{files} are in {folder}"
 
 
 def say_unwritten(error: Exception) -> None:
@@ -64,6 +82,7 @@ def page_of(
     report: Report,
     saved: Sequence[Saved] = (),
     again: str = "",
+    warned: Sequence[str] = (),
     told: Sequence[str] = (),
     files: Sequence[str] = (),
 ) -> str:
@@ -76,10 +95,12 @@ def page_of(
     return edits_page(
         title=report.title,
         summary=_summary(report),
-        notes=_notes(report, told),
+        notes=_notes(report, warned),
+        told=told,
         shown=shown,
         rows=[row for name, edit in report.table_edits.items() for row in shown_rows(edit, name)],
         wholes=wholes,
+        are_wholes_first=report.is_of_many_edits,
         tables=[shelf(name.replace("_", " "), rows) for name, rows in tables.items() if rows],
         again=again,
         files=files,
@@ -91,9 +112,12 @@ def edits_page(
     title: str,
     summary: str = "",
     notes: Sequence[str] = (),
+    notes_title: str = "Check these results",
+    told: Sequence[str] = (),
     shown: Sequence[Shown] = (),
     rows: Sequence[ShownRow] = (),
     wholes: Mapping[str, np.ndarray] | None = None,
+    are_wholes_first: bool = False,
     first: Shelf | None = None,
     tables: Sequence[Shelf] = (),
     again: str = "",
@@ -104,10 +128,13 @@ def edits_page(
     Args:
         title: what was done; its first line is the largest.
         summary: a sentence below it.
-        notes: what to look at, a line each.
+        notes: what one should know before one looks, a line each.
+        notes_title: what they are about.
+        told: what else there is to say, below all else.
         shown: inputs with their results.
         rows: changed rows of a table.
         wholes: file name without suffix -> picture ``(H, W, 3)`` of uint8.
+        are_wholes_first: whether these stand above the inputs, not below.
         first: a table above all pictures.
         tables: those below them.
         again: the command that makes it again.
@@ -120,14 +147,20 @@ def edits_page(
     pictures, whole = _displayed(shown, wholes)
     return rendered(
         "report.html.jinja",
-        title=head[:1].upper() + head[1:] if head.partition(" ")[0].isalpha() else head,
+        title=head[:1].upper() + head[1:] if head.partition(" ")[0].rstrip(",").isalpha() else head,
         subtitle=rest.replace("\n", ", "),
         summary=summary,
-        notes=notes,
-        thumbnails=[{"name": one.short, "shown": Display.of(one.last.picture, THUMBNAIL)} for one in shown],
+        notes=_sentences(notes),
+        notes_title=notes_title,
+        told=_sentences(told),
+        thumbnails=[
+            {"name": one.short, "pair": [Display.of(each, THUMBNAIL) for each in (one.before, one.last.picture)]}
+            for one in shown
+        ],
         first=first,
         pictures=[{**view, "place": place} for view, place in zip(pictures, places, strict=False)],
         rows=[_row_view(row, place) for row, place in zip(rows, places[len(shown) :], strict=True)],
+        are_wholes_first=are_wholes_first,
         left_out=f"{left_out} more are in results.csv." if left_out > 0 else "",
         wholes=[{"name": name, "link": quote(f"{name}.png"), "shown": one} for name, one in whole.items()],
         tables=tables,
@@ -141,13 +174,14 @@ def _displayed(shown: Sequence[Shown], wholes: Mapping[str, np.ndarray]) -> tupl
     """All pictures of a page, as large as they fit into it together."""
     pictures = list(wholes.values())
     for one in shown:
-        pictures += [one.before, *(step.picture for step in one.steps)]
-        pictures += [change_map(one.before, step.picture) for step in one.steps if step.record]
+        before, *after = (shrunk(picture) for picture in (one.before, *(step.picture for step in one.steps)))
+        pictures += [before, *after]
+        pictures += [change_map(before, each) for each, step in zip(after, one.steps, strict=True) if step.record]
     found = iter(displays(pictures))
     whole = {name: next(found) for name in wholes}
     views = []
     for one in shown:
-        before, after = next(found), [next(found) for _ in one.steps]
+        start, ends = next(found), [next(found) for _ in one.steps]
         change = [next(found) if step.record else None for step in one.steps]
         steps = [
             {
@@ -157,9 +191,9 @@ def _displayed(shown: Sequence[Shown], wholes: Mapping[str, np.ndarray]) -> tupl
                 "words": step.words,
                 "numbers": _numbers(step.record),
             }
-            for step, its, where in zip(one.steps, after, change, strict=True)
+            for step, its, where in zip(one.steps, ends, change, strict=True)
         ]
-        views.append({"one": one, "before": before, "steps": steps})
+        views.append({"one": one, "before": start, "steps": steps})
     return views, whole
 
 
@@ -177,11 +211,7 @@ def _row_view(row: ShownRow, place: Drawn | None) -> View:
 
 
 def _numbers(record: Record) -> list[tuple[str, str]]:
-    return [
-        (name, cell(value).text)
-        for name, value in record.items()
-        if name not in ("words", "input_file", "result_file", "file")
-    ]
+    return [(name, cell(value).text) for name, value in record.items() if name not in ELSEWHERE]
 
 
 def _is_shown(name: str, report: Report) -> bool:
@@ -191,11 +221,15 @@ def _is_shown(name: str, report: Report) -> bool:
 
 def _summary(report: Report) -> str:
     if report.table_edits:
-        said = [f"{name}: {edit.summary}" if name else edit.summary for name, edit in report.table_edits.items()]
+        said = [f"{spelt(name)}: {edit.summary}" if name else edit.summary for name, edit in report.table_edits.items()]
         return " ".join(line[:1].upper() + line[1:] for line in said)
     return "" if report.is_of_many_edits else summary([image.record for image in report.images])
 
 
-def _notes(report: Report, told: Sequence[str]) -> list[str]:
+def _notes(report: Report, warned: Sequence[str]) -> list[str]:
     own = [] if report.is_of_many_edits else notes(report.images)
-    return [line[:1].upper() + line[1:] for line in dict.fromkeys([*own, *told])]
+    return list(dict.fromkeys([*own, *warned]))
+
+
+def _sentences(lines: Iterable[str]) -> list[str]:
+    return [f"{line[:1].upper()}{line[1:]}".removesuffix(".") + "." for line in lines]

@@ -1,6 +1,7 @@
 """The runs of a sweep -> a page: a table that leads to each of them, and every input by all."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,10 +14,14 @@ from dmt.reporting.page.content import Shown, Step
 from dmt.reporting.page.display import pixels
 from dmt.reporting.page.page import FILE, FILES, MOST, edits_page, say_unwritten
 from dmt.reporting.page.shelves import shelf
-from dmt.reporting.sweep import SweepSummary
+from dmt.reporting.sweep import SENTENCE, SweepSummary
 from dmt.storage.files import write_text
 
 RUN = "run"  # the column that leads to a run's page
+FAILED = "failed"  # what is told of above the table
+CHANGES = "what would have to change"
+MEANS = "means of all numbers"
+ANSWER = ("classifier_after", SENTENCE)  # columns of what would have to change
 
 
 def write_sweep_page(folder: Path, summary: SweepSummary, again: str = "") -> None:
@@ -43,13 +48,31 @@ def sweep_page(folder: Path, summary: SweepSummary, again: str = "") -> str:
     means: list[Record] = [{**row, RUN: name} for name, row in zip(names, summary.rows, strict=True)]
     return edits_page(
         title=f"A sweep of {len(rows)} runs",
+        summary=f"{len(rows) - len(summary.failed)} of them finished." if summary.failed else "",
         notes=[f"{which}: {what}" for which, what in summary.failed.items()],
+        notes_title="Runs that failed",
         shown=_inputs(folder, summary, pages),
         first=shelf("The runs", rows, {RUN: links}),
-        tables=[shelf("means of all numbers", means)],
+        tables=[shelf(name, table) for name, table in ((CHANGES, _answers(summary)), (MEANS, means)) if table],
         again=again,
         files=[name for name in (*FILES, "sweep.png") if (folder / name).is_file()],
     )
+
+
+def _answers(summary: SweepSummary) -> list[Record]:
+    """What each run says of each row of a table, the runs of a row together."""
+    said = [
+        {**_row_of(record), **options, **{name: record.get(name, "") for name in ANSWER}}
+        for options, records, _ in summary.runs
+        for record in records
+        if SENTENCE in record
+    ]
+    rows = list(dict.fromkeys(tuple(_row_of(record).items()) for record in said))
+    return sorted(said, key=lambda record: rows.index(tuple(_row_of(record).items())))
+
+
+def _row_of(record: Record) -> Record:
+    return {name: record[name] for name in ("table", "row", "plan") if name in record}
 
 
 def _run_of(row: Record, summary: SweepSummary) -> int | None:
@@ -60,7 +83,7 @@ def _run_of(row: Record, summary: SweepSummary) -> int | None:
 
 def _said(row: Record) -> Record:
     shown = {name: value.replace("->", "→") if isinstance(value, str) else value for name, value in row.items()}
-    return {name: value for name, value in shown.items() if value != "" and name != RUN}
+    return {name: value for name, value in shown.items() if value != "" and name not in (RUN, FAILED)}
 
 
 def _page(run: Path, folder: Path) -> str:
@@ -72,19 +95,20 @@ def _page(run: Path, folder: Path) -> str:
 def _inputs(folder: Path, summary: SweepSummary, pages: Sequence[str]) -> list[Shown]:
     """Every input with what became of it in each run."""
     steps: dict[str, list[Step]] = {}
-    before: dict[str, Path] = {}
+    before: dict[str, tuple[Path, np.ndarray]] = {}
     for (options, records, run), page in zip(summary.runs, pages, strict=True):
         own = ", ".join(f"{name}={value}" for name, value in options.items())
-        for record in records:
+        for record in (record for record in records if "image" in record):
             name, edit = str(record["image"]), str(record.get("edit", ""))
-            before.setdefault(name, run / str(record["input_file"]))
             label = f"{own}, {edit}" if edit else own
             file = (run / str(record["file"])).relative_to(folder).as_posix()
-            result = pixels(run / str(record["result_file"]))
-            steps.setdefault(name, []).append(Step(label, result, record, file, page))
+            with suppress(OSError):  # one that is gone, or broken, is left out
+                start, result = (pixels(run / str(record[which])) for which in ("input_file", "result_file"))
+                before.setdefault(name, (run / str(record["input_file"]), start))
+                steps.setdefault(name, []).append(Step(label, result, record, file, page))
     shorts = short_names(list(steps))
     return [
-        _of_one_size(Shown(name, short, pixels(before[name]), own, before[name].relative_to(folder).as_posix()))
+        _of_one_size(Shown(name, short, before[name][1], own, before[name][0].relative_to(folder).as_posix()))
         for (name, own), short in zip(list(steps.items())[:MOST], shorts, strict=False)
     ]
 

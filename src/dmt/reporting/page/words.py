@@ -5,14 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dmt.editing.records import Record, mean_of_records
-from dmt.reporting.verdict_table import DID_CHANGE, JUDGE, TARGET_JUDGES, remarks, verdict
+from dmt.judges.verdicts import Wish
+from dmt.reporting.verdict_table import DID_CHANGE, JUDGE, opinions, remarks, verdict
 
 JUDGES = {
     "classifier": "the classifier",
     "classes": "the judge of the classes",
     "probe": "the probe of the class",
+    "happy": "the judge of expressions",
+    "age": "the judge of ages",
+    "male": "the judge of men and women",
 }
+NUMBERS = {"happy": "P(happy)", "age": "Judged age", "male": "P(male)"}  # what a number is called
 SECOND = ("classes", "probe")  # who is asked beside a classifier that is explained
+SCALE = "two photographs of one person have 0.47 on average, of two people 0.06"  # docs/metrics.md
 LAMBDA = "λ′"  # noqa: RUF001 - a prime
 VERDICTS = {
     "yes": "Changed",
@@ -59,8 +65,8 @@ def words_of(record: Record) -> Words:
     word = str(cells["changed"])
     is_word = word in VERDICTS
     head = VERDICTS[word] if is_word else "For you to judge" if judges else "Not judged"
-    told = [_who(record, word, judges), *(_number(name, cell) for name, cell in judges.items()), _kept(record)]
-    told += [_size(cells), _realised(record), _unconverged(cells)]
+    told = [_who(record, word, judges), *_numbers(record, judges), _kept(record)]
+    told += [_size(cells), _realised(cells), _unconverged(cells)]
     return Words(head, word in DID_CHANGE if is_word else None, [line for line in told if line], remarks(record))
 
 
@@ -68,7 +74,7 @@ def summary(records: Sequence[Record]) -> str:
     """How many of the pictures changed, who says so, and how much was kept, in a line.
 
     >>> summary([{"probe_before": 0.1, "probe_after": end, "ssim": 0.9} for end in (0.2, 0.9)])
-    '1 of 2 pictures changed class, by the probe of the class. The two are 90 % alike in structure on average.'
+    '1 of 2 pictures changed class, by the probe of the class. Likeness of structure (SSIM): 0.90 of 1 on average.'
     """
     if not records:
         return ""
@@ -76,10 +82,12 @@ def summary(records: Sequence[Record]) -> str:
     means: Record = {**mean_of_records(records)}
     kept = _kept(means, "on average" if len(records) > 1 else "")
     if not known:
-        count = f"{len(records)} pictures, and no" if len(records) > 1 else "No"
-        return f"{count} judge who knows which way was wanted. {kept}".strip()
-    judge = next((JUDGES[name] for name in TARGET_JUDGES if f"{name}_after" in records[0]), "")
-    by = f", by {judge}" if judge else ""
+        count = f"{len(records)} pictures" if len(records) > 1 else "One picture"
+        is_judged = any(name.startswith(JUDGE) for name in verdict(records[0]))
+        why = "is for you to judge" if is_judged else "was not asked of any judge"
+        return f"{count}. Whether the class changed {why}. {kept}".strip()
+    judges = [_judge(name) for name in opinions(records[0])]
+    by = f", by {' and '.join(judges)}" if judges else ""
     if len(records) == 1:
         return f"The picture {'changed' if known[0] else 'did not change'} class{by}. {kept}".strip()
     return f"{sum(known)} of {len(known)} pictures changed class{by}. {kept}".strip()
@@ -100,17 +108,14 @@ def _who(record: Record, word: str, judges: Mapping[str, str]) -> str:
         if word in DID_CHANGE:
             return f"{said} Nobody else was asked."
         return f"The classifier said {record['from']} and says {record['becomes']}: it was not convinced."
-    knowing = next((name for name in TARGET_JUDGES if name in judges), "")
-    if word and knowing and word in VERDICTS:
-        return {
-            "yes": f"Judged by {JUDGES[knowing]}.",
-            "already": f"To {JUDGES[knowing]} it was of the target's class before the edit, too.",
-            "no": f"{JUDGES[knowing].capitalize()} still sees the class it had.",
-        }.get(word, "")
+    if opinions(record) and word in VERDICTS:
+        those = [_judge(name) for name, each in opinions(record).items() if each == word]
+        was_searched = (_finite(record, "inversions") or 1) > 1
+        return _judged_by(those, word, "" if was_searched else f"; a smaller {LAMBDA} edits more")
     if judges:
         return "Its judges do not know which way was wanted: whether the class changed is for you to say."
     if "witness_after" in record:
-        before, after = (f"{float(record[f'witness_{when}']):z.2f}" for when in ("before", "after"))
+        before, after = (_signed(f"{float(record[f'witness_{when}']):z.2f}") for when in ("before", "after"))
         return (
             f"No judge was asked. The witness function went from {before} to {after}; every edit lowers it, "
             "so that this proves nothing."
@@ -118,27 +123,52 @@ def _who(record: Record, word: str, judges: Mapping[str, str]) -> str:
     return ""
 
 
-def _number(name: str, cell: str) -> str:
-    before, _, after = cell.partition(" -> ")
-    said = JUDGES.get(name, name.replace("_", " "))
-    return f"{said[:1].upper()}{said[1:]}: {before} before, {after} after."
+def _judged_by(those: Sequence[str], word: str, hint: str) -> str:
+    names = " and ".join(those)
+    return {
+        "yes": f"Judged by {names}.",
+        "already": f"To {names} it was there before the edit, too.",
+        "no": f"{names[:1].upper()}{names[1:]} {'is' if len(those) == 1 else 'are'} not convinced{hint}.",
+    }.get(word, "")
+
+
+def _judge(name: str) -> str:
+    return JUDGES.get(name, f"the judge {name.replace('_', ' ')}")
+
+
+def _numbers(record: Record, judges: Mapping[str, str]) -> list[str]:
+    """What each judge said before and after, and what it was to say where that is not plain."""
+    wanted = {
+        wish.judge: f"; {wish.beyond} {wish.threshold:.3g} was wanted"
+        for wish in Wish.all_of(str(record.get("wanted", "")))
+    }
+    lines = []
+    for name, cell in judges.items():
+        before, _, after = cell.partition(" -> ")
+        said = NUMBERS.get(name) or JUDGES.get(name) or name.replace("_", " ")
+        lines.append(
+            f"{said[:1].upper()}{said[1:]}: {_signed(before)} before, {_signed(after)} after{wanted.get(name, '')}."
+        )
+    return lines
 
 
 def _kept(record: Record, how: str = "") -> str:
     end = f" {how}." if how else "."
     if (identity := _finite(record, "identity")) is not None:
-        return f"Of the person {100 * identity:.0f} % is kept{end}"
+        scale = end if how else f"; {SCALE}."
+        return f"Likeness of the face (identity): {_signed(f'{identity:z.2f}')} of 1{scale}"
     if (ssim := _finite(record, "ssim")) is not None:
-        return f"The two are {100 * max(ssim, 0):.0f} % alike in structure{end}"
+        return f"Likeness of structure (SSIM): {_signed(f'{ssim:z.2f}')} of 1{end}"
     return ""
 
 
-def _realised(record: Record) -> str:
-    share = _finite(record, "realised")
-    was_searched = (_finite(record, "inversions") or 1) > 1  # lambda was found by trying: then it is of no account
-    if share is None or not _finite(record, "delta") or was_searched:
-        return ""
-    return f"The finished picture has gone {100 * share:.0f} % of the way that was walked for it."
+def _signed(number: str) -> str:
+    """With a minus sign, not a hyphen."""
+    return number.replace("-", "−")  # noqa: RUF001
+
+
+def _realised(cells: Record) -> str:
+    return f"Of the way that lambda asks for it has gone {cells['realised']}." if cells["realised"] else ""
 
 
 def _size(cells: Record) -> str:
