@@ -52,7 +52,7 @@ OPEN = {
     "task=table": ["task.target=no"],
 }
 # What the program hands over when it builds an object, so that no file needs to say it
-HANDED_OVER = {"task", "images", "save_dir", "space", "contrasts", "lams", "inverter", "classes", "image_size"}
+HANDED_OVER = {"task", "images", "save_dir", "space", "contrasts", "lams", "inverter", "classes", "image_size", "label"}
 
 
 @pytest.fixture(autouse=True)
