@@ -25,6 +25,7 @@ from dmt.judges.perceptual import LAYERS
 from dmt.manifolds import IncrementalPCA, Space
 from dmt.networks import digits_network, vgg19
 from dmt.networks.extractor import FeatureExtractor
+from dmt.reporting.run_label import RunLabel
 from dmt.studies.transfer import HalvesByKind
 from dmt.studies.transfer.treatments import Cell
 from dmt.traversal.witness import WitnessBatch
@@ -292,7 +293,7 @@ def test_several_files_of_judges_go_together_and_none_is_the_default():
 def test_cout_asks_the_judge_of_a_smile_for_its_absence(monkeypatch):
     monkeypatch.setattr("dmt.judges.OnnxJudge", SimpleNamespace)
     cfg = composed("traverse", "judges=[faces,cout]").judges
-    assert cfg.cout.judge == cfg.happy
+    assert cfg.cout.judge == {key: value for key, value in cfg.happy.items() if key != "shows"}
     judge = instantiate(cfg.cout, _convert_="all")
     assert (judge.beyond, judge.steps, judge.judge.column) == ("below", cfg.cout.steps, 1)
 
@@ -368,7 +369,7 @@ def test_loggers_are_built(option, tmp_path):
     if option == "logger=none":
         assert not cfg
         return
-    logger = instantiate(cfg, save_dir=str(tmp_path))
+    logger = instantiate(cfg, save_dir=str(tmp_path), label=RunLabel("frowning", "traverse"))
     logger.log_metrics({"a": 1.0})
     logger.finalize("success")
     if option == "logger=wandb":

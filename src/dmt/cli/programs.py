@@ -49,6 +49,7 @@ from dmt.storage.limits import limit
 log = logging.getLogger("dmt")
 
 ADVICE_WHEN_FULL = "; free some space or choose another folder (output_dir=PATH, cache_dir=PATH)"
+ADVICE_WHERE = "; if something was to be written there, choose another output_dir or cache_dir"
 MOST_SAID = 20  # rows whose change is said in the terminal
 FULL_ERRORS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 ADVICE = (  # of Lightning, true of modules that are trained by gradients, as most of ours are not; and of torch
@@ -326,8 +327,10 @@ def _one_line(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return f"{place}{error.strerror}" + (ADVICE_WHEN_FULL if is_full else "")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"{place}{error.strerror}{ADVICE_WHEN_FULL}"
+        is_no_place = error.errno in (errno.ENOTDIR, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
+        return f"{place}{error.strerror}" + (ADVICE_WHERE if is_no_place else "")
     while not str(error) and error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())
