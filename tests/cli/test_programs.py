@@ -612,7 +612,7 @@ def test_training_without_kept_features_keeps_none(tmp_path):
     ]
     overrides += [f"output_dir={tmp_path}/out"]
     assert programs.train(compose("train", overrides)) is None
-    assert len(list((tmp_path / "cache/manifolds").iterdir())) == 1
+    assert len(list((tmp_path / "cache/manifolds").glob("*.safetensors"))) == 1
     assert not (tmp_path / "cache/features").exists()
     assert (tmp_path / "out/metrics/metrics.csv").exists()
 

@@ -9,8 +9,7 @@ import sklearn.decomposition
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from dmt.errors import UserError
@@ -231,14 +230,6 @@ def test_a_file_says_which_kind_of_manifold_it_holds_and_may_be_asked(saved):
     ExactPCA.load(saved[1], METADATA | {"kind": "ExactPCA"})
     with pytest.raises(UserError, match=r"another kind.*'ExactPCA'.*'IncrementalPCA'"):
         IncrementalPCA.load(saved[1], METADATA | {"kind": "IncrementalPCA"})
-
-
-def test_a_file_from_before_kinds_were_recorded_is_read(saved):
-    ours, path = saved
-    with safe_open(path, framework="pt") as file:
-        metadata = {key: value for key, value in file.metadata().items() if key != "kind"}
-    save_file(load_file(path), path, metadata)
-    assert torch.equal(IncrementalPCA.load(path, METADATA).components, ours.components)
 
 
 def test_a_file_holds_no_rows(saved):

@@ -208,7 +208,7 @@ def readable_formats() -> list[str]:
 @cache
 def readable_suffixes() -> frozenset[str]:
     """The suffixes of all formats that are read here, in lower case."""
-    formats = set(readable_formats())
+    formats = {*readable_formats(), "MPO"}  # several JPEG pictures in a file, which that decoder reads
     suffixes = Image.registered_extensions()
     return frozenset(suffix.lower() for suffix, format in suffixes.items() if format in formats)
 
