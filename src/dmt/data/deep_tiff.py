@@ -35,9 +35,10 @@ def deep_tiff(image: Image.Image, path: Path, orientation: int) -> np.ndarray:
     Raises:
         OSError: they cannot be read, or Pillow reads others.
     """
-    pixels = _pixels(path, image.mode, *image.size)
+    are_separate = has_separate_planes(image)
+    pixels = _pixels(path, image.mode, *image.size, is_checked=not are_separate)
     is_premultiplied = 1 in image.tag_v2.get(_EXTRA, ())  # type: ignore[attr-defined]  # which Pillow undoes
-    if not (has_separate_planes(image) or is_premultiplied):
+    if not (are_separate or is_premultiplied):
         _require_same(turned(pixels, orientation), image)
     return pixels
 
@@ -76,7 +77,8 @@ def of_opencv(source: Path | bytes) -> np.ndarray:
     return pixels
 
 
-def _pixels(path: Path, colours: str, width: int, height: int) -> np.ndarray:
+def _pixels(path: Path, colours: str, width: int, height: int, is_checked: bool) -> np.ndarray:
+    """Colours of 16 bits, as tifffile reads them; where somebody checks them after that, as OpenCV does, too."""
     import tifffile
 
     try:
@@ -89,7 +91,9 @@ def _pixels(path: Path, colours: str, width: int, height: int) -> np.ndarray:
                 pixels = np.moveaxis(pixels, page.axes.index("S"), -1)
     except MemoryError:
         raise
-    except Exception:  # a compression that tifffile alone does not know, or damage
+    except Exception as error:  # a compression that tifffile alone does not know, or damage
+        if not is_checked:  # OpenCV gives out whatever was in memory where a file is cut off
+            raise OSError("its 16-bit pixels cannot be read") from error
         pixels = of_opencv(_laid_flat(path.read_bytes()))
     channels = len(colours)
     if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] < channels:
