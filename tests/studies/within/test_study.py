@@ -1,6 +1,5 @@
 """The study: what a draw takes, what its table says, and that what is finished is not done again."""
 
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +10,7 @@ import dmt
 from dmt.data import Digits
 from dmt.errors import UserError
 from dmt.networks import digits_network
+from dmt.storage.files import read_json
 from dmt.studies.transfer import narrow_network
 from dmt.studies.within import Mixup, Moved, Recipe, Sampling, WithinClassStudy
 from dmt.studies.within.study import SETTINGS, WAYS, accuracy_table, gain_table
@@ -77,7 +77,7 @@ def test_every_way_is_judged_and_what_is_finished_is_found_again(tmp_path, quiet
     assert all(0 <= row[judge] <= 100 for row in rights for judge in ("network", "probe"))
     assert len(report.tables["gains"]) == 2 * (len(WAYS) - 1)
     assert report.pictures["made"].height > 3 * 96
-    kept = [json.loads(file.read_text()) for file in sorted(tmp_path.glob("*/draw_*.json"))]
+    kept = [read_json(file) for file in sorted(tmp_path.glob("*/draw_*.json"))]
     assert np.mean([one["network"]["within"] for one in kept]) == pytest.approx(rights[4]["network"])
     again = replace(study, network=lambda **_: pytest.fail("done before"), backbone=lambda: pytest.fail("done before"))
     assert again(quiet_trainer, editor, settings).tables == report.tables
