@@ -66,7 +66,7 @@ def test_what_train_saves_is_what_traverse_edits_with(folder):
     [
         (["task=senior"], "data=table and task=table go together"),
         (["fixed=[aeg]"], "there is no column 'aeg'; did you mean 'age'"),
-        (["constraints.price={glucose:-1}"], "^constraints.price must be names with numbers above 0, .*got {glucose: -1}"),
+        (["constraints.price={glucose:-1}"], "^constraints.price must be names with numbers above 0"),
         (["data.held_out=2"], "^data.held_out must be a number between 0 and 1"),
         (["plans=0"], "plans must be a whole number from 1 to 1000, got 0"),
         (["manifold.scaling=rank"], "^manifold.scaling must be standard or quantile"),

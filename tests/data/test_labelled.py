@@ -127,7 +127,7 @@ def test_a_folder_that_is_missing_is_an_error_that_says_where_it_should_be(tmp_p
 @pytest.mark.parametrize("text", ["", "class_id,words\nn01,goldfish\n", "class_id,words,group\nn01,goldfish\n"])
 def test_a_file_of_classes_with_other_columns_is_an_error(root, text):
     (root / "classes.csv").write_text(text)
-    with pytest.raises(UserError, match="header with the columns class_id and group|another number of columns"):
+    with pytest.raises(UserError, match=r"header with the columns class_id and group|another number of columns"):
         ClassFolders(root, "classes.csv")
 
 
