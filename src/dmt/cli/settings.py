@@ -148,6 +148,8 @@ class _Check:
             if value is _MISSING or (made is not None and str(key).startswith("_")):
                 continue
             below = f"{place}.{key}" if place else str(key)
+            if below == "hydra":  # whose own parts are looked at before Hydra starts
+                continue
             origin = self._origin(node, key) or below
             annotation = SETTINGS.get(below)
             if annotation is None and made is not None:

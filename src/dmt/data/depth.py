@@ -14,7 +14,7 @@ def white_of(values: np.ndarray) -> float:
     the least of 1 (of floats only), 255 and 65535 that all but a thousandth of the pixels keep to. Floats may go to
     twice as much, for resampling and highlights overshoot. What is no number decides nothing. Ours.
 
-    >>> white_of(np.array([0.2, 0.5, 1.02])), white_of(np.array([3.5, 200.0])), white_of(np.array([7, 300]))
+    >>> white_of(np.array([0.2, 0.5, 1.02])), white_of(np.array([3.5, 200.0])), white_of(np.array([300, 300]))
     (1.0, 255.0, 65535.0)
 
     Raises:
