@@ -213,8 +213,9 @@ class Editor:
         for name, judge in self.judges.items():
             if isinstance(judge, LearnsFromData):
                 judges[name], data = judge.taught(data)
-        if judges:
-            processes.from_first(lambda: require_judges(judges, data.original(data.inputs[0])))
+        untried = {name: judge for name, judge in judges.items() if not getattr(judge, "looks_at_one", False)}
+        if untried:
+            processes.from_first(lambda: require_judges(untried, data.original(data.inputs[0])))
         selection = self.comparison.selection_for(data)
         assert data.task is not None
         log.info("%s: %s; editing %d", data.task.title, selection.describe(data.pool), len(data.inputs))

@@ -1,6 +1,5 @@
 import csv
 import math
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from dmt.studies.benchmark.tables import (
     tables_of,
     value_text,
 )
+from tests.reporting.page.made import Reader
 
 NASTY = "<b>&"
 
@@ -124,33 +124,6 @@ def test_a_method_keeps_its_colour_and_others_differ():
 
 
 # The page
-
-
-class Reader(HTMLParser):
-    """Keeps what a browser would: tags that close in order, texts, attributes."""
-
-    EMPTY = frozenset({"meta", "img"})
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.texts = [], [], []
-        self.feed(text)
-        self.close()
-        assert not self.open, f"left open: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def all(self, name):
-        return [attributes for tag, attributes in self.tags if tag == name]
 
 
 @pytest.fixture(scope="module")
