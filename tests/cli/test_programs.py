@@ -636,12 +636,20 @@ def test_a_full_disk_is_an_error_of_one_line(error_of):
     )
 
 
-@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EACCES, errno.ENOENT, errno.ELOOP])
-def test_what_no_space_would_mend_is_not_said_to_want_space(error_of, number):
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENAMETOOLONG, ""),
+        (errno.ELOOP, ""),
+        (errno.EACCES, programs.ADVICE_WHERE),
+        (errno.ENOENT, programs.ADVICE_WHERE),
+    ],
+)
+def test_what_no_space_would_mend_is_not_said_to_want_space(error_of, number, advice):
     def failing():
         raise OSError(number, os.strerror(number), "/data/name")
 
-    assert error_of(failing) == f"error: /data/name: {os.strerror(number)}"
+    assert error_of(failing) == f"error: /data/name: {os.strerror(number)}{advice}"
 
 
 def test_a_mistake_of_ours_keeps_its_traceback():

@@ -68,10 +68,13 @@ def test_a_second_interrupt_ends_at_once_what_does_not_listen(tmp_path, commands
     if child == 0:
         os.dup2(os.open(tmp_path / "err", os.O_WRONLY | os.O_CREAT), 2)
         with interruption.ended_by_signals():
-            os.write(writing, b"!")
+            has_begun = False
             until = time.monotonic() + 60
             while time.monotonic() < until:
                 try:
+                    if not has_begun:
+                        has_begun = True
+                        os.write(writing, b"!")
                     time.sleep(60)
                 except interruption.Interrupted:
                     os.write(writing, b"!")
