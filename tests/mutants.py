@@ -1,7 +1,7 @@
-"""``python -m tests.mutants --seed 1 --count 80``: are the tests of the mathematics such that a changed line fails them?
+"""``python -m tests.mutants --seed 1 --count 50``: does a line of the mathematics that is changed fail the tests?
 
-mutmut (``pip install mutmut==3.8.1``; ``[tool.mutmut]`` in pyproject.toml says of which files, by which tests) makes the
-mutants, below ``mutants/``. From each package some are drawn and tried, one after another; the whole takes hours.
+mutmut (``pip install mutmut==3.8.1``) makes the mutants, below ``mutants/``; ``[tool.mutmut]`` in pyproject.toml says of
+which files, and which tests are run. From each package some are drawn and tried, one after another.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("packages", nargs="*", choices=[*PACKAGES, []], metavar="PACKAGE", help=", ".join(PACKAGES))
     parser.add_argument("--seed", type=int, default=1, help="of the draw")
-    parser.add_argument("--count", type=int, default=80, help="mutants of each package")
+    parser.add_argument("--count", type=int, default=50, help="mutants of each package")
     parser.add_argument("--again", action="store_true", help="try those once more that were not killed")
     parser.add_argument("--shown", action="store_true", help="show what was found before, and try nothing")
     asked = parser.parse_args(arguments)
@@ -67,15 +67,15 @@ def main(arguments: list[str] | None = None) -> None:
             if statuses[name] not in ("killed", "timeout"):
                 print(f"\n{name}: {statuses[name]}\n{mutmut.get_diff_for_mutant(name)}")
     print("\n| package | mutants | tried | killed | timed out | survived | not reached | share |\n|" + "---|" * 8)
-    for package, sample in [*samples.items(), ("all", [name for sample in samples.values() for name in sample])]:
+    samples["all"], there["all"] = sum(samples.values(), []), sum(there.values(), [])
+    for package, sample in samples.items():
         tried = [name for name in sample if statuses[name] != "not checked"]
         counts = Counter(statuses[name] for name in tried)
         dead = counts["killed"] + counts["timeout"]
         low, high = wilson(dead, len(tried)) if tried else (0.0, 1.0)
         numbers = " | ".join(str(counts[column]) for column in COLUMNS)
-        total = len(there[package]) if package in there else sum(map(len, there.values()))
         share = f"{dead / max(1, len(tried)):.0%} ({low:.0%} to {high:.0%})"
-        print(f"| {package} | {total} | {len(tried)} | {numbers} | {share} |")
+        print(f"| {package} | {len(there[package])} | {len(tried)} | {numbers} | {share} |")
 
 
 if __name__ == "__main__":
