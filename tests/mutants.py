@@ -1,7 +1,7 @@
 """``python -m tests.mutants --seed 1 --count 50``: does a line of the mathematics that is changed fail the tests?
 
-mutmut (``pip install mutmut==3.8.1``) makes the mutants, below ``mutants/``; ``[tool.mutmut]`` in pyproject.toml says of
-which files, and which tests are run. From each package some are drawn and tried, one after another.
+mutmut (``pip install mutmut==3.8.1``) makes the mutants, below ``mutants/``; ``[tool.mutmut]`` in pyproject.toml says
+of which files, and which tests are run. From each package some are drawn and tried, one after another.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import math
 import random
 import sys
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 PACKAGES = ("traversal", "inversion", "solvers", "manifolds", "studies")
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
             if statuses[name] not in ("killed", "timeout"):
                 print(f"\n{name}: {statuses[name]}\n{mutmut.get_diff_for_mutant(name)}")
     print("\n| package | mutants | tried | killed | timed out | survived | not reached | share |\n|" + "---|" * 8)
-    samples["all"], there["all"] = sum(samples.values(), []), sum(there.values(), [])
+    samples["all"], there["all"] = [*chain(*samples.values())], [*chain(*there.values())]
     for package, sample in samples.items():
         tried = [name for name in sample if statuses[name] != "not checked"]
         counts = Counter(statuses[name] for name in tried)
