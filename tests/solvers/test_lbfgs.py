@@ -342,9 +342,6 @@ def test_an_empty_batch_has_an_empty_solution():
     assert solution.reasons == []
 
 
-# Defects: these fail at the time of writing.
-
-
 def test_an_objective_that_fell_to_minus_infinity_has_not_converged():
     # the fall happens at iteration 1, which is the whole window here
     solution = LBFGS(window=1).minimise(differentiated(lambda x: -torch.exp(x).sum(dim=1)), doubles([[1.5]]))
