@@ -220,6 +220,19 @@ def test_a_walk_that_was_moved_says_the_same():
     for name in ("witness_before", "witness_after", "length", "shrinkage", "iterations"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name))
     assert found.converged == expected.converged == [True, True]
+    torch.testing.assert_close(found.solution.objective, expected.solution.objective)
+
+
+def test_all_of_a_walk_and_of_its_witnesses_is_moved():
+    """To a device without memory, which every machine has."""
+    source, target, z0 = two_sets()
+    witness = Witness(RBF(4.0), source, target, kept=torch.eye(6, dtype=torch.float64)[:1])
+    walk = descend(z0, witness, 0.5, CONFIGURED).to("meta")
+    moved = witness.to("meta")
+    tensors = [walk.start.z, walk.start.owner, walk.delta, walk.lam, walk.before, walk.after]
+    tensors += [walk.solution.value, walk.solution.objective, moved.source, moved.target, moved.kept]
+    tensors += [moved(z0.to("meta")), WitnessBatch.of_one(witness, 2).to("meta").index]
+    assert [tensor.device.type for tensor in tensors] == ["meta"] * len(tensors)
 
 
 def test_a_path_of_lambdas_is_what_each_gives_alone():
@@ -287,6 +300,12 @@ def test_a_witness_that_falls_without_bound_is_reported_as_not_converged():
 @pytest.mark.parametrize("value", [0, -1, -0.5, nan, -inf, "0.3", "large", None, True, False, [0.3]])
 def test_a_lambda_that_is_no_number_above_zero_is_a_user_error_that_names_it(value):
     with pytest.raises(UserError, match="lambda must be a number above 0"):
+        check_lambda(value)
+
+
+@pytest.mark.parametrize(("value", "remedy"), [("Infinity", "infinity is .inf in a YAML file"), (-1, "smaller edits")])
+def test_the_remedy_is_for_what_was_given(value, remedy):
+    with pytest.raises(UserError, match=remedy):
         check_lambda(value)
 
 
