@@ -1,7 +1,8 @@
 """``python -m tests.mutants --seed 1 --count 50``: does a line of the mathematics that is changed fail the tests?
 
 mutmut (``pip install mutmut==3.8.1``) makes the mutants, below ``mutants/``; ``[tool.mutmut]`` in pyproject.toml says
-of which files, and which tests are run. From each package some are drawn and tried, one after another.
+of which files, and which tests are run. From each package some are drawn and tried, one after another, by the tests
+that call the changed function; where these take more than a minute in all, by those in the package's folder alone.
 """
 
 import argparse
@@ -38,6 +39,16 @@ def drawn(names: list[str], count: int, seed: int) -> list[str]:
     return names[:count]
 
 
+def narrow(file: Path, most: float = 60) -> None:
+    """Leave a function whose tests take more seconds in all no tests but those of its own package."""
+    stats = json.loads(file.read_text())
+    for function, tests in (by_function := stats["tests_by_mangled_function_name"]).items():
+        if sum(stats["duration_by_test"][test] for test in tests) > most:
+            own = [test for test in tests if test.split("/")[1] == function.split(".")[1]]
+            by_function[function] = own or tests
+    file.write_text(json.dumps(stats))
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("packages", nargs="*", choices=[*PACKAGES, []], metavar="PACKAGE", help=", ".join(PACKAGES))
@@ -52,13 +63,17 @@ def main(arguments: list[str] | None = None) -> None:
     mutmut.copy_src_dir()
     mutmut.copy_also_copy_files()
     mutmut.create_mutants(1)
+    if not (stats := Path("mutants/mutmut-stats.json")).exists():  # which tests call which function, and their times
+        mutmut.setup_source_paths()
+        mutmut.collect_or_load_stats(mutmut.get_mutant_runner(1))
+    narrow(stats)
     there: dict[str, list[str]] = {package: [] for package in asked.packages or PACKAGES}
     for name in found():
         if (package := name.split(".")[1]) in there:
             there[package].append(name)
     samples = {package: drawn(names, asked.count, asked.seed) for package, names in there.items()}
     statuses = {name: mutmut.status_by_exit_code[code] for name, code in found().items()}
-    wanted = ("survived", "no tests", "not checked") if asked.again else tuple({*statuses.values()})
+    wanted = ("survived", "timeout", "no tests", "not checked") if asked.again else tuple({*statuses.values()})
     names = [name for sample in samples.values() for name in sample if statuses[name] in wanted]
     if names and not asked.shown:
         mutmut.cli.main(["run", "--max-children", "1", *names], standalone_mode=False)
