@@ -57,8 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--again", action="store_true", help="try those once more that were not killed")
     parser.add_argument("--shown", action="store_true", help="show what was found before, and try nothing")
     asked = parser.parse_args(arguments)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "dmt"]:
-        del sys.modules[name]  # an installed dmt is imported as Python starts
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("dmt", "tests")]:
+        del sys.modules[name]  # those of mutants/ are meant; an installed dmt is imported as Python starts
     mutmut = importlib.import_module("mutmut.__main__")
     mutmut.copy_src_dir()
     mutmut.copy_also_copy_files()

@@ -248,6 +248,19 @@ def test_a_path_of_lambdas_is_what_each_gives_alone():
         torch.testing.assert_close(delta, walk(start, witnesses, each).delta, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("first", [None, 0.1])
+def test_within_limits_a_linear_kernel_moves_each_coordinate_by_its_price_as_far_as_it_may(first):
+    # <m, d> / 2 sigma^2 falls, lambda' sum (price d)^2 / 2 sigma^2 grows: d = m / (2 lambda' price^2), clamped
+    source, target, z0 = two_sets()
+    price = torch.linspace(0.5, 2, 6).double().expand(4, 6)
+    lower, upper = -normal(4, 6, seed=8).abs(), normal(4, 6, seed=9).abs()
+    limits = Limits(lower, upper, price, None if first is None else torch.full_like(z0, first).clamp(lower, upper))
+    witnesses, lams = WitnessBatch.of_one(Witness(Linear(2.5), source, target), 4), torch.full((4,), 0.4).double()
+    found = WitnessDescent(EXACT, limits=limits)(Points.one_each(z0), witnesses, lams)
+    expected = ((target.mean(0) - source.mean(0)) / (2 * 0.4 * price.square())).clamp(lower, upper)
+    torch.testing.assert_close(found.delta, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_a_smaller_lambda_goes_further_and_deeper():
     source, target, z0 = two_sets()
     witness = Witness(RBF(), source, target)
