@@ -79,7 +79,7 @@ class Recolouring:
         means = [self.catalog.colours[side].mean(axis=0) for side in (data.source, data.target)]
         return torch.tensor(means[1] - means[0], dtype=torch.float32)[:, None, None]
 
-    def edit(self, task, images, rule) -> Edit:
+    def made(self, task, images, rule) -> Edit:
         data = self.data(task, images)
         self.asked.append(data)
         inputs = [data.catalog.read_named(name, SIZE) for name in data.inputs]
@@ -94,7 +94,7 @@ class Recolouring:
                 )
                 for lam, row in zip(lams.tolist(), rows.tolist(), strict=True)
             ]
-            return judged(made, self.judges)
+            return judged(made, {rule.judge: self.judges[rule.judge]})
 
         n = len(inputs)
         nothing: Callable = lambda *_: pytest.fail("the rule looks at what it has no need of")  # noqa: E731
@@ -102,7 +102,8 @@ class Recolouring:
         trials = Trials(Points.one_each(torch.zeros(n, 1)), witnesses, None, edited, nothing, nothing)
         lams, _ = rule.choose(trials)
         space: object = None
-        return Edit(f"{task.title}\n{rule.title}", edited(lams, torch.arange(n)), data, space, [])
+        images = edited(lams, torch.arange(n))
+        return Edit(f"{task.title}\n{rule.title}", images, data, space, [], judges=self.judges)
 
 
 def three_colours(says: str = LOGITS) -> MeanColour:

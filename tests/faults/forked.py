@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -122,6 +123,7 @@ def serve() -> None:
 def _run(what: dict) -> int:
     """Be the command; does not return."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a campaign in the background has ignored
     os.chdir(what["folder"])
     os.environ.update(what["env"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
