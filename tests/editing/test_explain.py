@@ -283,6 +283,26 @@ def test_a_change_is_confirmed_if_every_other_judge_of_the_classes_agrees(judges
     assert edit.table["reached"].tolist() == [True]
 
 
+def test_all_pictures_are_handed_over_before_anybody_is_asked_for_a_second_opinion():
+    happened: list[list[str]] = []
+
+    class Second(Says):
+        def columns(self, name, before, after):
+            happened.append(["asked"] * len(after))
+            return super().columns(name, before, after)
+
+    def finished(edit):
+        happened.append([image.name for image in edit.images])
+        assert not any("becomes" in image.record for image in edit.images)
+
+    editor = Recolouring(Colours(), {"classes": Second(0.9)})
+    edit = asks()(editor, positions(0, 1, 3, 4), finished=finished)
+    assert len(editor.asked) > 1, "in parts"
+    assert happened[0] == positions(0, 1, 3, 4)
+    assert [word for words in happened[1:] for word in words] == ["asked"] * 4
+    assert edit.table["verdict"].tolist() == ["confirmed"] * 4
+
+
 def test_what_nothing_changes_is_told(caplog):
     search = LeastChange("classifier", first=5.0, lowest=4.0, highest=6.0, steps=1)
     edit = asks(["red", "blue"], search=search)(Recolouring(Colours(), {"classes": Says(0.9)}), positions(0))

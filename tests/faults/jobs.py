@@ -195,7 +195,8 @@ def within(folder: Path) -> Found:
     )
     settings = dict.fromkeys(SETTINGS, "") | {"study": {"sampling": {}}}
     tables = study(quiet_trainer, lambda: _editor(folder, "solver=quick", "realise=null")[0], settings).tables
-    return {f"{row['way']} {row.get('over', '')}": [row["network"], row["probe"]] for rows in tables.values() for row in rows}
+    rows = [row for table in tables.values() for row in table]
+    return {f"{row['way']} {row.get('over', '')}": [row["network"], row["probe"]] for row in rows}
 
 
 class Brightness:

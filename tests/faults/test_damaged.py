@@ -236,7 +236,8 @@ def _checkpoint(folder: Path) -> Found:
         torch.manual_seed(0)
         from pytorch_lightning.demos.boring_classes import BoringModel
 
-        trainer = quiet_trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=0, callbacks=[checkpoint], **KEEPING)
+        short = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 0}
+        trainer = quiet_trainer(callbacks=[checkpoint], **short, **KEEPING)
         trainer.fit(BoringModel())
     return dict(torch.load(folder / "run.ckpt", weights_only=True)["state_dict"])
 

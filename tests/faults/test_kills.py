@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.faults.forked import Commands, Running
+from tests.faults.forked import SHUT_DOWN, Commands, Running
 from tests.faults.jobs import (
     OF_DIGITS,
     OF_WORLD,
@@ -40,7 +40,6 @@ DIGITS = ["experiment=digits", "logger=none", "manifold.n_components=32", "n_ima
 TWO = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
 COMMANDS: dict[str, list[str]] = {"two processes": [*DIGITS, *TWO], "sweep": ["-m", *DIGITS, "lambda=0.5,1"]}
 LONGEST = 5.0  # seconds from the end of a command by a signal to that of all it has started
-SHUT_DOWN = 30.0  # the same where it has ended as ever: Python takes its time
 
 
 @dataclass(frozen=True)
@@ -109,9 +108,7 @@ def _verdict(name: str, killed: Outcome, again: Outcome, expected: Outcome, twic
 def _of_command(run: Running, began: float) -> Outcome:
     """What became of a command, when it and all that it has started have ended."""
     code, seconds = run.wait(), time.monotonic() - began
-    until = time.monotonic() + (SHUT_DOWN if code == 0 else LONGEST)
-    while (left := run.orphans()) and time.monotonic() < until:
-        time.sleep(0.05)
+    left = run.orphans(SHUT_DOWN if code == 0 else LONGEST)
     for process in left:
         os.kill(process, signal.SIGKILL)
     if left:

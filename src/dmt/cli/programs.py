@@ -169,7 +169,7 @@ def traverse(cfg: DictConfig) -> Report:
     return report
 
 
-def _edited(cfg: DictConfig, folder: Path, editor: Editor, task: Task) -> Edit:
+def _edited(cfg: DictConfig, folder: Path, editor: Editor, task: Task | Explain) -> Edit:
     """An edit whose pictures lie in the folder before any judge looks at them."""
 
     def keep(edit: Edit) -> None:

@@ -231,9 +231,7 @@ class Explain:
         if unjudged(edit.images):  # what else the classifier would be asked fails as well, and the pictures stay
             return replace(edit, images=[image.with_columns(verdict="") for image in edit.images])
         becomes = self._becomes(said, [image.result for image in edit.images])
-        images = [
-            _with_verdict(image, made.rule, own) for image, own in zip(edit.images, becomes, strict=True)
-        ]
+        images = [_with_verdict(image, made.rule, own) for image, own in zip(edit.images, becomes, strict=True)]
         return replace(edit, images=images)
 
     def _becomes(self, said: Tensor, results: Sequence[Tensor]) -> list[str]:
