@@ -159,13 +159,22 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "features": ("train.py", [*DIGITS, "cache_dir=own", "output_dir=out"]),
     "auto": ("traverse.py", [*DIGITS, "n_images=2", "lambda=auto", "auto=picture", "output_dir=out"]),
     "rows": ("traverse.py", [*ROWS, "n_images=20", "output_dir=out"]),
-    "training": ("train.py", [*TRANSFER, "transfer.n=[1]"]),
+    "training": ("train.py", [*TRANSFER, "transfer.depths=[1]", "net.schedule.epochs=3"]),
     "sweep": ("traverse.py", ["-m", *DIGITS, "n_images=2", "lambda=0.5,1", "output_dir=out"]),
     "two": (
         "traverse.py",
         [*DIGITS, "n_images=4", "output_dir=out", *TWO],
     ),
 }
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_the_commands_of_the_campaign_are_some(kind):
+    from dmt.cli import conf_folder
+    from dmt.cli.overrides import check_overrides
+
+    program, arguments = COMMANDS[kind]
+    check_overrides(arguments, conf_folder(), program.removesuffix(".py"))
 
 
 def campaign(seed: int, count: int) -> dict[str, int]:
@@ -188,10 +197,10 @@ def campaign(seed: int, count: int) -> dict[str, int]:
             if is_sent:
                 os.kill(run.pid, sent)
             code = run.wait(LONGEST if is_sent else 300)
-            problems = _problems(run, code, sent if is_sent else None)
+            problems, said = _problems(run, code, sent if is_sent else None), run.err[-2000:]
             again = commands.start(folder, program, *arguments, cache=cache)
             problems["failures"] |= again.wait(400) != 0 or not json_files_are_whole(folder)
-            told = f"{kind}, {sent.name} after {after:.1f} s: {code}, {run.err[-2000:]}\nthen {again.err[-1000:]}"
+            told = f"{kind}, {sent.name} after {after:.1f} s: {code}, {said}\nthen {again.err[-1000:]}"
             return [name for name, is_so in problems.items() if is_so], told
 
         return tally(count, trial)
