@@ -389,12 +389,8 @@ class TableEditor:
                 "table: a few values are far from all others in %s; manifold.scaling=quantile counts ranks instead",
                 ", ".join(uneven),
             )
-        missing = np.isnan(of_table).sum()
-        if missing or np.isnan(values).any():
-            log.info(
-                "table: %d missing values are taken to be the column's median or commonest; in a row to edit they stay",
-                missing,
-            )
+        if missing := np.isnan(values).sum():
+            log.info("table: %d values are missing in the rows to edit, and stay so", missing)
 
 
 def _nearest_within(start: Tensor, target: Tensor, limits: Limits) -> Tensor:
