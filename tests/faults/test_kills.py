@@ -107,7 +107,7 @@ def _verdict(name: str, killed: Outcome, again: Outcome, expected: Outcome, twic
 
 def _of_command(run: Running, began: float) -> Outcome:
     """What became of a command, when it and all that it has started have ended."""
-    code, seconds = run.wait(), time.monotonic() - began
+    code, seconds = run.wait(600), time.monotonic() - began
     left = run.orphans(SHUT_DOWN if code == 0 else LONGEST)
     for process in left:
         os.kill(process, signal.SIGKILL)
