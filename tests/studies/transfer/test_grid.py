@@ -219,6 +219,18 @@ def test_a_base_whose_weights_were_lost_is_trained_again_to_the_same_weights(stu
     assert RunStore(study().store).path.read_bytes().count(b",base,0,") == rows.count(b",base,0,") == 1
 
 
+def test_a_network_whose_row_is_gone_is_trained_again_and_this_is_said(study, counted, caplog):
+    study(treatments=["base"])(counted)
+    store = RunStore(study().store).path
+    header, _, of_b = store.read_text().splitlines(keepends=True)
+    store.write_text(header + of_b)
+    study(treatments=["base"])(counted)
+    assert counted.made == 3
+    (line,) = (line for line in caplog.messages if "its row" in line)
+    assert line == f"base on A, split 0 was trained, and its row is not in {store}: trained again"
+    assert len(store.read_text().splitlines()) == 3
+
+
 def test_a_base_that_has_not_converged_is_warned_of(study, counted, caplog):
     study(treatments=["base", "random"], targets=["A"])(counted)
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
