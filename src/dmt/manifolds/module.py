@@ -144,7 +144,9 @@ class StoredFeatures(IterableDataset):
     def __init__(self, store: FeatureStore, batch_size: int):
         self.store, self.batch_size = store, batch_size
 
-    def __len__(self) -> int:
+    @property
+    def n_batches(self) -> int:
+        """How many there are; a length would make Lightning warn of loaders in several processes."""
         return -(-self.store.n_images // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:

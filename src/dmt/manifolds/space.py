@@ -197,17 +197,18 @@ class CatalogFit:
         return manifold
 
     def _fit(self, extractor: FeatureExtractor, file: Path, metadata: Mapping[str, str]) -> PCA:
-        features, stamps = self.features, dict[int, str]()
+        features, stamps, limits = self.features, dict[int, str](), dict[str, int]()
         if features.keep:
             store = features.of_catalog(extractor)
-            loader, stamps = StoredFeatures(store, features.batch_size).loader(), store.stamps
+            stored = StoredFeatures(store, features.batch_size)
+            loader, stamps, limits = stored.loader(), store.stamps, {"limit_train_batches": stored.n_batches}
         else:
             loader = features.data.all_dataloader()
         log.info(
             "manifold: fitting %s components to %d images", self.empty.n_components, len(features.data.catalog.names)
         )
         broken = BrokenImages()
-        features.trainer(max_epochs=1, callbacks=[broken]).fit(ManifoldModule(extractor, self.empty), loader)
+        features.trainer(max_epochs=1, callbacks=[broken], **limits).fit(ManifoldModule(extractor, self.empty), loader)
         broken.warn()
         lacking = {BROKEN: json.dumps(stamps)} if stamps else {}
         scales = {SCALE_PREFIX + layer: scale for layer, scale in extractor.scales.items()}
