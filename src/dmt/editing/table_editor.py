@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dmt.data.tables import ABOVE, BELOW, MEDIAN, Table, TableTask
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, LeastChange, Trials
-from dmt.editing.places import Place, SetsMap
+from dmt.editing.places import Place, Sides
 from dmt.editing.records import Record
 from dmt.editing.search import largest_crossing
 from dmt.errors import UserError, require_whole_number
@@ -117,8 +117,8 @@ class TableEdit:
     def places(self) -> list[Place]:
         """Where the row of each plan was and would be among the held-out rows of both sides."""
         points, is_target = self.ground.held_out, self.ground.is_target
-        sets = SetsMap.of(points[~is_target], points[is_target])
-        return [Place(sets, *ends) for ends in zip(sets(self.start), sets(self.end), sets(self.end), strict=True)]
+        sides = Sides(points[~is_target], points[is_target])
+        return [Place(sides, np.stack([start, end, end])) for start, end in zip(self.start, self.end, strict=True)]
 
     @property
     def summary(self) -> str:
