@@ -106,6 +106,12 @@ class OnProgress(Protocol):
     def again(self, n_images: int) -> None:
         """So many images of the last batch are inverted once more, to come as far as was wished."""
 
+    def walked(self, before: float, after: float) -> None:
+        """The points of the next batch have been moved; the mean witness of its things before and after."""
+
+    def briefly(self) -> "OnProgress | None":
+        """Who is to be told of inversions that are many and short each; ``None``: nobody."""
+
     def __call__(self, progress: Progress) -> None:
         """An iteration of a batch is done."""
 
