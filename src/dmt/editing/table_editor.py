@@ -55,6 +55,8 @@ class Ground:
         held_out: points ``(m, K)`` of the rows that the edit does not see.
         is_target: which of these are of the target, ``(m,)``.
         usual: how far at most ``USUAL`` of the target's held-out rows are from the nearest other one.
+        uneven: the columns in which a few of the table's values are far from all others.
+        missing: how many values of the table are missing.
     """
 
     space: ColumnSpace
@@ -63,6 +65,8 @@ class Ground:
     held_out: np.ndarray
     is_target: np.ndarray
     usual: float
+    uneven: Sequence[str] = ()
+    missing: int = 0
 
     def share(self, points: np.ndarray) -> np.ndarray:
         """The target's share of the held-out rows most like each point ``(n, K)``."""
@@ -186,7 +190,8 @@ class TableEditor:
         """
         table, sides = self.table, task.sides(self.table.frame[self.table.label])
         space = self.fitted_space()
-        z = space.points(space.values(table.frame)).z
+        values = space.values(table.frame)
+        z = space.points(values).z
         held_out = table.is_held_out() & (sides != 0)
         rng = np.random.default_rng(table.seed)
         members = []
@@ -202,7 +207,8 @@ class TableEditor:
         else:
             judge = given_judge(task.classifier, [c.name for c in space.columns], str(task.target), task.classes)
         others = NearestNeighbors(n_neighbors=1).fit(points[is_target]).kneighbors()[0][:, 0]
-        return Ground(space, witness, judge, points, is_target, float(np.quantile(others, USUAL)))
+        usual, missing = float(np.quantile(others, USUAL)), int(np.isnan(values).sum())
+        return Ground(space, witness, judge, points, is_target, usual, _uneven(space, values), missing)
 
     def edit(
         self,
@@ -377,24 +383,22 @@ class TableEditor:
             log.info(
                 "table: these stay as they are: %s", "; ".join(f"{name} ({why})" for name, why in left_out.items())
             )
-        of_table = ground.space.values(self.table.frame)
-        numbers = [i for i, column in enumerate(ground.space.columns) if column.kind == "number"]
-        uneven = [
-            ground.space.columns[i].name
-            for i in numbers
-            if i not in ground.space.curves and abs(float(skew(of_table[:, i], nan_policy="omit"))) > SKEWED
-        ]
-        if uneven:
+        if ground.uneven:
             log.info(
                 "table: a few values are far from all others in %s; manifold.scaling=quantile counts ranks instead",
-                ", ".join(uneven),
+                ", ".join(ground.uneven),
             )
-        missing = np.isnan(of_table).sum()
-        if missing or np.isnan(values).any():
+        if ground.missing or np.isnan(values).any():
             log.info(
                 "table: %d missing values are taken to be the column's median or commonest; in a row to edit they stay",
-                missing,
+                ground.missing,
             )
+
+
+def _uneven(space: ColumnSpace, values: np.ndarray) -> list[str]:
+    """The columns of numbers in which a few of a table's values ``(n, C)`` are far from all others."""
+    numbers = [i for i, column in enumerate(space.columns) if column.kind == "number" and i not in space.curves]
+    return [space.columns[i].name for i in numbers if abs(float(skew(values[:, i], nan_policy="omit"))) > SKEWED]
 
 
 def _nearest_within(start: Tensor, target: Tensor, limits: Limits) -> Tensor:

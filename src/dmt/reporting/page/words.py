@@ -18,7 +18,7 @@ JUDGES = {
 }
 NUMBERS = {"happy": "P(happy)", "age": "Judged age", "male": "P(male)"}  # what a number is called
 SECOND = ("classes", "probe")  # who is asked beside a classifier that is explained
-SCALE = "two photographs of one person have 0.47 on average, of two people 0.06"  # docs/metrics.md
+SCALE = "two photographs of one person have 0.45 on average, of two people 0.06"  # benchmarks/identity_scale.py
 LAMBDA = "λ′"  # noqa: RUF001 - a prime
 VERDICTS = {
     "yes": "Changed",
