@@ -32,8 +32,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from dmt.cli.arguments import as_hydra_takes_them
 from dmt.cli.command import composed, parsed
-from dmt.cli.overrides import as_hydra_takes_them
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

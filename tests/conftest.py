@@ -5,15 +5,14 @@ import dmt  # noqa: F401, I001 - before anything that imports torchvision or Lig
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pytorch_lightning import Trainer
+
+from tests import small
 
 
 @pytest.fixture(scope="session")
@@ -52,28 +51,13 @@ def weights_dir() -> Path:
 @pytest.fixture(scope="session")
 def quiet_trainer() -> Callable[..., Trainer]:
     """Makes trainers that write nothing."""
-    return partial(
-        Trainer,
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
+    return small.quiet_trainer
 
 
 @pytest.fixture(scope="session")
 def save_picture() -> Callable[..., Path]:
     """Saves noise as a picture file, the same for the same seed."""
-
-    def save(path: Path, seed: int = 0, side: int = 16) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(path)
-        return path
-
-    return save
+    return small.save_picture
 
 
 @pytest.fixture(scope="session")

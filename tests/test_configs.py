@@ -16,8 +16,8 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import DDPStrategy
 
+from dmt.cli.arguments import with_several_tasks
 from dmt.cli.build import DataOf, method_of
-from dmt.cli.overrides import with_several_tasks
 from dmt.editing.comparison import Contrasts
 from dmt.errors import UserError
 from dmt.inversion import Inverter

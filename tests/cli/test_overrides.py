@@ -15,10 +15,11 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from dmt.cli.arguments import as_hydra_takes_them, with_infinity, with_several_tasks
 from dmt.cli.command import composed, parsed
 from dmt.cli.conf_files import names
 from dmt.cli.names import GONE, MEANT, OF_PARTS, RENAMED, REPLACED
-from dmt.cli.overrides import as_hydra_takes_them, check_overrides, explain, with_infinity, with_several_tasks
+from dmt.cli.overrides import check_overrides, explain
 from dmt.errors import UserError
 from tests.documents import COMMANDS, commands_in
 
@@ -390,7 +391,8 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from dmt.cli.overrides import check_overrides, explain, with_several_tasks
+from dmt.cli.arguments import with_several_tasks
+from dmt.cli.overrides import check_overrides, explain
 from dmt.errors import UserError
 
 os.environ["HYDRA_FULL_ERROR"] = "1"

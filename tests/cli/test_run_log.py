@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from dmt.cli import conf_folder
+from dmt.cli.arguments import as_hydra_takes_them
 from dmt.cli.command import composed
-from dmt.cli.overrides import as_hydra_takes_them
 from dmt.cli.run_log import LONGEST, fingerprint_of, label_of, run_log
 from dmt.errors import UserError
 from dmt.reporting.logged import Logged

@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from dmt.cli import conf_folder, programs
-from dmt.cli.overrides import with_several_tasks
+from dmt.cli.arguments import with_several_tasks
 from dmt.errors import UserError
 
 

@@ -3,6 +3,8 @@ import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,10 +13,11 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin
 
-from dmt.data import photographs
+from dmt.data import deep_tiff
 from dmt.data.deep_tiff import turned
 from dmt.data.images import ImageError, UnreadableError, to_rgb
-from dmt.data.photographs import EXTENSIONS, Photograph, with_note
+from dmt.data.photographs import EXTENSIONS, Photograph, jpeg, photograph, png, reading
+from dmt.data.photographs.xmp import with_note
 
 H, W = 23, 17
 TOP, LEFT = 4, 3
@@ -167,7 +170,7 @@ def test_sixteen_bits_stay_sixteen(tmp_path, channels, orientation, kind):
         code = cv2.COLOR_RGB2BGR if channels == 3 else cv2.COLOR_RGBA2BGRA
         data = cv2.imencode(".png", cv2.cvtColor(pixels, code))[1].tobytes()
         # after the header, of 33 bytes
-        before.write_bytes(data[:33] + photographs._chunk(b"eXIf", exif_of(orientation).tobytes()[6:]) + data[33:])
+        before.write_bytes(data[:33] + png.chunk(b"eXIf", exif_of(orientation).tobytes()[6:]) + data[33:])
     elif kind == "lzw":
         code = cv2.COLOR_RGB2BGR if channels == 3 else cv2.COLOR_RGBA2BGRA
         cv2.imwrite(str(before), cv2.cvtColor(pixels, code), [cv2.IMWRITE_TIFF_COMPRESSION, 5])
@@ -210,10 +213,10 @@ def test_sixteen_bits_stay_sixteen(tmp_path, channels, orientation, kind):
 def test_sixteen_bit_grey_with_alpha_keeps_both(tmp_path):
     pixels = np.random.default_rng(3).integers(0, 65536, (H, W, 2)).astype(np.uint16)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    chunk = photographs._chunk
+    chunk = png.chunk
     data = chunk(b"IHDR", struct.pack(">LLBBBBB", W, H, 16, 4, 0, 0, 0))
     (tmp_path / "a.png").write_bytes(
-        b"\x89PNG\r\n\x1a\n" + data + chunk(b"IDAT", photographs.zlib.compress(rows)) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + data + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     )
     photograph = Photograph.read(tmp_path / "a.png")
     np.testing.assert_array_equal(photograph.stored, pixels)
@@ -230,7 +233,7 @@ def test_a_tiff_keeps_the_groups_of_exif_and_its_own_tags(tmp_path, deep):
     picture("RGB").save(before, exif=exif.tobytes(), dpi=(240, 240))
     photograph = Photograph.read(before)
     if deep:
-        photograph = photographs.replace(photograph, stored=photograph.stored.astype(np.uint16) * 257, white=65535.0)
+        photograph = replace(photograph, stored=photograph.stored.astype(np.uint16) * 257, white=65535.0)
     photograph.save(after)
     with tifffile.TiffFile(before) as old, tifffile.TiffFile(after) as new:
         old_tags, new_tags = old.pages[0].tags, new.pages[0].tags
@@ -244,7 +247,7 @@ def test_a_tiff_keeps_the_groups_of_exif_and_its_own_tags(tmp_path, deep):
 def test_a_jpeg_keeps_its_tables_sampling_scan_resolution_comment_and_iptc(tmp_path):
     iptc = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\0"
     image = picture("RGB", 64, 48).resize((96, 128))
-    extra = photographs._segment(0xED, iptc)
+    extra = jpeg.segment(0xED, iptc)
     image.save(
         tmp_path / "a.jpg", quality=81, subsampling=1, progressive=True, dpi=(300, 300), comment="hi", extra=extra
     )
@@ -276,10 +279,10 @@ def test_png_chunks_come_back_byte_for_byte_but_those_unsafe_to_copy(tmp_path):
     unsafe = [(b"iDOT", b"\0" * 28), (b"tIME", struct.pack(">HBBBBB", 2020, 1, 2, 3, 4, 5))]
     picture("RGB").save(tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
-    pieces = b"".join(photographs._chunk(*piece) for piece in kept + unsafe)
+    pieces = b"".join(png.chunk(*piece) for piece in kept + unsafe)
     (tmp_path / "a.png").write_bytes(data[:33] + pieces + data[33:])
     after = Photograph.read(tmp_path / "a.png").save(tmp_path / "b.png", altered=False)
-    assert [piece for piece in photographs._chunks_of(after) if piece[0] not in (b"IHDR", b"IEND")] == kept
+    assert [piece for piece in png.chunks_of(after) if piece[0] not in (b"IHDR", b"IEND")] == kept
 
 
 @pytest.mark.parametrize(("format", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("TIFF", ".tif"), ("WEBP", ".webp")])
@@ -291,14 +294,14 @@ def test_an_xmp_packet_is_kept_and_added_to(tmp_path, format, suffix):
         data = (tmp_path / "plain.png").read_bytes()
         end = data.index(b"IDAT") - 4
         start = data.index(b"iTXt") - 4
-        chunk = photographs._chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + PACKET)
+        chunk = png.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + PACKET)
         before.write_bytes(data[:start] + chunk + data[end:])
     elif format == "TIFF":
         tifffile.imwrite(
             before, photograph.stored, photometric="rgb", extratags=[(700, "B", len(PACKET), PACKET, True)]
         )
     elif format == "JPEG":
-        picture("RGB").save(before, extra=photographs._segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + PACKET))
+        picture("RGB").save(before, extra=jpeg.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + PACKET))
     else:
         picture("RGB").save(before, xmp=PACKET)
     photograph = Photograph.read(before)
@@ -335,7 +338,7 @@ def test_a_source_type_that_was_there_is_replaced(known):
 
 def test_a_packet_that_fills_the_segment_of_a_jpeg_stays_and_a_comment_says_so(tmp_path):
     full = PACKET.replace(b"<dc:creator>", b"<dc:creator><!--" + b"x" * (65400 - len(PACKET)) + b"-->")
-    picture("RGB").save(tmp_path / "a.jpg", extra=photographs._segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + full))
+    picture("RGB").save(tmp_path / "a.jpg", extra=jpeg.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + full))
     after = Photograph.read(tmp_path / "a.jpg").save(tmp_path / "b.jpg")
     assert Photograph.read(after).record.xmp == full
     with Image.open(after) as image:
@@ -435,9 +438,14 @@ def test_a_float_keeps_its_bits_where_the_change_is_zero():
     np.testing.assert_array_equal(after.view(np.uint32), values.view(np.uint32))
 
 
+def in_bands(monkeypatch, pixels):
+    for module in (deep_tiff, photograph, reading):
+        monkeypatch.setattr(module, "BAND", pixels)
+
+
 @pytest.mark.parametrize(("height", "width", "longest"), [(400, 300, 100), (301, 997, 64), (5, 3000, 50), (30, 20, 64)])
 def test_reduced_is_a_box_filter(monkeypatch, height, width, longest):
-    monkeypatch.setattr(photographs, "BAND", 2**12)
+    in_bands(monkeypatch, 2**12)
     image = picture("RGB", height, width)
     small, factor = Photograph.of(image).reduced(longest)
     assert max(small.shape[:2]) == min(longest, max(height, width))
@@ -449,7 +457,7 @@ def test_reduced_is_a_box_filter(monkeypatch, height, width, longest):
 def test_many_bands_give_what_one_gives(tmp_path, monkeypatch):
     picture("RGBA", 200, 130).save(tmp_path / "a.png")
     whole = Photograph.read(tmp_path / "a.png")
-    monkeypatch.setattr(photographs, "BAND", 1000)
+    in_bands(monkeypatch, 1000)
     banded = Photograph.read(tmp_path / "a.png")
     np.testing.assert_array_equal(banded.stored, whole.stored)
     np.testing.assert_array_equal(banded.rgb(), whole.rgb())
@@ -457,7 +465,7 @@ def test_many_bands_give_what_one_gives(tmp_path, monkeypatch):
     after = banded.changed(change, 9, 8)
     monkeypatch.undo()
     np.testing.assert_array_equal(after.stored, whole.changed(change, 9, 8).stored)
-    monkeypatch.setattr(photographs, "BAND", 1000)
+    in_bands(monkeypatch, 1000)
     np.testing.assert_array_equal(np.asarray(Image.open(after.save(tmp_path / "b"))), after.stored)
 
 
@@ -485,7 +493,7 @@ def test_what_does_not_decode_is_said_in_one_line(tmp_path):
 def test_what_is_too_large_is_refused_with_its_size_and_pillow_keeps_its_limit(tmp_path, monkeypatch):
     limit = Image.MAX_IMAGE_PIXELS
     head = struct.pack(">LLBBBBB", 20_000, 10_001, 8, 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + photographs._chunk(b"IHDR", head) + photographs._chunk(b"IDAT", b"")
+    data = b"\x89PNG\r\n\x1a\n" + png.chunk(b"IHDR", head) + png.chunk(b"IDAT", b"")
     (tmp_path / "bomb.png").write_bytes(data)
     with pytest.raises(
         ImageError, match=r"20000 x 10001 are 200 megapixels, and the limit is 200 \(limits\.pixels\); scale it down"
@@ -493,7 +501,7 @@ def test_what_is_too_large_is_refused_with_its_size_and_pillow_keeps_its_limit(t
         Photograph.read(tmp_path / "bomb.png")
     assert limit == Image.MAX_IMAGE_PIXELS
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)  # of Pillow's own, which must not stop a large photograph
-    monkeypatch.setattr(photographs, "BAND", 1)
+    in_bands(monkeypatch, 1)
     Image.new("L", (50, 50)).save(tmp_path / "large.png")
     assert Photograph.read(tmp_path / "large.png").height == 50
 

@@ -79,7 +79,7 @@ class Recolouring:
         means = [self.catalog.colours[side].mean(axis=0) for side in (data.source, data.target)]
         return torch.tensor(means[1] - means[0], dtype=torch.float32)[:, None, None]
 
-    def edit(self, task, images, rule) -> Edit:
+    def made(self, task, images, rule) -> Edit:
         data = self.data(task, images)
         self.asked.append(data)
         inputs = [data.catalog.read_named(name, SIZE) for name in data.inputs]
@@ -94,7 +94,7 @@ class Recolouring:
                 )
                 for lam, row in zip(lams.tolist(), rows.tolist(), strict=True)
             ]
-            return judged(made, self.judges)
+            return judged(made, {rule.judge: self.judges[rule.judge]})
 
         n = len(inputs)
         nothing: Callable = lambda *_: pytest.fail("the rule looks at what it has no need of")  # noqa: E731
@@ -102,7 +102,8 @@ class Recolouring:
         trials = Trials(Points.one_each(torch.zeros(n, 1)), witnesses, None, edited, nothing, nothing)
         lams, _ = rule.choose(trials)
         space: object = None
-        return Edit(f"{task.title}\n{rule.title}", edited(lams, torch.arange(n)), data, space, [])
+        images = edited(lams, torch.arange(n))
+        return Edit(f"{task.title}\n{rule.title}", images, data, space, [], judges=self.judges)
 
 
 def three_colours(says: str = LOGITS) -> MeanColour:
@@ -280,6 +281,26 @@ def test_a_change_is_confirmed_if_every_other_judge_of_the_classes_agrees(judges
     edit = asks(["red", "blue"])(Recolouring(Colours(), judges), positions(0))
     assert edit.table["verdict"].tolist() == [verdict]
     assert edit.table["reached"].tolist() == [True]
+
+
+def test_all_pictures_are_handed_over_before_anybody_is_asked_for_a_second_opinion():
+    happened: list[list[str]] = []
+
+    class Second(Says):
+        def columns(self, name, before, after):
+            happened.append(["asked"] * len(after))
+            return super().columns(name, before, after)
+
+    def finished(edit):
+        happened.append([image.name for image in edit.images])
+        assert not any("becomes" in image.record for image in edit.images)
+
+    editor = Recolouring(Colours(), {"classes": Second(0.9)})
+    edit = asks()(editor, positions(0, 1, 3, 4), finished=finished)
+    assert len(editor.asked) > 1, "in parts"
+    assert happened[0] == positions(0, 1, 3, 4)
+    assert [word for words in happened[1:] for word in words] == ["asked"] * 4
+    assert edit.table["verdict"].tolist() == ["confirmed"] * 4
 
 
 def test_what_nothing_changes_is_told(caplog):

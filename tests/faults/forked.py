@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+SHUT_DOWN = 30.0  # seconds that Python may take, on a busy machine, to end further processes when all is done
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -46,17 +48,23 @@ class Running:
             self.commands.ask(do="wait", pid=self.pid)
         return code
 
-    def orphans(self) -> list[int]:
-        """Processes of its session that are left."""
-        left = []
+    def orphans(self, patience: float = 0.0) -> list[int]:
+        """Processes of its session that are left after so many seconds."""
+        until = time.monotonic() + patience
+        while (left := self._session()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return left
+
+    def _session(self) -> list[int]:
+        found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
             except OSError:
                 continue
             if session == str(self.pid) and state != "Z":
-                left.append(int(stat.parent.name))
-        return left
+                found.append(int(stat.parent.name))
+        return found
 
 
 class Commands:
@@ -122,6 +130,7 @@ def serve() -> None:
 def _run(what: dict) -> int:
     """Be the command; does not return."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a campaign in the background has ignored
     os.chdir(what["folder"])
     os.environ.update(what["env"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

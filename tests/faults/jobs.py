@@ -37,18 +37,12 @@ from dmt.studies.transfer import RandomHalves, Schedule, Setting, Tasks, narrow_
 from dmt.studies.transfer.grid import Grid
 from dmt.studies.transfer.rows import RunStore
 from dmt.studies.transfer.treatments import Cell
+from dmt.studies.within import Mixup, Moved, Recipe, Sampling, WithinClassStudy
+from dmt.studies.within.study import SETTINGS
 from tests.manifolds.world import N_IMAGES, World, break_pictures
+from tests.small import quiet_trainer, save_picture
 
 Found = dict[str, Any]
-TRAINER = partial(
-    Trainer,
-    accelerator="cpu",
-    devices=1,
-    logger=False,
-    enable_checkpointing=False,
-    enable_model_summary=False,
-    enable_progress_bar=False,
-)
 THREES = ["digit_0003", "digit_0013"]
 CATS_TO_DOGS = ClassTask("cat", "dog")
 
@@ -93,16 +87,10 @@ class CountingWorld(World):
 
 def world_at(folder: Path, broken: bool = False) -> CountingWorld:
     """A folder of 23 pictures, of which four may be broken, and a small network."""
-    world = CountingWorld(folder, saved_picture, TRAINER)
+    world = CountingWorld(folder, save_picture, quiet_trainer)
     if broken:
         break_pictures(world)
     return world
-
-
-def saved_picture(path: Path, seed: int = 0, side: int = 16) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)).save(path)
-    return path
 
 
 # The jobs: of a world, each takes the folder it works in
@@ -152,18 +140,18 @@ def local(world: World) -> Found:
 
 def layer_scores(world: World) -> Found:
     scores = LayerScores(CATS_TO_DOGS, set_size=20, folds=2, neighbours=2)
-    found = scores.measure(world.network(), world.data(), TRAINER, world.cache)
+    found = scores.measure(world.network(), world.data(), quiet_trainer, world.cache)
     return {score.layer: np.array([score.auc, score.knn, score.logme]) for score in found}
 
 
 # Of digits
 
 
-def _editor(folder: Path) -> tuple[Any, dict[str, Any]]:
+def _editor(folder: Path, *further: str) -> tuple[Any, dict[str, Any]]:
     options = ["experiment=digits", "manifold=span", "progress=false", "data.set_size=40", "trainer.accelerator=cpu"]
-    cfg = front_door.composed(*options, f"cache_dir={folder}/cache")
+    cfg = front_door.composed(*options, *further, f"cache_dir={folder}/cache")
     cfg.output_dir = "out"
-    editor = replace(build.editor_of(cfg), inverter=Inverter({}, LBFGS(4), "float32"), trainer=TRAINER)
+    editor = replace(build.editor_of(cfg), inverter=Inverter({}, LBFGS(4), "float32"), trainer=quiet_trainer)
     return editor, build.settings_of(cfg)
 
 
@@ -176,6 +164,39 @@ def edits(folder: Path) -> Found:
     pictures = {file.name: np.asarray(Image.open(file)) for file in sorted(out.glob("digit*.png"))}
     assert (out / "results.json").stat().st_size
     return pictures | {"results": torch.stack([image.result for image in edit.images])}
+
+
+def judges(folder: Path) -> Found:
+    """Edits that are judged by a probe of reserved pictures, whose features are kept, and by one of the others."""
+    of_probe = ["judges.probe.pictures.features.layers=[conv3]", "judges.probe.pictures.image_size=32"]
+    networks = [f"backbone@judges.{judge}.features.backbone=digits" for judge in ("probe.pictures", "classes")]
+    asked = ["judges=[probe,classes]", "data.reserved=0.6", *of_probe, "judges.classes.features.layers=[conv3]"]
+    editor, _ = _editor(folder, *asked, *networks)
+    table = editor.edit(ClassTask("3", "8"), 2).table
+    return {column: table[column].to_numpy() for column in table if column.startswith(("probe", "classes"))}
+
+
+def within(folder: Path) -> Found:
+    """Pictures made within classes, which are kept draw by draw, and what judges say of them, way by way."""
+
+    class CountedRecipe(Recipe):
+        def fit(self, *arguments: Any) -> None:
+            WORK.value += 1
+            super().fit(*arguments)
+
+    study = WithinClassStudy(
+        partial(narrow_network, kernel=5, stride=4, hidden=8),
+        CountedRecipe(steps=4, batch_size=8, learning_rate=0.01),
+        moved=Moved(),
+        mixup=Mixup(),
+        backbone=None,
+        sampling=Sampling(classes=3, pictures=4, draws=1, neighbours=1, lam=1.0),
+        folder=folder / "cache" / "within",
+    )
+    settings = dict.fromkeys(SETTINGS, "") | {"study": {"sampling": {}}}
+    tables = study(quiet_trainer, lambda: _editor(folder, "solver=quick", "realise=null")[0], settings).tables
+    rows = [row for table in tables.values() for row in table]
+    return {f"{row['way']} {row.get('over', '')}": [row["network"], row["probe"]] for row in rows}
 
 
 class Brightness:
@@ -201,14 +222,14 @@ def benchmark(folder: Path) -> Found:
     one = Case(ClassTask("3", "8"), THREES, methods=["dmt", "mean"], decision=Decision("brightness", threshold=0.9))
     methods = {"dmt": Contender(editor.method), "mean": Contender(partial(PixelMeanModule, alpha=None))}
     study = CountedStudy("Digits", str(folder), cases={"three": one}, methods=methods, lambdas=[1.0, 0.3])
-    rows = study(TRAINER, lambda: editor, settings).tables["edits"]
+    rows = study(quiet_trainer, lambda: editor, settings).tables["edits"]
     return {f"{row['method']} {row['lambda']} {row['image']}": float(row["judged"]) for row in rows}
 
 
 def transfer(folder: Path, cells: int = 3) -> Found:
     def trainer(**options: Any) -> Trainer:
         WORK.value += 1
-        return TRAINER(**options)
+        return quiet_trainer(**options)
 
     tasks = Tasks(
         catalog=Digits(), splits={"random": RandomHalves()}, split="random", image_size=16, images_per_class=8
@@ -241,7 +262,13 @@ OF_WORLD: dict[str, Callable[[World], Found]] = {
     "local": local,
     "layer scores": layer_scores,
 }
-OF_DIGITS: dict[str, Callable[[Path], Found]] = {"edits": edits, "benchmark": benchmark, "transfer": transfer}
+OF_DIGITS: dict[str, Callable[[Path], Found]] = {
+    "edits": edits,
+    "judges": judges,
+    "within": within,
+    "benchmark": benchmark,
+    "transfer": transfer,
+}
 
 
 def job_of(name: str, world: CountingWorld) -> Callable[[Path], Found]:

@@ -26,7 +26,8 @@ from dmt.storage.tensors import tensors_at
 from dmt.studies.benchmark.stored import StoredEdits
 from dmt.studies.transfer.rows import RunStore
 from dmt.studies.transfer.training import EpochCheckpoint
-from tests.faults.jobs import OF_WORLD, TRAINER, Found, attempt, differs, transfer, world_at
+from tests.faults.jobs import OF_WORLD, Found, attempt, differs, transfer, world_at
+from tests.small import quiet_trainer
 
 Job = Callable[[Path], Found]
 
@@ -235,7 +236,8 @@ def _checkpoint(folder: Path) -> Found:
         torch.manual_seed(0)
         from pytorch_lightning.demos.boring_classes import BoringModel
 
-        trainer = TRAINER(max_epochs=1, limit_train_batches=1, limit_val_batches=0, callbacks=[checkpoint], **KEEPING)
+        short = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 0}
+        trainer = quiet_trainer(callbacks=[checkpoint], **short, **KEEPING)
         trainer.fit(BoringModel())
     return dict(torch.load(folder / "run.ckpt", weights_only=True)["state_dict"])
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.forked import Commands, Running
+from tests.faults.forked import SHUT_DOWN, Commands, Running
+from tests.faults.tally import tally
 
 DIGITS = ["experiment=digits", "logger=none", "manifold.n_components=32"]
 LAST_WORDS = "what was finished is kept, and the same command goes on from there"
@@ -48,6 +49,17 @@ def test_a_signal_ends_an_edit_with_its_exit_code_and_one_line(commands, cache, 
     cause = "" if number == signal.SIGINT else f" by {number.name}"
     assert run.err.splitlines()[-1] == f"interrupted{cause}; {LAST_WORDS}"
     assert run.orphans() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
+def test_no_further_process_of_a_run_outlives_the_first(commands, cache, tmp_path, number):
+    run = commands.start(tmp_path, "traverse.py", *DIGITS, *TWO, "n_images=2", "output_dir=out", cache=cache)
+    while len(run.orphans()) < 2:
+        assert run.is_alive(), run.err
+        time.sleep(0.1)
+    os.kill(run.pid, number)
+    assert run.wait(LONGEST) == (-number if number == signal.SIGKILL else 143)
+    assert run.orphans(5.0) == []
 
 
 def test_sigterm_while_a_network_trains_is_no_success_and_keeps_what_is_trained(commands, cache, tmp_path):
@@ -147,7 +159,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "features": ("train.py", [*DIGITS, "cache_dir=own", "output_dir=out"]),
     "auto": ("traverse.py", [*DIGITS, "n_images=2", "lambda=auto", "auto=picture", "output_dir=out"]),
     "rows": ("traverse.py", [*ROWS, "n_images=20", "output_dir=out"]),
-    "training": ("train.py", [*TRANSFER, "transfer.n=[1]"]),
+    "training": ("train.py", [*TRANSFER, "transfer.depths=[1]", "net.schedule.epochs=3"]),
     "sweep": ("traverse.py", ["-m", *DIGITS, "n_images=2", "lambda=0.5,1", "output_dir=out"]),
     "two": (
         "traverse.py",
@@ -156,41 +168,48 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
 }
 
 
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_the_commands_of_the_campaign_are_some(kind):
+    from dmt.cli import conf_folder
+    from dmt.cli.overrides import check_overrides
+
+    program, arguments = COMMANDS[kind]
+    check_overrides(arguments, conf_folder(), program.removesuffix(".py"))
+
+
 def campaign(seed: int, count: int) -> dict[str, int]:
     """End random commands at random moments by random signals, then run each again to its end.
 
-    Returns:
-        How many were tried; how many ended silently (a wrong exit code, or no word); how many with a traceback; how
-        many reruns failed, or left processes or files that cannot be read.
+    *Silent* is a wrong exit code, or no word; a failure is a rerun that fails, or what is left: processes, or files
+    that cannot be read.
     """
-    chance, found = random.Random(seed), {"tried": 0, "silent": 0, "tracebacks": 0, "failures": 0}
+    chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as place, Commands() as commands:
         cache = Path(place) / "cache"
-        for number in range(count):
+
+        def trial(number: int) -> tuple[list[str], str]:
             kind, sent = chance.choice(list(COMMANDS)), chance.choice(list(CODES))
             program, arguments = COMMANDS[kind]
             folder = Path(place) / f"{number}"
             run = commands.start(folder, program, *arguments, cache=cache)
-            time.sleep(chance.uniform(0.0, chance.choice([2.0, 20.0])))
+            time.sleep(after := chance.uniform(0.0, chance.choice([2.0, 20.0])))
             is_sent = run.is_alive()
             if is_sent:
                 os.kill(run.pid, sent)
             code = run.wait(LONGEST if is_sent else 300)
-            problems = _problems(run, code, sent)
-            again = commands.start(folder, program, *arguments, cache=cache).wait(400)
-            problems["failures"] += again != 0 or not json_files_are_whole(folder)
-            found["tried"] += 1
-            for name, value in problems.items():
-                found[name] += bool(value)
-            if any(problems.values()):
-                print(number, kind, sent.name, code, again, problems, run.err[-2000:], flush=True)
-    return found
+            problems, said = _problems(run, code, sent if is_sent else None), run.err[-2000:]
+            again = commands.start(folder, program, *arguments, cache=cache)
+            problems["failures"] |= again.wait(400) != 0 or not json_files_are_whole(folder)
+            told = f"{kind}, {sent.name} after {after:.1f} s: {code}, {said}\nthen {again.err[-1000:]}"
+            return [name for name, is_so in problems.items() if is_so], told
+
+        return tally(count, trial)
 
 
-def _problems(run: Running, code: int | None, sent: signal.Signals) -> dict[str, int]:
-    is_told = code in (0, -sent) or LAST_WORDS in run.err  # -sent: before or after all that is ours
+def _problems(run: Running, code: int | None, sent: signal.Signals | None) -> dict[str, bool]:
+    ended = (0,) if sent is None else (0, -sent)  # the latter before or after all that is ours
     return {
-        "silent": code not in (0, -sent, CODES[sent]) or not is_told,
+        "silent": code not in ended and not (sent and code == CODES[sent] and LAST_WORDS in run.err),
         "tracebacks": "Traceback" in run.err,
-        "failures": bool(run.orphans()),
+        "failures": bool(run.orphans(SHUT_DOWN if code == 0 else 1.0)),
     }

@@ -20,7 +20,8 @@ from dmt.cli.folders import claimed, made_anew
 from dmt.editing.records import EditedImage, judged, require_judges
 from dmt.errors import UserError
 from dmt.reporting.sweep import note_outcome, summarize_sweep
-from tests.faults.forked import ROOT, Commands
+from tests.faults.forked import ROOT, SHUT_DOWN, Commands
+from tests.faults.tally import tally
 
 DIGITS = ["experiment=digits", "logger=none", "manifold.n_components=32", "n_images=1"]
 
@@ -181,27 +182,23 @@ def _is_installed(launcher: str) -> bool:
 def campaign(seed: int, count: int) -> dict[str, int]:
     """Run random sweeps, of which some jobs fail, by random launchers; or two runs at once into one folder.
 
-    Returns:
-        How many were tried; how many ended silently (exit code 0 though a job failed, or one that is not named); how
-        many with a traceback; how many where a job that should have run has left no results.
+    *Silent* is an exit code 0 though a job failed, or one that is not named; a failure is a job that should have run
+    and has left no results.
     """
-    chance, found = random.Random(seed), {"tried": 0, "silent": 0, "tracebacks": 0, "failures": 0}
+    chance = random.Random(seed)
     launchers = [launcher for launcher in LAUNCHERS if _is_installed(launcher)]
     with tempfile.TemporaryDirectory() as place, Commands() as commands:
         cache = Path(place) / "cache"
-        for number in range(count):
-            folder = Path(place) / f"{number}"
-            trial = _two_runs if chance.random() < 0.25 else _sweep
-            problems, told = trial(commands, folder, cache, chance, launchers)
-            found["tried"] += 1
-            for name, value in problems.items():
-                found[name] += bool(value)
-            if any(problems.values()):
-                print(number, problems, told[-3000:], flush=True)
-    return found
+
+        def trial(number: int) -> tuple[list[str], str]:
+            kind = _two_runs if chance.random() < 0.25 else _sweep
+            problems, told = kind(commands, Path(place) / f"{number}", cache, chance, launchers)
+            return [name for name, is_so in problems.items() if is_so], told[-3000:]
+
+        return tally(count, trial)
 
 
-def _sweep(commands, folder, cache, chance, launchers) -> tuple[dict[str, int], str]:
+def _sweep(commands, folder, cache, chance, launchers) -> tuple[dict[str, bool], str]:
     key, launcher = chance.choice(list(BAD)), chance.choice(launchers)
     values = chance.sample([BAD[key], GOOD[key], GOOD[key] if key == "task.source" else "0.7"], k=3)
     values = list(dict.fromkeys(values))
@@ -214,15 +211,15 @@ def _sweep(commands, folder, cache, chance, launchers) -> tuple[dict[str, int], 
         cache=cache,
     )
     if chance.random() < 0.2:
-        time.sleep(chance.uniform(0, 10))
+        time.sleep(after := chance.uniform(0, 10))
         if run.is_alive():
             os.kill(run.pid, signal.SIGTERM)
             code = run.wait(20)
             return {
                 "silent": code not in (0, 1, 143, -15),
                 "tracebacks": "Traceback" in run.err,
-                "failures": bool(run.orphans()),
-            }, run.err
+                "failures": bool(run.orphans(1.0)),
+            }, f"{launcher}, ended after {after:.1f} s: {code}\n{run.err}"
     code = run.wait(500)
     jobs = {path.name.split(",")[0]: path for path in (folder / "out").glob("[0-9]*,*")}
     if program == "train.py":
@@ -234,11 +231,11 @@ def _sweep(commands, folder, cache, chance, launchers) -> tuple[dict[str, int], 
     return {
         "silent": code != 1 or not is_named or not (folder / "out/sweep.csv").exists(),
         "tracebacks": "Traceback" in run.err + run.out,
-        "failures": sum(done) != len(values) - 1 or bool(run.orphans()),
+        "failures": sum(done) != len(values) - 1 or bool(run.orphans(SHUT_DOWN)),
     }, told
 
 
-def _two_runs(commands, folder, cache, chance, launchers) -> tuple[dict[str, int], str]:
+def _two_runs(commands, folder, cache, chance, launchers) -> tuple[dict[str, bool], str]:
     where = chance.choice([["output_dir=out"], ["hydra.run.dir=out"], []])
     n_runs = chance.choice([2, 3])
     runs = [commands.start(folder, "traverse.py", *DIGITS, f"lambda={side + 1}", *where, cache=cache)

@@ -174,6 +174,20 @@ def test_whole_numbers_with_a_sum_are_the_best_of_all():
     np.testing.assert_allclose(((wished - found) ** 2).sum(axis=1), distances.min(axis=1), atol=1e-9)
 
 
+def test_a_column_made_whole_takes_whole_numbers_that_none_of_its_rows_has():
+    there = Z.clone()
+    there[:, AT["children"]] += torch.from_numpy((4.1 - VALUES[:, AT["children"]]) / SPACE.scale[AT["children"]])
+    assert set(nearest(Constraints(), there)[:, AT["children"]]) <= {3, 5.5}
+    assert set(nearest(Constraints(whole=["children"]), there)[:, AT["children"]]) == {4}
+
+
+def test_half_way_between_two_categories_a_row_keeps_its_own():
+    half_way, own = Z.clone(), VALUES[:, AT["job"]].astype(int)
+    for row in range(N):
+        half_way[row, SPACE.owner == AT["job"]] = 0.3
+    assert (nearest(Constraints(), half_way)[:, AT["job"]] == own).all()
+
+
 def test_a_change_that_is_hardly_one_is_none():
     i = AT["pressure"]
     for share, is_changed in ((0.9, False), (1.1, True)):

@@ -264,6 +264,12 @@ def test_the_whole_wish_is_realised_whatever_holds_it_back(mixing, weight, stiff
     expected = images + found.realised[:, None, None, None] * (wanted - images)
     torch.testing.assert_close(found.images, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.multiplier.double(), (1 + weight) * found.realised, rtol=1e-3, atol=1e-3)
+    from_wish, moved = (mixing(found.images)["mixed"] - mixing(other)["mixed"] for other in (wanted, images))
+    each = {"reconstruction": from_wish.square() / 2, "low": weight * moved.square() / 2}  # what realises it is no term
+    assert found.terms.keys() == each.keys()
+    for name, term in each.items():
+        torch.testing.assert_close(found.terms[name], term.sum(dim=(1, 2, 3)), rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(found.solution.objective, sum(found.terms.values()))
 
 
 def test_without_it_the_share_is_what_the_regularizer_lets_through(mixing):

@@ -112,9 +112,6 @@ def test_the_feature_distance_by_hand():
     assert penalty(reference, reference).tolist() == [0, 0]
 
 
-# Defects: these fail at the time of writing.
-
-
 def test_an_unchanged_picture_costs_nothing_at_an_exponent_below_2():
     images = View(noise(1, 3, 32, 32), {})
     assert TotalVariation(exponent=1.0, of="change")(images, images).tolist() == pytest.approx([0], abs=1e-6)

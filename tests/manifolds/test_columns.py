@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
-from dmt.data.tables import Table
+from dmt.data.tables import Column, Table
 from dmt.errors import UserError
 from dmt.manifolds.columns import Columns, ColumnSpace
 
@@ -62,6 +62,16 @@ def test_saved_and_read_again(rows, tmp_path):
     assert again.points(again.values(rows)).z.equal(space.points(space.values(rows)).z)
     with pytest.raises(UserError, match="there is no file"):
         ColumnSpace.load(tmp_path / "none.safetensors")
+
+
+def test_categories_that_are_numbers_are_saved(tmp_path):
+    rows = pd.DataFrame({"floor": [1, 2, 3, 2] * 10, "height": [1.5, 2.5] * 20})
+    columns = [Column.of(rows["floor"], as_category=True), Column.of(rows["height"])]
+    space = ColumnSpace.fit(columns, rows)
+    space.save(tmp_path / "columns.safetensors")
+    again = ColumnSpace.load(tmp_path / "columns.safetensors")
+    assert again.columns[0].levels == (1, 2, 3)
+    assert again.points(again.values(rows)).z.equal(space.points(space.values(rows)).z)
 
 
 def skewed(n: int = 3000) -> pd.DataFrame:

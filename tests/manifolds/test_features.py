@@ -175,6 +175,18 @@ def test_features_of_some_pictures_are_kept_and_only_others_computed(world):
     np.testing.assert_allclose(more, world.features()[where], **ROUNDED)
 
 
+def test_features_of_some_pictures_that_were_damaged_are_computed_again(world):
+    found, _ = some(world.catalog_features())
+    (file,) = world.cache.glob("features/*/some.f16")
+    content = bytearray(file.read_bytes())
+    content[0] ^= 1  # of one row
+    file.write_bytes(content)
+    world.looked_at = 0
+    again, _ = some(world.catalog_features())
+    assert 1 <= world.looked_at <= 4  # those that are read with it, at the most
+    assert again.equal(found)
+
+
 def test_of_pictures_that_were_broken_when_some_were_read_nobody_asks_again(world, caplog):
     break_pictures(world)
     first = some(world.catalog_features())[1]

@@ -25,6 +25,7 @@ from dmt.manifolds import ExactPCA, IncrementalPCA, SetFit, Span
 from dmt.manifolds.space import read_space
 from dmt.networks import digits_network
 from dmt.networks.extractor import FeatureExtractor
+from dmt.storage.limits import Limits, limited
 from tests.manifolds.world import BROKEN, LAYERS, N_IMAGES, SIZE, World, break_pictures, pooled_by_hand
 
 
@@ -225,6 +226,23 @@ def test_a_repaired_picture_is_taken_in(world, save_picture, caplog):
     finally:
         Folder.times_count = fixed
     assert "have been repaired" in caplog.text
+
+
+@pytest.mark.parametrize("allows", [{"pixels": (SIZE + 2) ** 2}, {"picture_megabytes": 0.002}])
+def test_a_picture_that_was_too_large_is_taken_in_once_the_limit_allows_it(world, save_picture, allows):
+    save_picture(world.pictures / "cat/03.png", seed=3, side=SIZE + 2)
+    size = (world.pictures / "cat/03.png").stat().st_size / 1e6
+    others = max(file.stat().st_size for file in world.pictures.rglob("*.png") if file.name != "03.png") / 1e6
+    assert others < size < 0.002
+    refuses = {"pixels": SIZE**2} if "pixels" in allows else {"picture_megabytes": (size + others) / 2}
+    is_missing = [file == "cat/03.png" for file in Folder(world.pictures).files]
+    for _ in range(2):
+        with limited(Limits(**refuses)):
+            assert world.fit(IncrementalPCA(5)).space.target.isnan().any(dim=1).tolist() == is_missing
+    with limited(Limits(**allows)):
+        space = world.fit(IncrementalPCA(5)).space
+    assert not space.target.isnan().any()
+    assert space.manifold.n_images == N_IMAGES
 
 
 def test_a_picture_that_cannot_be_read_ends_the_run_and_is_not_taken_for_broken(world, monkeypatch):

@@ -362,9 +362,6 @@ def test_a_file_that_is_no_manifold_is_a_user_error_that_names_it(saved, damage)
             read()
 
 
-# Defects: these fail at the time of writing.
-
-
 @pytest.mark.parametrize("n_components", [float("nan"), float("inf"), "all", None])
 def test_components_that_are_no_number_are_a_user_error(n_components):
     with pytest.raises(UserError, match=f"n_components.*{n_components}"):

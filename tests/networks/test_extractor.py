@@ -175,9 +175,6 @@ def test_the_fingerprint_tells_networks_layers_and_normalisations_apart(network)
     assert FeatureExtractor(network, ["conv3"], scales).fingerprint == extractors[2].fingerprint
 
 
-# Defects: these fail at the time of writing.
-
-
 def test_a_layer_that_never_responds_does_not_make_features_infinite():
     images = torch.rand(2, 3, 4, 4)
     network = grey_scaler(0.0, 0.0)

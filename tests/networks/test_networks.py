@@ -337,9 +337,6 @@ def test_missing_weights_are_downloaded_and_verified(tmp_path, capsys):
     assert list(folder.iterdir()) == [path]
 
 
-# Defects: these fail at the time of writing.
-
-
 @pytest.mark.parametrize("content", [[torch.zeros(2)], torch.zeros(2), {"epoch": 3}], ids=["list", "tensor", "number"])
 def test_a_file_that_holds_no_named_tensors_is_a_user_error(content, tmp_path):
     torch.save(content, tmp_path / "weights.pth")

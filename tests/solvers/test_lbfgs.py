@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch import Tensor
 
-from dmt.solvers import LBFGS, Objective, Progress
+from dmt.solvers import LBFGS, Objective, Progress, Solution
 
 EXACT = LBFGS(iterations=1000, tolerance=0.0, gradient_tolerance=1e-8)
 
@@ -336,13 +336,24 @@ def test_what_is_known_at_the_start_is_not_asked_for_again():
     assert not torch.equal(asked[0], starts)
 
 
+def test_where_some_problems_are_gone_on_with_their_counts_add_up():
+    first = Solution(
+        doubles([[1], [2], [3]]), doubles([1, 2, 3]), *torch.tensor([[4, 5, 6], [7, 8, 9]]), ["a", "b", "c"]
+    )
+    further = Solution(doubles([[30], [10]]), doubles([0.3, 0.1]), *torch.tensor([[1, 2], [3, 4]]), ["d", "e"])
+    found = first.gone_on(torch.tensor([2, 0]), further)
+    assert found.value.tolist() == [[10], [2], [30]]
+    assert found.objective.tolist() == [0.1, 2, 0.3]
+    assert found.iterations.tolist() == [6, 5, 7]
+    assert found.evaluations.tolist() == [11, 8, 12]
+    assert found.reasons == ["e", "b", "d"]
+    assert first.iterations.tolist() == [4, 5, 6]
+
+
 def test_an_empty_batch_has_an_empty_solution():
     solution = LBFGS().minimise(differentiated(rosenbrock), torch.zeros(0, 3))
     assert solution.value.shape == (0, 3)
     assert solution.reasons == []
-
-
-# Defects: these fail at the time of writing.
 
 
 def test_an_objective_that_fell_to_minus_infinity_has_not_converged():

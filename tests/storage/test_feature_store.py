@@ -163,9 +163,6 @@ def test_as_many_writers_go_on_where_killed_ones_stopped(tmp_path):
     assert store.part(second).n_done == 2
 
 
-# Defects: these fail at the time of writing.
-
-
 def test_numbers_beyond_float16_do_not_become_infinite(tmp_path):
     store = FeatureStore(tmp_path, 1, 2)
     with suppress(UserError):  # to refuse them is as good

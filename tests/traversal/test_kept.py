@@ -42,6 +42,13 @@ def test_the_directions_are_partial_effects_as_scikit_learn_has_them():
     torch.testing.assert_close((partial @ found.T) @ found, partial)
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_the_unit_of_the_points_does_not_matter(scale):
+    has, points, contrast = signs(50, 2), normal(50, 4, seed=2), signs(50, seed=3)
+    found, scaled = kept_directions(points, has, contrast), kept_directions(scale * points, has, contrast)
+    torch.testing.assert_close(scaled.T @ scaled, found.T @ found)  # the projection onto what they span
+
+
 def test_pictures_without_coordinates_do_not_count():
     has, points, contrast = signs(50, 1), normal(50, 4, seed=2), signs(50, seed=3)
     whole = kept_directions(points, has, contrast)

@@ -175,9 +175,6 @@ def test_points_that_are_all_alike_have_no_bandwidth(rule, points):
         RBF(rule).fit(points)
 
 
-# Defects: these fail at the time of writing.
-
-
 @pytest.mark.parametrize("bandwidth", [float("inf"), None, [1.0], True])
 def test_a_bandwidth_that_is_no_positive_finite_number_is_a_user_error(bandwidth):
     with pytest.raises(UserError, match="bandwidth"):

@@ -220,6 +220,19 @@ def test_a_walk_that_was_moved_says_the_same():
     for name in ("witness_before", "witness_after", "length", "shrinkage", "iterations"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name))
     assert found.converged == expected.converged == [True, True]
+    torch.testing.assert_close(found.solution.objective, expected.solution.objective)
+
+
+def test_all_of_a_walk_and_of_its_witnesses_is_moved():
+    """To a device without memory, which every machine has."""
+    source, target, z0 = two_sets()
+    witness = Witness(RBF(4.0), source, target, kept=torch.eye(6, dtype=torch.float64)[:1])
+    walk = descend(z0, witness, 0.5, CONFIGURED).to("meta")
+    moved = witness.to("meta")
+    tensors = [walk.start.z, walk.start.owner, walk.delta, walk.lam, walk.before, walk.after]
+    tensors += [walk.solution.value, walk.solution.objective, moved.source, moved.target, moved.kept]
+    tensors += [moved(z0.to("meta")), WitnessBatch.of_one(witness, 2).to("meta").index]
+    assert [tensor.device.type for tensor in tensors] == ["meta"] * len(tensors)
 
 
 def test_a_path_of_lambdas_is_what_each_gives_alone():
@@ -233,6 +246,19 @@ def test_a_path_of_lambdas_is_what_each_gives_alone():
     assert len(path) == 4
     for delta, each in zip(path, lams, strict=True):
         torch.testing.assert_close(delta, walk(start, witnesses, each).delta, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("first", [None, 0.1])
+def test_within_limits_a_linear_kernel_moves_each_coordinate_by_its_price_as_far_as_it_may(first):
+    # <m, d> / 2 sigma^2 falls, lambda' sum (price d)^2 / 2 sigma^2 grows: d = m / (2 lambda' price^2), clamped
+    source, target, z0 = two_sets()
+    price = torch.linspace(0.5, 2, 6).double().expand(4, 6)
+    lower, upper = -normal(4, 6, seed=8).abs(), normal(4, 6, seed=9).abs()
+    limits = Limits(lower, upper, price, None if first is None else torch.full_like(z0, first).clamp(lower, upper))
+    witnesses, lams = WitnessBatch.of_one(Witness(Linear(2.5), source, target), 4), torch.full((4,), 0.4).double()
+    found = WitnessDescent(EXACT, limits=limits)(Points.one_each(z0), witnesses, lams)
+    expected = ((target.mean(0) - source.mean(0)) / (2 * 0.4 * price.square())).clamp(lower, upper)
+    torch.testing.assert_close(found.delta, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_a_smaller_lambda_goes_further_and_deeper():
@@ -287,6 +313,12 @@ def test_a_witness_that_falls_without_bound_is_reported_as_not_converged():
 @pytest.mark.parametrize("value", [0, -1, -0.5, nan, -inf, "0.3", "large", None, True, False, [0.3]])
 def test_a_lambda_that_is_no_number_above_zero_is_a_user_error_that_names_it(value):
     with pytest.raises(UserError, match="lambda must be a number above 0"):
+        check_lambda(value)
+
+
+@pytest.mark.parametrize(("value", "remedy"), [("Infinity", "infinity is .inf in a YAML file"), (-1, "smaller edits")])
+def test_the_remedy_is_for_what_was_given(value, remedy):
+    with pytest.raises(UserError, match=remedy):
         check_lambda(value)
 
 

@@ -174,6 +174,11 @@ def test_whose_points_are_whose_is_no_matter_to_the_values_themselves(weighting)
     assert plain.members.target.owner.tolist() == list(range(10))
 
 
+def test_of_two_targets_each_is_seen_by_the_other_alone():
+    found = Witness(RBF(0.5), column(0), column(1, 3)).at_target()  # exp(-d^2)
+    assert found.tolist() == pytest.approx([exp(-1) - exp(-4), exp(-9) - exp(-4)])
+
+
 def test_many_points_of_one_picture_are_no_typical_target():
     with pytest.raises(UserError, match="at least two"):
         Witness(RBF(1.0), crowd([2, 2]), crowd([5])).at_target()

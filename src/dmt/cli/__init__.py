@@ -50,8 +50,9 @@ def _run(program: str, command: str = "") -> None:
 
 
 def _answer(program: str, command: str) -> None:
+    from dmt.cli.arguments import as_hydra_takes_them
     from dmt.cli.help import help_text, help_topic, wants_help
-    from dmt.cli.overrides import as_hydra_takes_them, check_overrides
+    from dmt.cli.overrides import check_overrides
     from dmt.errors import UserError
 
     sys.argv[1:] = arguments = as_hydra_takes_them(sys.argv[1:])

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dmt.cli import build, conf_folder
-from dmt.cli.overrides import as_hydra_takes_them, explain, require_names
+from dmt.cli.arguments import as_hydra_takes_them, require_names
+from dmt.cli.overrides import explain
 from dmt.cli.programs import quieten
 from dmt.cli.settings import check_settings
 from dmt.data import Catalog, Task

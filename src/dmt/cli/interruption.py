@@ -30,7 +30,9 @@ ENDING = [
 PIPE = 13  # SIGPIPE, of a pipe that nobody reads any more
 PATIENCE = 3.5  # seconds from the signal to the end, at most (ours: schedulers wait 5 or more before they kill)
 AGAIN = 1.0  # seconds after which the exception is raised once more
+LOOKS = 0.5  # seconds between two looks at whether the process that has started this one is still there
 TWICE = 0.2  # seconds within which a second Ctrl-C is the first, which came by two ways
+STARTER = "DMT_STARTER"  # the variable that tells further processes of a run who has started them
 LAST_WORDS = "what was finished is kept, and the same command goes on from there"
 
 
@@ -129,6 +131,8 @@ class _Watch:
         self._earlier_fd = signal.set_wakeup_fd(self._writes.fileno(), warn_on_full_buffer=False)
         self._earlier_hook, sys.unraisablehook = sys.unraisablehook, _said_unless_interrupted(sys.unraisablehook)
         threading.Thread(target=self._wait, name="signals", daemon=True).start()
+        if starter := os.environ.get(STARTER):
+            threading.Thread(target=_end_with, args=[int(starter)], name="starter", daemon=True).start()
 
     def close(self) -> None:
         """Put back what was before."""
@@ -229,6 +233,13 @@ class _Reporting:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _end_with(starter: int) -> None:
+    """End as by SIGTERM once the process that has started this one is gone, however that ended."""
+    while os.getppid() == starter:
+        time.sleep(LOOKS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _number_of(error: BaseException, watch: _Watch) -> int | None:

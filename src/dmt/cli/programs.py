@@ -167,8 +167,7 @@ def _traverse(cfg: DictConfig, folder: Path, running: RunLog) -> Report:
     bar = InversionBar()
     editor = processes.in_turn(lambda: _editor(cfg, bar, running))
     if cfg.figure is None:
-        images = build.images_of(cfg)
-        edit = task(editor, images) if isinstance(task, Explain) else _edited(cfg, folder, editor, task, images)
+        edit = _edited(cfg, folder, editor, task)
         report = Report.of_edit(edit.title, edit.images)
     else:
         report = build.built(cfg.figure)(editor, task, build.images_of(cfg))
@@ -187,13 +186,16 @@ def _editor(cfg: DictConfig, bar: InversionBar, running: RunLog) -> Editor:
     return build.editor_of(cfg, Several(listeners), build.DataOf(cfg, on_pictures=running.live.pictures))
 
 
-def _edited(cfg: DictConfig, folder: Path, editor: Editor, task: Task, images: list[str] | int) -> Edit:
+def _edited(cfg: DictConfig, folder: Path, editor: Editor, task: Task | Explain) -> Edit:
     """An edit whose pictures lie in the folder before any judge looks at them."""
 
     def keep(edit: Edit) -> None:
         waiting = [image.with_columns(**{UNJUDGED: "not yet"}) for image in edit.images]
         write_report(folder, Report.of_edit(edit.title, waiting), build.settings_of(cfg), cfg.output.mark)
 
+    images = build.images_of(cfg)
+    if isinstance(task, Explain):
+        return task(editor, images, finished=keep)
     return editor.edit(task, images, finished=keep if editor.judges else None)
 
 
@@ -271,8 +273,11 @@ def _start_processes(cfg: DictConfig) -> None:
             "a sweep (-m) cannot start processes for its jobs; run them one by one, or leave trainer.devices=1"
         )
     logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
+    if not strategy.cluster_environment.creates_processes_externally:
+        os.environ[interruption.STARTER] = str(os.getpid())
     os.environ["HYDRA_FULL_ERROR"] = str(int(FULL_ERRORS))  # what the others shall see
     strategy.launcher.launch(strategy.setup_environment)
+    os.environ.pop(interruption.STARTER, None)
     os.environ["HYDRA_FULL_ERROR"] = "1"
     if not processes.is_first():
         logging.disable()

@@ -23,6 +23,7 @@ from dmt.errors import UserError, nearest_name
 from dmt.ranges import Scalar
 from dmt.storage.downloads import download
 from dmt.storage.files import one_at_a_time, replacing
+from dmt.storage.limits import limits
 
 log = logging.getLogger(__name__)
 
@@ -444,13 +445,14 @@ def _fingerprint(root: Path, files: Sequence[str], with_times: bool) -> str:
 
 
 def stamp_of(catalog: Catalog, index: int) -> str:
-    """What changes when the file of a picture is replaced, or who may read it; empty where it is no file."""
+    """What changes when the file of a picture is replaced, or who may read it, or what is too large; empty: no file."""
     while not isinstance(catalog, FileCatalog):
         if not hasattr(catalog, "catalog"):
             return ""
         catalog = catalog.catalog  # of what frames or adds to another's pictures
     facts = (catalog.root / catalog.files[index]).stat()
-    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
+    most = limits()
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {most.pixels:g} {most.picture_megabytes:g}"
 
 
 def _place(name: str | Path) -> Path:

@@ -232,6 +232,13 @@ class Table:
             raise UserError(f"column {self.label!r} holds infinity; replace it by a number, or leave the cell empty")
         for name in frame.columns:
             _say_what_is_no_number(frame[name])
+        missing = {name: count for name, count in frame.isna().sum().items() if count}
+        if missing:
+            log.info(
+                "table: %d values are missing (%s), and are taken to be the column's median or commonest",
+                sum(missing.values()),
+                some([f"{name} {count}" for name, count in missing.items()]),
+            )
         return frame
 
     def require(self, names: Sequence[str], frame: pd.DataFrame, what: str) -> None:

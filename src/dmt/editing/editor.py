@@ -55,6 +55,7 @@ class Edit:
         space: where they lie.
         batches: everything that is known, of inputs that share a space one after the other.
         n_spaces: how many there are; ``space`` is the first.
+        judges: who has yet to look at the results, by name.
     """
 
     title: str
@@ -63,6 +64,14 @@ class Edit:
     space: Representation
     batches: list[EditedBatch]
     n_spaces: int = 1
+    judges: Mapping[str, Judge] = field(default_factory=dict)
+
+    def judged(self) -> "Edit":
+        """The same with what ``judges`` say in the records; they look in the first process."""
+        assert self.data.task is not None
+        towards = self.data.task.towards()
+        images = processes.from_first(lambda: judged(self.images, self.judges, towards))
+        return replace(self, images=images, judges={})
 
     @property
     def table(self) -> pd.DataFrame:
@@ -202,6 +211,15 @@ class Editor:
         Raises:
             UserError: whatever a user asked for that cannot be.
         """
+        edit = self.made(task, images, lam)
+        if finished is not None and processes.is_first():
+            finished(edit)
+        return edit.judged()
+
+    def made(
+        self, task: Task | str, images: Sequence[PictureLike] | int = 8, lam: float | LambdaRule | None = None
+    ) -> Edit:
+        """As ``edit``, but that no judge has looked at the results, apart from one that chooses lambda'."""
         way = _named(task) if isinstance(task, str) else task
         rule = self.rule if lam is None else FixedLambda(lam) if isinstance(lam, int | float | str) else lam
         rule.require(self.judges)
@@ -220,14 +238,11 @@ class Editor:
         log.info("%s: %s; editing %d", data.task.title, selection.describe(data.pool), len(data.inputs))
         parts = self.space.parts(data, selection) if isinstance(self.space, SetFit) else [data]
         first, *others = parts
-        edits = [self._edited(first, rule, judges)]
+        asked = {name: judge for name, judge in judges.items() if name == getattr(rule, "judge", None)}
+        edits = [self._edited(first, rule, asked)]
         for part in others:  # a space of each would fill the memory
-            edits.append(replace(self._edited(part, rule, judges), space=edits[0].space))
-        edit = edits[0] if len(edits) == 1 else _joined(edits, data)
-        if finished is not None and processes.is_first():
-            finished(edit)
-        towards = data.task.towards()
-        return replace(edit, images=processes.from_first(lambda: judged(edit.images, judges, towards)))
+            edits.append(replace(self._edited(part, rule, asked), space=edits[0].space))
+        return replace(edits[0] if len(edits) == 1 else _joined(edits, data), judges=judges)
 
     def _edited(self, data: EditData, rule: LambdaRule, judges: Mapping[str, Judge]) -> Edit:
         space = self._space(data)

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from dmt.judges import Judge
 from dmt.judges.classifier import Classifier, classifier_of
 from dmt.judges.verdicts import HALF
 from dmt.ranges import Beyond, Builder
+from dmt.storage import processes
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +78,19 @@ class Explain:
             return f"{self.classifier.title}: {self.number}"
         return f"{self.classifier.title}: {' to '.join(map(str, self.classes or ['any class']))}"
 
-    def __call__(self, editor: Editor, images: Sequence[PictureLike] | int = 8) -> Edit:
+    def __call__(
+        self,
+        editor: Editor,
+        images: Sequence[PictureLike] | int = 8,
+        *,
+        finished: Callable[[Edit], None] | None = None,
+    ) -> Edit:
         """Explain some pictures.
 
         Args:
             editor: edits; its judges are asked for a second opinion.
             images: names in the data set, paths of pictures or of folders, or how many are drawn.
+            finished: given all pictures before anybody is asked for a second opinion, in the first process.
 
         Raises:
             UserError: a class that the classifier does not have or gives to no picture, or whatever else cannot be.
@@ -107,7 +115,7 @@ class Explain:
             raise UserError(f"all of the {len(asked)} pictures are {self.number} already; choose others")
         if not together:
             raise UserError(f"none of the {len(asked)} pictures is of the class that is to be changed; choose others")
-        edits: list[Edit] = []
+        made: list[_Made] = []
         parts = [(way, part) for way, names in together.items() for part in _parts(data, said, way, names)]
         if len(parts) > 1:  # each is short, so that a line for every inversion would say little
             told_of = editor.inverter.on_progress
@@ -116,16 +124,18 @@ class Explain:
         told = time.monotonic()
         for way, names in parts:
             try:
-                edits.append(self._edited(editor, data, said, way, names))
+                made.append(self._made(editor, data, said, way, names))
             except _TooFewError as error:
-                if (way, names) == parts[-1] and not edits:
+                if (way, names) == parts[-1] and not made:
                     raise
                 log.warning("%s; left out: %s", error, ", ".join(names))
             if time.monotonic() - told > BETWEEN_LINES:
                 told = time.monotonic()
-                n_done = sum(len(edit.images) for edit in edits)
+                n_done = sum(len(part.edit.images) for part in made)
                 log.info("explained %d of %d pictures", n_done, len(asked) - left_out)
-        return _all_of(edits, asked, self.title)
+        if finished is not None and processes.is_first():
+            finished(_all_of([part.edit for part in made], asked, self.title))
+        return _all_of([self._judged(part, said) for part in made], asked, self.title)
 
     def _asked(self, data: EditData, images: Sequence[PictureLike] | int, said: Tensor) -> list[str]:
         if isinstance(images, int):
@@ -190,7 +200,7 @@ class Explain:
     def _label(self, said: Tensor, label: str) -> str:
         return self._names(said)[self._position(said, label)]
 
-    def _edited(self, editor: Editor, data: EditData, said: Tensor, way: "_Way", names: list[str]) -> Edit:
+    def _made(self, editor: Editor, data: EditData, said: Tensor, way: "_Way", names: list[str]) -> "_Made":
         if way.number is None:
             labels = self._names(said)
             chances = _chances(said, said)
@@ -214,14 +224,16 @@ class Explain:
                     "data=folder data.catalog.root=PATH"
                 )
         task = cast(Task, ScoredTask(title, source.numpy(), target.numpy()))
-        edit = replace(editor, judges={CLASSIFIER: judge, **editor.judges}).edit(task, names, rule)
+        edit = replace(editor, judges={CLASSIFIER: judge, **editor.judges}).made(task, names, rule)
+        images = [image.with_columns(**columns) for image in edit.images]
+        return _Made(replace(edit, images=images), rule)
+
+    def _judged(self, made: "_Made", said: Tensor) -> Edit:
+        edit = made.edit.judged()
         if unjudged(edit.images):  # what else the classifier would be asked fails as well, and the pictures stay
-            return replace(edit, images=[image.with_columns(**columns, verdict="") for image in edit.images])
+            return replace(edit, images=[image.with_columns(verdict="") for image in edit.images])
         becomes = self._becomes(said, [image.result for image in edit.images])
-        images = [
-            _with_verdict(image, rule, {**columns, "becomes": own})
-            for image, own in zip(edit.images, becomes, strict=True)
-        ]
+        images = [_with_verdict(image, made.rule, own) for image, own in zip(edit.images, becomes, strict=True)]
         return replace(edit, images=images)
 
     def _becomes(self, said: Tensor, results: Sequence[Tensor]) -> list[str]:
@@ -277,6 +289,14 @@ class _Way:
         beyond = (values - self.number) * (1 if self.rises else -1)
         target = torch.where(beyond >= 0, 1 / (1 + beyond / distance), -1.0)  # first those just beyond
         return source.nan_to_num(-1.0), torch.where(values.isnan(), -1.0, target)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Pictures of one way that are finished, and by which rule."""
+
+    edit: Edit
+    rule: LeastChange
 
 
 @dataclass(frozen=True)
@@ -378,13 +398,13 @@ def _parts(data: EditData, said: Tensor, way: _Way, names: list[str]) -> list[li
     return [part for part in (names[::2], names[1::2]) if part]
 
 
-def _with_verdict(image: EditedImage, rule: LeastChange, columns: Mapping[str, str]) -> EditedImage:
+def _with_verdict(image: EditedImage, rule: LeastChange, becomes: str) -> EditedImage:
     """Whether the classifier changed its mind, and whether every other judge of the classes agrees."""
     after = float(image.record[f"{CLASSIFIER}_after"])
     reached = after > rule.threshold if rule.beyond == "above" else after < rule.threshold
     others = [float(image.record[column]) for column in ("classes_after", "probe_after") if column in image.record]
     verdict = NOT if not reached else "yes" if not others else CONFIRMED if min(others) > HALF else ADVERSARIAL
-    return image.with_columns(**columns, reached=reached, verdict=verdict)
+    return image.with_columns(becomes=becomes, reached=reached, verdict=verdict)
 
 
 def _all_of(edits: Sequence[Edit], asked: Sequence[str], title: str) -> Edit:

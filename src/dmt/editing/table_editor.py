@@ -56,7 +56,6 @@ class Ground:
         is_target: which of these are of the target, ``(m,)``.
         usual: how far at most ``USUAL`` of the target's held-out rows are from the nearest other one.
         uneven: the columns in which a few of the table's values are far from all others.
-        missing: how many values of the table are missing.
     """
 
     space: ColumnSpace
@@ -66,7 +65,6 @@ class Ground:
     is_target: np.ndarray
     usual: float
     uneven: Sequence[str] = ()
-    missing: int = 0
 
     def share(self, points: np.ndarray) -> np.ndarray:
         """The target's share of the held-out rows most like each point ``(n, K)``."""
@@ -207,8 +205,8 @@ class TableEditor:
         else:
             judge = given_judge(task.classifier, [c.name for c in space.columns], str(task.target), task.classes)
         others = NearestNeighbors(n_neighbors=1).fit(points[is_target]).kneighbors()[0][:, 0]
-        usual, missing = float(np.quantile(others, USUAL)), int(np.isnan(values).sum())
-        return Ground(space, witness, judge, points, is_target, usual, _uneven(space, values), missing)
+        usual = float(np.quantile(others, USUAL))
+        return Ground(space, witness, judge, points, is_target, usual, _uneven(space, values))
 
     def edit(
         self,
@@ -388,11 +386,8 @@ class TableEditor:
                 "table: a few values are far from all others in %s; manifold.scaling=quantile counts ranks instead",
                 ", ".join(ground.uneven),
             )
-        if ground.missing or np.isnan(values).any():
-            log.info(
-                "table: %d missing values are taken to be the column's median or commonest; in a row to edit they stay",
-                ground.missing,
-            )
+        if missing := np.isnan(values).sum():
+            log.info("table: %d values are missing in the rows to edit, and stay so", missing)
 
 
 def _uneven(space: ColumnSpace, values: np.ndarray) -> list[str]:

@@ -1,14 +1,14 @@
 """Image batches -> feature vectors -> a fitted manifold, on the trainer's device."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from dmt.data import ImageBatch
 from dmt.manifolds.manifold import Manifold
@@ -138,7 +138,7 @@ class CodeWriter(Callback):
             self.codes[batch.indices] = self.manifold.encode(outputs).cpu()
 
 
-class StoredFeatures(Dataset):
+class StoredFeatures(IterableDataset):
     """A store as batches of feature vectors in float16, for ``ManifoldModule``'s fit."""
 
     def __init__(self, store: FeatureStore, batch_size: int):
@@ -147,8 +147,9 @@ class StoredFeatures(Dataset):
     def __len__(self) -> int:
         return -(-self.store.n_images // self.batch_size)
 
-    def __getitem__(self, index: int) -> Tensor:
-        return self.store.read(index * self.batch_size, (index + 1) * self.batch_size, torch.float16)[0]
+    def __iter__(self) -> Iterator[Tensor]:
+        for features, _ in self.store.batches(self.batch_size, torch.float16):
+            yield features
 
     def loader(self) -> DataLoader:
         """Serves the batches in order."""

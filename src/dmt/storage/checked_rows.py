@@ -117,14 +117,17 @@ class CheckedRows:
         Raises:
             DamagedError: rows are not what was written, and there is nothing that computes them again.
         """
-        rows, damaged = self._read(start, stop)
+        return self.checked(start, stop, *self.fetch(start, stop))
+
+    def checked(self, start: int, stop: int, rows: np.ndarray, damaged: list[int]) -> tuple[np.ndarray, list[int]]:
+        """What ``read`` returns, of rows that ``fetch`` has fetched."""
         if damaged:
             what = f"{len(damaged)} rows of {self.rows} are damaged"
             if self.source is None:
                 raise DamagedError(f"{what}; delete the file, and it is computed again")
             log.warning("%s; features: computed again", what)
             self.compute_again(damaged)
-            rows, damaged = self._read(start, stop)
+            rows, damaged = self.fetch(start, stop)
             if damaged:
                 raise DamagedError(f"{self.rows} does not keep what is written to it; see whether its disk is in order")
         broken = self.broken(start, stop)
@@ -161,8 +164,8 @@ class CheckedRows:
             known = {**self.read_stamps(), **stamps}
             write_json(self.stamps, {str(place): known[place] for place in sorted(known)})
 
-    def _read(self, start: int, stop: int) -> tuple[np.ndarray, list[int]]:
-        """The rows, and the places of those that are neither what was written nor marked as broken."""
+    def fetch(self, start: int, stop: int) -> tuple[np.ndarray, list[int]]:
+        """The rows ``(n, size)`` as they lie in the file, and which places are neither what was written nor broken."""
         rows = np.zeros((max(0, stop - start), self.size), dtype=np.float16)
         if self.rows.exists() and rows.size:
             found = np.fromfile(self.rows, np.float16, rows.size, offset=start * self.row_bytes)

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,11 @@ class FeatureStore:
             DamagedError: rows are not what was written, and there is nothing that computes them again.
         """
         stop = min(stop, self.n_images)
-        rows, kept = self._rows.read(start, stop)
+        return self._features(start, stop, *self._rows.read(start, stop), dtype)
+
+    def _features(
+        self, start: int, stop: int, rows: np.ndarray, kept: list[int], dtype: torch.dtype
+    ) -> tuple[Tensor, list[int]]:
         wanted = [rows[:, part] for part in self.columns]
         features = torch.from_numpy(wanted[0] if len(wanted) == 1 else np.concatenate(wanted, axis=1))
         if len(kept) < stop - start:
@@ -135,10 +140,20 @@ class FeatureStore:
     def batches(
         self, batch_size: int, dtype: torch.dtype = torch.float32, rows: range | None = None
     ) -> Iterator[tuple[Tensor, list[int]]]:
-        """All rows in order, or a range of them, ``batch_size`` at a time; see ``read``."""
+        """All rows in order, or a range of them, ``batch_size`` at a time; see ``read``.
+
+        While one batch is worked on the next is fetched and verified in a thread, which takes its memory once more, in
+        float16.
+        """
         rows = range(self.n_images) if rows is None else rows
-        for start in rows[::batch_size]:
-            yield self.read(start, min(start + batch_size, rows.stop), dtype)
+        spans = [(start, min(start + batch_size, rows.stop)) for start in rows[::batch_size]]
+        with ThreadPoolExecutor(1) as ahead:
+            coming = [ahead.submit(self._rows.fetch, *span) for span in spans[:1]]
+            for span, following in zip(spans, [*spans[1:], None], strict=True):
+                fetched = coming.pop().result()
+                if following is not None:
+                    coming.append(ahead.submit(self._rows.fetch, *following))
+                yield self._features(*span, *self._rows.checked(*span, *fetched), dtype)
 
     def take_in_repaired(self) -> None:
         """Compute the rows of pictures that did not decode and have been replaced since."""

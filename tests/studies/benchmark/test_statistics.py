@@ -158,6 +158,14 @@ def test_the_floor_is_no_part_of_the_way():
     assert "identity" not in found
 
 
+def test_the_floor_alone_crosses_nothing():
+    found = at_equal_flips(curve([math.inf], staircase([6], 10), identity=constant([1.0], 10)), 0.5)
+    assert not found["reached"]
+    assert found["note"] == "has the reconstruction floor alone"
+    assert found["share"] == 0
+    assert math.isnan(found["lambda"])
+
+
 def test_the_first_of_several_crossings_counts_and_ties_do_no_harm():
     """Rates .2 .2 .6 .4 .8: 50 % is first crossed three quarters of the way from the second to the third point."""
     wavy = curve(

@@ -71,6 +71,7 @@ def test_a_single_dissimilar_division_is_judged_by_the_spread_of_the_others():
     for found, sign in ((difference_of_means([-8.0], others), 1), (difference_of_means(others, [-8.0]), -1)):
         assert found.value == pytest.approx(sign * (-8.0 - others.mean()))
         assert found.high - found.low == pytest.approx(2 * half)
+    assert difference_of_means([1.0], [2.0]).value == -1
     assert math.isnan(difference_of_means([1.0], [2.0]).low)
     assert math.isnan(difference_of_means([], [2.0]).value)
 
@@ -200,7 +201,7 @@ def test_the_difference_of_differences_is_that_of_the_divisions():
     assert found.difference == pytest.approx(-5.5)
     assert found.high == pytest.approx(-5.5 + half)
     assert found.verdict == "falls"
-    assert (found.similar, found.dissimilar) == (-3.5, -9.0)
+    assert (found.similar, found.dissimilar, found.divisions) == (-3.5, -9.0, "1 and 3")
     assert dissimilar(runs[runs["split"] == "random"]).empty
 
 

@@ -209,12 +209,26 @@ def test_frozen_layers_are_those_of_the_base_that_was_kept(study, counted, monke
 def test_a_base_whose_weights_were_lost_is_trained_again_to_the_same_weights(study, counted):
     study(treatments=["base"], targets=["A"])(counted)
     (file,) = (study().folder / "bases").glob("*.safetensors")
-    before = file.read_bytes()
+    before = read_tensors(file)
     rows = RunStore(study().store).path.read_bytes()
     file.unlink()
     study(treatments=["selffer"], targets=["A"])(counted)
-    assert file.read_bytes() == before
+    after = read_tensors(file)
+    assert after.keys() == before.keys()
+    assert all(tensor.equal(before[name]) for name, tensor in after.items())
     assert RunStore(study().store).path.read_bytes().count(b",base,0,") == rows.count(b",base,0,") == 1
+
+
+def test_a_network_whose_row_is_gone_is_trained_again_and_this_is_said(study, counted, caplog):
+    study(treatments=["base"])(counted)
+    store = RunStore(study().store).path
+    header, _, of_b = store.read_text().splitlines(keepends=True)
+    store.write_text(header + of_b)
+    study(treatments=["base"])(counted)
+    assert counted.made == 3
+    (line,) = (line for line in caplog.messages if "its row" in line)
+    assert line == f"base on A, split 0 was trained, and its row is not in {store}: trained again"
+    assert len(store.read_text().splitlines()) == 3
 
 
 def test_a_base_that_has_not_converged_is_warned_of(study, counted, caplog):

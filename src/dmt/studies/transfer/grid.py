@@ -27,7 +27,7 @@ class Grid:
     Args:
         setting: what the networks have in common.
         store: their rows.
-        folder: for the weights of the bases, checkpoints of interrupted runs, and locks.
+        folder: for the weights of the bases, checkpoints of interrupted runs, locks, and notes of what was trained.
         trainer: makes Lightning's trainer.
     """
 
@@ -50,7 +50,11 @@ class Grid:
         key = self.setting.key(cell)
         try:
             with FileLock(self._file("locks", key, "lock"), timeout=-1 if wait else 0):
-                return self.store.runs().get(key) or self._train(cell)
+                if row := self.store.runs().get(key):
+                    return row
+                if self._file("trained", key, "txt").exists():
+                    log.warning("%s was trained, and its row is not in %s: trained again", cell, self.store.path)
+                return self._train(cell)
         except Timeout:
             return None
 
@@ -103,6 +107,7 @@ class Grid:
             )  # fmt: skip
         if key not in self.store.runs():  # a base whose weights were lost has one
             self.store.append(row)
+            self._file("trained", key, "txt").write_text(f"{cell}\n")
         if cell.treatment == "base":
             keep_tensors(self._file("bases", key, "safetensors"), network.state_dict())
         checkpoint.remove()
