@@ -14,7 +14,7 @@ import torch
 from playwright.sync_api import sync_playwright
 from skimage.data import astronaut
 
-from dmt.editing.places import Place, SetsMap
+from dmt.editing.places import Place, Sides
 from dmt.editing.records import EditedImage
 from dmt.reporting.page import page_of
 from dmt.reporting.results import Report
@@ -51,12 +51,12 @@ def pictures(n: int, side: int) -> list[EditedImage]:
     """Crops of a photograph with a brighter copy, on a map."""
     rng = np.random.default_rng(0)
     whole = torch.from_numpy(astronaut()).permute(2, 0, 1) / 255
-    sets = SetsMap.of(rng.normal(size=(1000, 8)), rng.normal(1, size=(1000, 8)))
+    sides = Sides(rng.normal(size=(1000, 8)), rng.normal(1, size=(1000, 8)))
     found = []
     for i in range(n):
         top, left = rng.integers(0, 512 - side, 2)
         before = whole[:, top : top + side, left : left + side]
-        place = Place(sets, *rng.normal(size=(3, 2)))
+        place = Place(sides, rng.normal(size=(3, 8)))
         record = {"lambda": 0.5, "ssim": 0.9, "psnr": 20.0, "probe_before": 0.1, "probe_after": 0.9}
         found.append(EditedImage(f"picture_{i}", before, (1.3 * before).clamp(0, 1), record, place=place))
     return found

@@ -22,6 +22,7 @@ from tests.app.test_archives import packed
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Gradio and what it brings, in threads of their own
 PATIENCE = 120_000  # ms
+TASKS = {"smile": ("smiling", {}), "look older": ("senior", {}), "wear glasses": ("eyeglasses", {})}
 FAST = ["backbone=vgg19_random", "judges=[]", "solver.inversion.iterations=3", "data.image_size=32"]
 
 
@@ -29,7 +30,7 @@ FAST = ["backbone=vgg19_random", "judges=[]", "solver.inversion.iterations=3", "
 def server(cache_dir) -> Iterator[Server]:
     """The page with tasks but without data, so that what is hostile can be dropped."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Offers, "at_hand", lambda settings: Offers({"smile": ("smiling", {})}))
+        patch.setattr(module.Offers, "at_hand", lambda settings: Offers(TASKS))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("HF_HUB_OFFLINE", "1")
         with Server(settings=FAST) as server:
@@ -126,8 +127,27 @@ HOSTILE = [  # what a browser hands over, and what is said of it
 ]
 
 
+def choose_what_by_keyboard(page):
+    """A list that opens, is filtered by what is typed, and keeps the focus."""
+    task = page.get_by_role("combobox", name="What the person shall do")
+    page.get_by_role("button", name="A photograph that shows a face").focus()
+    page.keyboard.press("Tab")
+    expect(task).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(task).to_have_value("look older")
+    expect(task).to_be_focused()
+    expect(task).to_have_attribute("aria-expanded", "false")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("glass")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(task).to_have_value("wear glasses")
+
+
 def test_what_is_no_photograph_is_one_line_and_the_next_can_be_dropped(page):
     tab(page, "Photograph")
+    choose_what_by_keyboard(page)
     with page.expect_file_chooser() as choosing:
         page.get_by_role("button", name="A photograph that shows a face").press("Enter")
     choosing.value.set_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"words"})

@@ -12,9 +12,11 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from dmt.cli import conf_folder
 from dmt.cli.arguments import as_hydra_takes_them
 from dmt.cli.command import composed
-from dmt.cli.run_log import LONGEST, fingerprint_of, label_of, log_to_logger
+from dmt.cli.run_log import LONGEST, fingerprint_of, label_of, run_log
+from dmt.errors import UserError
 from dmt.reporting.logged import Logged
 from dmt.reporting.run_label import RunLabel
+from tests.reporting.wandb_files import offline_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,9 +88,56 @@ def failing(save_dir, label):
 def test_a_logger_that_fails_costs_one_line(tmp_path, caplog):
     cfg = composed(conf_folder(), "traverse", ["output_dir=out"])
     cfg.logger = OmegaConf.create({"_target_": f"{__name__}.failing"})
-    log_to_logger(cfg, tmp_path, Logged("title"), {})
+    with run_log(cfg, tmp_path) as running:
+        running.live.begin(2)
+        running.tell(Logged("title"), {})
     (line,) = (record.getMessage() for record in caplog.records)
-    assert line == f"the logger failed (the disk is full); all results are in {tmp_path} all the same"
+    assert line == f"the logger failed (the disk is full); all results go to {tmp_path} all the same"
+
+
+@pytest.fixture
+def digits_cfg():
+    cfg = composed(conf_folder(), "traverse", ["experiment=digits", "logger=wandb", "output_dir=out"])
+    HydraConfig.instance().set_config(cfg)
+    yield OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])  # as Hydra hands it on
+    HydraConfig.instance().cfg = None
+
+
+def test_a_run_is_there_with_its_name_and_settings_before_it_has_any_result(tmp_path, digits_cfg):
+    with run_log(digits_cfg, tmp_path) as running:
+        assert not list(tmp_path.rglob("*.wandb")), "nothing is at work yet"
+        running.live.begin(2)
+        assert len(list(tmp_path.rglob("offline-run-*/run-*.wandb"))) == 1
+        running.tell(Logged("title", {"summary/edits": 2.0}), {"lambda": 0.25})
+    (found,) = offline_runs(tmp_path)
+    assert found.run.display_name == "3 to 8 λ 0.5"
+    assert found.config["about"]["choices"]["task"] == "digits"
+    assert found.config["lambda"] == 0.25, "as it was in the end"
+    assert [found.numbers(step) for step in range(2)] == [
+        {"progress/iteration": 0, "progress/edited": 0},
+        {"summary/edits": 2},
+    ]
+    assert found.exit_code == 0
+
+
+@pytest.mark.parametrize("error", [UserError("no"), KeyboardInterrupt()], ids=["failed", "interrupted"])
+def test_what_ends_early_is_marked_as_failed(tmp_path, digits_cfg, error):
+    def work():
+        with run_log(digits_cfg, tmp_path) as running:
+            running.live.walked(0.5, -0.25)
+            raise error
+
+    with pytest.raises(type(error)):
+        work()
+    (found,) = offline_runs(tmp_path)
+    assert found.exit_code == 1
+    assert found.numbers()["progress/witness_after"] == -0.25
+
+
+def test_what_is_wrong_before_the_work_begins_leaves_no_run(tmp_path, digits_cfg):
+    with pytest.raises(UserError), run_log(digits_cfg, tmp_path):
+        raise UserError("no such file")
+    assert offline_runs(tmp_path) == []
 
 
 def test_what_an_agent_makes_of_the_sweep_file_is_taken():

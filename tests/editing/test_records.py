@@ -42,7 +42,7 @@ def batch_of(names: list[str], owner: list[int], *, n_frames: int = 0, first: in
     )
     images = ImageBatch(before, list(range(first, first + n)), names, [])
     picture = Inversion.at_rest(after, {"reconstruction": torch.ones(n)}, drawn)
-    return EditedBatch(images, walk, picture, frames, seconds=6.0)
+    return EditedBatch(images, walk, picture, frames, seconds=6.0, arrived=walk.z)
 
 
 def test_a_thing_of_several_points_has_one_record_of_them_all():
@@ -187,6 +187,7 @@ def test_a_record_holds_what_the_edit_cost():
         ),
         frames=torch.stack([before + 0.01, before + 0.02]),
         seconds=3.0,
+        arrived=z0 + delta,
     )
     first, second = edited_images([batch])
     assert first.name == "x"

@@ -31,6 +31,16 @@ def patients(n: int = 240) -> pd.DataFrame:
     )
 
 
+def test_columns_with_a_few_values_far_off_are_named_and_looked_for_once(monkeypatch, caplog):
+    rows = patients().assign(income=np.exp(np.random.default_rng(0).normal(0, 2, 240)))  # a log-normal is skewed
+    editor = TableEditor(table=Table(rows, "state"))
+    ground = editor.ground(TASK)
+    monkeypatch.setattr("dmt.editing.table_editor.skew", lambda *_, **__: pytest.fail("it is known"))
+    with caplog.at_level("INFO"):
+        editor.edit(TASK, 1, 0.5, ground)
+    assert "far from all others in income; manifold.scaling=quantile" in caplog.text
+
+
 EDITOR = TableEditor(table=Table(patients(), "state"))
 
 

@@ -240,16 +240,26 @@ def test_results_are_pictures_and_the_record_says_what_happened(eights, quiet_tr
         edited.traversal.start.z, eights.manifold.encode(eights.extractor.vectors(eights.threes[:3])).double()
     )
     assert edited.seconds > 0
+    again = eights.manifold.encode(eights.extractor.vectors(edited.inversion.images)).double()
+    torch.testing.assert_close(edited.arrived, again, rtol=1e-4, atol=1e-4)
+    assert [part.arrived.tolist() for part in edited.parts()] == edited.arrived[:, None].tolist()
+    assert not edited.inversion.activations, "they are large"
 
 
-def test_progress_is_told_after_every_iteration(eights, quiet_trainer):
-    told = []
-    (edited,) = eights.edit(
-        quiet_trainer,
-        [eights.threes[:2]],
-        0.5,
-        on_progress=told.append,
-    )
+class Told(list):
+    """What is told, in order."""
+
+    __call__ = list.append
+
+    def walked(self, before, after):
+        self.walk = (before, after)
+
+
+def test_progress_is_told_after_every_walk_and_every_iteration(eights, quiet_trainer):
+    told = Told()
+    (edited,) = eights.edit(quiet_trainer, [eights.threes[:2]], 0.5, on_progress=told)
+    walk = edited.traversal
+    assert told.walk == pytest.approx((float(walk.witness_before.mean()), float(walk.witness_after.mean())))
     assert [progress.iteration for progress in told] == list(range(1, len(told) + 1))
     assert len(told) == int(edited.inversion.solution.iterations.max())
     assert all(progress.problems == 2 for progress in told)

@@ -12,7 +12,7 @@ import wandb
 from PIL import Image
 
 from dmt.reporting.logged import Logged, Step, logged_report
-from dmt.reporting.loggers import csv_logger, log_run, tensorboard_logger
+from dmt.reporting.loggers import OpenRun, csv_logger, log_run, tensorboard_logger
 from dmt.reporting.results import Report, result_grid
 from dmt.reporting.run_label import RunLabel
 from dmt.reporting.wandb_run import wandb_logger
@@ -31,6 +31,7 @@ STEPS = [
     )
     for lam, colour in ((0.25, "red"), (0.5, "green"))
 ]
+ON_THE_WAY = [{"progress/iteration": float(i), "progress/objective": 2.0 / i} for i in (1, 10)]
 SWEEP = Logged("sweep", {"summary/edits": 2.0}, {"sweep": Image.new("RGB", (8, 8), "blue")}, steps=STEPS)
 
 
@@ -201,10 +202,14 @@ def test_csv_and_tensorboard_have_the_numbers_that_wandb_has(tmp_path, what):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    log_run(wandb_logger(tmp_path, LABEL), what, SETTINGS)
-    log_run(csv_logger(tmp_path, LABEL), what, SETTINGS)
-    log_run(tensorboard_logger(tmp_path, LABEL), what, SETTINGS)
+    for logger in (wandb_logger(tmp_path, LABEL), csv_logger(tmp_path, LABEL), tensorboard_logger(tmp_path, LABEL)):
+        run = OpenRun(logger, SETTINGS)
+        for row in ON_THE_WAY:
+            run.log(row)
+        run.tell(what, SETTINGS)
+        run.end()
     run = the_run(tmp_path)
+    assert [run.numbers(step) for step in range(len(ON_THE_WAY))] == ON_THE_WAY
     wanted = {(step, name): value for step in range(len(run.history)) for name, value in run.numbers(step).items()}
     with (tmp_path / "metrics/metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -223,6 +228,15 @@ def test_csv_and_tensorboard_have_the_numbers_that_wandb_has(tmp_path, what):
     picture = Image.open(io.BytesIO(first.encoded_image_string)).convert("RGB")
     np.testing.assert_array_equal(np.asarray(picture), np.asarray(next(iter(what.pictures.values()))))
     assert "0.3" in (tmp_path / "metrics/hparams.yaml").read_text()
+
+
+def test_numbers_can_be_read_while_the_run_is_at_work(tmp_path):
+    run = OpenRun(csv_logger(tmp_path, LABEL), SETTINGS)
+    run.log(ON_THE_WAY[0])
+    assert "0.3" in (tmp_path / "metrics/hparams.yaml").read_text()
+    with (tmp_path / "metrics/metrics.csv").open(newline="") as file:
+        assert [float(row["progress/objective"]) for row in csv.DictReader(file)] == [2]
+    run.end(failed=True)
 
 
 def test_without_a_logger_nothing_is_logged():

@@ -64,7 +64,8 @@ class Outcome:
         views: what is looked at, in words -> files before and after the edit, as the page shows them, the closest
             first.
         thumb: the first of them after the edit, small.
-        file: the result at its own size, to be downloaded.
+        file: the result at its own size, to be downloaded, as PNG.
+        given: what kind of file the picture came in, such as ``GIF``, if that was another.
         words: what is to be said of it, a sentence each.
         seconds: how long it took.
     """
@@ -76,6 +77,7 @@ class Outcome:
     file: str
     words: Sequence[str]
     seconds: float = 0.0
+    given: str = ""
 
 
 def carried_out(wish: Wish, folder: Path, told: Callable[[Step], None]) -> Outcome:
@@ -100,10 +102,10 @@ def carried_out(wish: Wish, folder: Path, told: Callable[[Step], None]) -> Outco
         for number, image in enumerate(edit.images, start=1)
         for place, line in enumerate(verdict_in_words(image.record, wish.lam == "auto", target))
     ]
-    views, file = _written(edit.images, folder, _stem(wish.picture, edit.images[0].name), wish.kind == "faces")
+    views, file, given = _written(edit.images, folder, _stem(wish.picture, edit.images[0].name), wish.kind == "faces")
     setting = "just enough" if wish.lam == "auto" else f"λ = {wish.lam:g}"
     _, after = next(iter(views.values()))
-    return Outcome(wish.title, setting, views, _thumb(Path(after)), file, words)
+    return Outcome(wish.title, setting, views, _thumb(Path(after)), file, words, given=given)
 
 
 def _edited(wish: Wish, folder: Path, told: Callable[[Step], None]) -> Edit:
@@ -137,13 +139,13 @@ def _labelled(classes: Mapping[str, Path], folder: Path) -> list[str]:
 
 def _written(
     images: Sequence[EditedImage], folder: Path, stem: str, of_faces: bool
-) -> tuple[dict[str, tuple[str, str]], str]:
-    """The files of an edit: before and after as they are shown, and the result to be downloaded."""
+) -> tuple[dict[str, tuple[str, str]], str, str]:
+    """The files of an edit: before and after as they are shown, the result to be downloaded; and ``Outcome.given``."""
     patches = [image.patch for image in images if image.patch is not None]
     file = folder / f"{stem}_edited.png"
     if not patches:
         save_picture(file, images[0].result)
-        return {WHOLE: _pair(folder, to_pixels(images[0].input), to_pixels(images[0].result))}, str(file)
+        return {WHOLE: _pair(folder, to_pixels(images[0].input), to_pixels(images[0].result))}, str(file), ""
     photograph, result = patches[0].read(), finished(patches)
     result.as_png().save(file)
     views = {}
@@ -151,7 +153,9 @@ def _written(
         name = f"face {number}" if len(patches) > 1 else "the face"
         pair = [to_pixels(patch.frame.sampled(one, SMALL)) for one in (photograph, result)]
         views[name] = _pair(folder / f"face_{number}", *pair)
-    return {**views, WHOLE: _pair(folder, photograph.reduced(SHOWN)[0], result.reduced(SHOWN)[0])}, str(file)
+    whole = _pair(folder, photograph.reduced(SHOWN)[0], result.reduced(SHOWN)[0])
+    given = photograph.suffix.removeprefix(".").upper()
+    return {**views, WHOLE: whole}, str(file), "" if given == "PNG" else given
 
 
 def _pair(folder: Path, before: np.ndarray, after: np.ndarray) -> tuple[str, str]:

@@ -16,6 +16,14 @@
       if (button.getAttribute("aria-label") !== name) button.setAttribute("aria-label", name);
     }
   };
+  document.addEventListener("keydown", ({ key, target }) => {  // Enter in a list of choices: the focus stays there
+    if (key !== "Enter" || target.getAttribute("role") !== "combobox") return;
+    setTimeout(() => {
+      if (document.activeElement !== document.body) return;
+      target.focus();  // which opens the list again
+      target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    }, 50);
+  }, true);
   new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
   mend();
 };

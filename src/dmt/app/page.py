@@ -145,7 +145,7 @@ def _result() -> Parts:
         views = gr.State({})
         where = gr.Radio(list(POSITIONS), value="half and half", show_label=False, container=False, elem_id="where")
     words = gr.HTML(elem_id="words", padding=False)
-    download = gr.DownloadButton("Download at full size (PNG)", visible=False, elem_id="download")
+    download = gr.DownloadButton(_download(), visible=False, elem_id="download")
     where.input(lambda name: gr.ImageSlider(slider_position=POSITIONS[name]), where, wipe, **PRIVATE)
     view.input(lambda name, views: gr.ImageSlider(value=views[name]), [view, views], wipe, **PRIVATE)
     parts = {"empty": empty, "group": group, "wipe": wipe, "view": view, "views": views, "where": where}
@@ -205,8 +205,13 @@ def _show(shown: Parts, outcome: Outcome) -> dict:
         shown["views"]: dict(outcome.views),
         shown["where"]: "half and half",
         shown["words"]: f"<h2>{escape(outcome.title)}, {escape(outcome.setting)}</h2><ul>{lines}</ul>",
-        shown["download"]: gr.DownloadButton(value=outcome.file, visible=True),
+        shown["download"]: gr.DownloadButton(_download(outcome.given), value=outcome.file, visible=True),
     }
+
+
+def _download(given: str = "") -> str:
+    """What the button says; ``given``: what kind of file the picture came in, if it was no PNG."""
+    return f"Download at full size (PNG; yours is {given})" if given else "Download at full size (PNG)"
 
 
 def _thumbs(session: Session) -> list[tuple[str, str]]:

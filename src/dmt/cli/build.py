@@ -116,7 +116,7 @@ def editor_of(cfg: DictConfig, on_progress: OnProgress | None = None, data: "Dat
         built(cfg.solver.inversion),
         cfg.precision,
         built(cfg.parametrization),
-        on_progress if cfg.progress and processes.is_first() else None,
+        on_progress if processes.is_first() else None,
         built(cfg.realise),
     )
     data = data or DataOf(cfg)  # after all that is said without a look at pictures

@@ -79,7 +79,7 @@ def default_editor(data: str = "lfw", *overrides: str, on_progress: OnStep | Non
     _require_network(cfg)
     _prepare()
     if on_progress is None:
-        return build.editor_of(cfg, InversionBar())
+        return build.editor_of(cfg, InversionBar() if cfg.progress else None)
     steps = Steps(on_progress)
     return build.editor_of(cfg, steps, build.DataOf(cfg, on_pictures=steps.pictures))
 

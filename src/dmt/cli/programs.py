@@ -25,7 +25,7 @@ from dmt.cli import build, conf_folder, interruption
 from dmt.cli.again import command_of
 from dmt.cli.folders import OutputFolder
 from dmt.cli.overrides import explain
-from dmt.cli.run_log import log_to_logger
+from dmt.cli.run_log import RunLog, run_log
 from dmt.cli.settings import check_settings
 from dmt.cli.sweeps import CAUSED_BY_USERS, is_sweep, run_job, summarized
 from dmt.data import Task
@@ -33,8 +33,10 @@ from dmt.editing import Editor, Explain
 from dmt.editing.editor import Edit
 from dmt.editing.records import UNJUDGED, unjudged
 from dmt.errors import UserError
+from dmt.inversion.inverter import OnProgress
 from dmt.manifolds import CatalogFit, Space
 from dmt.networks.precision import compute_exact_float32
+from dmt.reporting.live import Several
 from dmt.reporting.logged import SUMMARY, Logged, logged_report
 from dmt.reporting.page import where_to_look, write_page
 from dmt.reporting.progress import InversionBar
@@ -121,8 +123,13 @@ def train(cfg: DictConfig) -> None:
     """Fit the manifold of the data set, or find it; or do a study."""
     began = time.perf_counter()
     folder = begin(cfg)
+    with run_log(cfg, folder) as running:
+        _train(cfg, folder, running, began)
+
+
+def _train(cfg: DictConfig, folder: Path, running: RunLog, began: float) -> None:
     if cfg.study is not None:
-        _do_study(cfg, folder)
+        _do_study(cfg, folder, running)
         log.info("done in %.0f s", time.perf_counter() - began)
         return
     if build.is_of_table(cfg):
@@ -130,7 +137,7 @@ def train(cfg: DictConfig) -> None:
         build.table_editor_of(cfg).fitted_space().save(file)
         log.info("edit with it: python traverse.py manifold_path=%s (same options)", file)
         return
-    data = build.DataOf(cfg)
+    data = build.DataOf(cfg, on_pictures=running.live.pictures)
     fit = processes.in_turn(lambda: build.space_of(cfg, build.features_of(cfg, data(None))))
     if not isinstance(fit, CatalogFit):
         raise UserError(
@@ -138,8 +145,7 @@ def train(cfg: DictConfig) -> None:
             "there is nothing to train"
         )
     space = fit.space
-    if processes.is_first():
-        log_to_logger(cfg, folder, Logged("manifold", _manifold_numbers(space)), build.settings_of(cfg))
+    running.tell(Logged("manifold", _manifold_numbers(space)), build.settings_of(cfg))
     log.info(
         "done in %.0f s; edit on it with: python traverse.py manifold=pca (same options)", time.perf_counter() - began
     )
@@ -148,13 +154,18 @@ def train(cfg: DictConfig) -> None:
 def traverse(cfg: DictConfig) -> Report:
     """Edit images, make a figure of edits, or do a study of them; fit what is missing before."""
     folder = begin(cfg)
+    with run_log(cfg, folder) as running:
+        return _traverse(cfg, folder, running)
+
+
+def _traverse(cfg: DictConfig, folder: Path, running: RunLog) -> Report:
     if cfg.study is not None:
-        return _do_study(cfg, folder)
+        return _do_study(cfg, folder, running)
     if build.is_of_table(cfg):
-        return _edit_rows(cfg, folder)
+        return _edit_rows(cfg, folder, running)
     task = build.task_of(cfg)
     bar = InversionBar()
-    editor = processes.in_turn(lambda: build.editor_of(cfg, bar))
+    editor = processes.in_turn(lambda: _editor(cfg, bar, running))
     if cfg.figure is None:
         edit = _edited(cfg, folder, editor, task)
         report = Report.of_edit(edit.title, edit.images)
@@ -162,11 +173,17 @@ def traverse(cfg: DictConfig) -> Report:
         report = build.built(cfg.figure)(editor, task, build.images_of(cfg))
     bar.close()
     if processes.is_first():
-        _record(cfg, folder, report)
+        _record(cfg, folder, report, running)
         _say(report, folder)
         if failed := unjudged(report.images):
             raise UserError(f"judges failed, {'; '.join(failed)}; the pictures and all else are written: {folder}")
     return report
+
+
+def _editor(cfg: DictConfig, bar: InversionBar, running: RunLog) -> Editor:
+    """The editor that shows how far it is, if the configuration says so, and tells the logger."""
+    listeners: list[OnProgress] = [bar, running.live] if cfg.progress else [running.live]
+    return build.editor_of(cfg, Several(listeners), build.DataOf(cfg, on_pictures=running.live.pictures))
 
 
 def _edited(cfg: DictConfig, folder: Path, editor: Editor, task: Task | Explain) -> Edit:
@@ -182,13 +199,13 @@ def _edited(cfg: DictConfig, folder: Path, editor: Editor, task: Task | Explain)
     return editor.edit(task, images, finished=keep if editor.judges else None)
 
 
-def _edit_rows(cfg: DictConfig, folder: Path) -> Report:
+def _edit_rows(cfg: DictConfig, folder: Path, running: RunLog) -> Report:
     """Edit rows of a table."""
     build.require_given(cfg.task)
     edit = build.table_editor_of(cfg).edit(build.built(cfg.task), build.images_of(cfg))
     write_report(folder, Report(edit.title, [], {}, answers(edit)), build.settings_of(cfg))  # a plot may fail
     report = table_report(edit)
-    _record(cfg, folder, report)
+    _record(cfg, folder, report, running)
     for record in edit.records[:MOST_SAID]:
         log.info("\nrow %s%s: %s", record["row"], f", plan {record['plan']}" if cfg.plans > 1 else "", record["words"])
     log.info("\n%s", edit.summary)
@@ -224,18 +241,18 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=advice)
 
 
-def _do_study(cfg: DictConfig, folder: Path) -> Report:
+def _do_study(cfg: DictConfig, folder: Path, running: RunLog) -> Report:
     settings = build.settings_of(cfg)
 
     def editor() -> Editor:
-        made = build.editor_of(cfg, InversionBar())
+        made = _editor(cfg, InversionBar(), running)
         settings.update(build.settings_of(cfg))  # with the layers that layers=auto has chosen
         return made
 
     study: Callable[..., Report] = build.built(cfg.study)
     report = processes.from_first(lambda: study(build.trainer_of(cfg), editor, settings))
     if processes.is_first():
-        _record(cfg, folder, report)
+        _record(cfg, folder, report, running)
         _say_tables(report)
         _say_where(folder, "tables and config.yaml")
     return report
@@ -267,7 +284,7 @@ def _start_processes(cfg: DictConfig) -> None:
         warnings.simplefilter("ignore")
 
 
-def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
+def _record(cfg: DictConfig, folder: Path, report: Report, running: RunLog) -> None:
     """Write a report, then log it; nothing that fails then takes away what is written.
 
     Raises:
@@ -280,7 +297,7 @@ def _record(cfg: DictConfig, folder: Path, report: Report) -> None:
         write_page(folder, report, saved, command_of(cfg), told.of_results, told.of_run)
     if cfg.output.animation != "none":
         failed += _failure("films", partial(write_films, folder, report, saved, cfg.output.animation))
-    log_to_logger(cfg, folder, logged_report(report), settings)
+    running.tell(logged_report(report), settings)
     if failed:
         _say(report, folder)
         raise UserError(f"{'; '.join(failed)}; the pictures and tables are written: {folder}")

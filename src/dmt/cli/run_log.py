@@ -1,11 +1,12 @@
-"""A configuration -> what its run is called, and the logger that is told of it."""
+"""A configuration -> what its run is called, and the logger that is told of it while it works and at its end."""
 
 import hashlib
 import json
 import logging
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dmt.cli.build import AUTO, built
+from dmt.cli import interruption
+from dmt.cli.build import AUTO, built, settings_of
+from dmt.reporting.live import Live
 from dmt.reporting.logged import Logged
-from dmt.reporting.loggers import log_run
+from dmt.reporting.loggers import OpenRun
 from dmt.reporting.run_label import RunLabel
+from dmt.storage import processes
 
 log = logging.getLogger("dmt")
 
 LONGEST = 120  # characters of a name; wandb takes 128
 LONGEST_TAG = 64  # wandb's
+PATIENCE = 2.0  # seconds that the logger of an interrupted run has to write what it knows (of the 3.5 that all has)
 PACKAGES = ("dmt", "torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "wandb")
 # Where things lie and how they are shown; not what comes out
 APART = ("output_dir", "data_dir", "weights_dir", "cache_dir", "logger", "progress", "threads", "trainer", "output")
@@ -30,16 +35,81 @@ APART = ("output_dir", "data_dir", "weights_dir", "cache_dir", "logger", "progre
 UNNAMED = ("task", "person", "lambda", "experiment", "data", "images", "n_images", "manifold_path", "hydra", *APART)
 
 
-def log_to_logger(cfg: DictConfig, folder: Path, told: Logged, settings: Mapping[str, Any]) -> None:
-    """Tell the configuration's logger of a run that is finished; what goes wrong there costs one line, not the run.
+class RunLog:
+    """What the configuration's logger is told of a run; what goes wrong there costs one line, not the run.
+
+    The logger is asked for when the work begins: a run that ends before, since a setting or a file is wrong, leaves
+    nothing there. Further processes of a run tell nobody.
 
     Args:
         cfg: the configuration.
         folder: where the run lies.
-        told: what is told.
-        settings: the resolved configuration.
+        label: what it is called; ``None``: as the configuration says.
     """
-    _log(cfg, folder, told, label_of(cfg), settings)
+
+    def __init__(self, cfg: DictConfig, folder: Path, label: RunLabel | None = None):
+        self._cfg, self._folder, self._label = cfg, folder, label
+        self._is_on = bool(cfg.logger) and processes.is_first()
+        self._run: OpenRun | None = None
+        self.live = Live(self._log)
+        """Told how far an edit is."""
+
+    def tell(self, told: Logged, settings: Mapping[str, Any]) -> None:
+        """Tell all of the run.
+
+        Args:
+            told: what is told.
+            settings: the resolved configuration.
+        """
+        precision = sorted({str(image.record["precision"]) for image in told.images if "precision" in image.record})
+        self._guarded(lambda run: run.tell(told, self._config(settings, precision)), settings)
+
+    def end(self, failed: bool = False) -> None:
+        """End it; what was interrupted has no time for uploads."""
+        if self._run is not None:
+            patience = None if interruption.received() is None else PATIENCE
+            self._guarded(lambda run: run.end(failed, patience))
+        self._is_on = False
+
+    def _log(self, numbers: Mapping[str, float]) -> None:
+        self._guarded(lambda run: run.log(numbers))
+
+    def _guarded(self, do: Callable[[OpenRun], None], settings: Mapping[str, Any] | None = None) -> None:
+        if not self._is_on:
+            return
+        try:
+            if self._run is None:
+                label = label_of(self._cfg) if self._label is None else self._label
+                logger = built(self._cfg.logger, _partial_=True)(str(self._folder), label)
+                self._run = OpenRun(logger, self._config(settings_of(self._cfg) if settings is None else settings))
+            do(self._run)
+        except Exception as error:  # whatever a logger raises: the results are written, and worth more than it
+            self._is_on = False
+            said = " ".join(str(error).split()) or type(error).__name__
+            log.warning("the logger failed (%s); all results go to %s all the same", said[:200], self._folder)
+
+    def _config(self, settings: Mapping[str, Any], precision: Sequence[str] = ()) -> dict[str, Any]:
+        label = label_of(self._cfg) if self._label is None else self._label
+        about = {
+            **{"name": label.name, "group": label.group, "job_type": label.job_type, "tags": list(label.tags)},
+            "choices": _choices(),
+            "fingerprint": fingerprint_of(settings),
+            "precision": list(precision),
+            "versions": {"python": platform.python_version(), **_versions()},
+        }
+        return {**settings, "about": about}
+
+
+@contextmanager
+def run_log(cfg: DictConfig, folder: Path) -> Iterator[RunLog]:
+    """The log of a run while it works; whatever ends it early has it marked as failed."""
+    running = RunLog(cfg, folder)
+    try:
+        yield running
+    except BaseException:
+        running.end(failed=True)
+        raise
+    running.end()
 
 
 def log_sweep(config: DictConfig, folder: Path, told: Logged) -> None:
@@ -47,7 +117,9 @@ def log_sweep(config: DictConfig, folder: Path, told: Logged) -> None:
     overrides = list(config.hydra.overrides.task)
     varied = [one for one in overrides if not one.startswith(("experiment=", "logger", "progress"))]
     label = RunLabel(_cut(" ".join(["sweep", *varied])), "sweep", group_of(folder))
-    _log(config, folder, told, label, {"overrides": overrides})
+    running = RunLog(config, folder, label)
+    running.tell(told, {"overrides": overrides})
+    running.end()
 
 
 def label_of(cfg: DictConfig) -> RunLabel:
@@ -123,24 +195,6 @@ def fingerprint_of(settings: Mapping[str, Any]) -> str:
     """Sixteen characters that are the same for all runs that were told to do the same, wherever their files lie."""
     told = {key: value for key, value in settings.items() if key not in APART}
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _log(cfg: DictConfig, folder: Path, told: Logged, label: RunLabel, settings: Mapping[str, Any]) -> None:
-    if not cfg.logger:
-        return
-    about = {
-        **{"name": label.name, "group": label.group, "job_type": label.job_type, "tags": list(label.tags)},
-        "choices": _choices(),
-        "fingerprint": fingerprint_of(settings),
-        "precision": sorted({str(image.record["precision"]) for image in told.images if "precision" in image.record}),
-        "versions": {"python": platform.python_version(), **_versions()},
-    }
-    try:
-        logger = built(cfg.logger, _partial_=True)(str(folder), label)
-        log_run(logger, told, {**settings, "about": about})
-    except Exception as error:  # whatever a logger raises: the results are written, and worth more than it
-        said = " ".join(str(error).split()) or type(error).__name__
-        log.warning("the logger failed (%s); all results are in %s all the same", said[:200], folder)
 
 
 def _choices() -> dict[str, str]:

@@ -11,7 +11,6 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from dmt.data import EditData, PictureLike, Sets, Task
 from dmt.editing.comparison import Comparison, Contrasts
@@ -133,7 +132,7 @@ class Edit:
     def arrived(self) -> Tensor:
         """Where the finished pictures lie, ``(n, K)``; raises as ``z0``."""
         self._require_one_space()
-        return torch.cat([self.space.coordinates(batch.inversion.images) for batch in self.batches])
+        return torch.cat([batch.arrived for batch in self.batches])
 
     def _require_one_space(self) -> None:
         if self.n_spaces > 1:
@@ -283,8 +282,7 @@ class Editor:
             kept.update({row: last[row] for row in rows.tolist()})
 
         def arrived(lams: Tensor) -> Tensor:
-            pictures = [batch.inversion.images for batch in run(module_with(lams))]
-            z = torch.cat([space.coordinates(images) for images in pictures])
+            z = torch.cat([batch.arrived for batch in run(module_with(lams))])
             return replace(start, z=z).mean(z)
 
         lams, n_tried = rule.choose(
@@ -314,8 +312,7 @@ class Editor:
         }
         if not any(turn is None for turn in turns):
             columns["turn"] = [float(turn or 0) for turn in turns]
-        there = processes.from_first(lambda: self._coordinates(space, batches))
-        places = places_of(contrasts.witnesses, start, ends.z, there)
+        places = places_of(contrasts.witnesses, start, ends.z, torch.cat([batch.arrived for batch in batches]))
         edited = [
             replace(image, place=places[row]).with_columns(
                 inversions=n_tried + (not kept), **{name: values[row] for name, values in columns.items()}
@@ -324,13 +321,6 @@ class Editor:
         ]
         assert data.task is not None
         return Edit(f"{data.task.title}\n{module.describe(rule.title)}", edited, data, space, batches)
-
-    def _coordinates(self, space: Representation, batches: Sequence[EditedBatch]) -> Tensor:
-        """Points ``(P, K)`` of the finished pictures, found on the device that edits."""
-        results = [replace(batch.batch, images=batch.inversion.images) for batch in batches]
-        trainer = self.trainer(inference_mode=False, enable_progress_bar=False)
-        found: Any = trainer.predict(PointsModule(space), DataLoader(results, batch_size=None))  # type: ignore[arg-type]
-        return Points.joined(found).z
 
     def _space(self, data: EditData) -> Representation:
         if not isinstance(self.space, Space):

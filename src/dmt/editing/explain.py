@@ -118,7 +118,9 @@ class Explain:
         made: list[_Made] = []
         parts = [(way, part) for way, names in together.items() for part in _parts(data, said, way, names)]
         if len(parts) > 1:  # each is short, so that a line for every inversion would say little
-            editor = replace(editor, inverter=replace(editor.inverter, on_progress=None))
+            told_of = editor.inverter.on_progress
+            brief = None if told_of is None else told_of.briefly()
+            editor = replace(editor, inverter=replace(editor.inverter, on_progress=brief))
         told = time.monotonic()
         for way, names in parts:
             try:

@@ -28,6 +28,7 @@ class EditedBatch:
         inversion: the pictures.
         frames: ``(F, B, 3, H, W)`` in [0, 1], the way from the inputs to the results, both left out; F may be 0.
         seconds: for the whole batch, without the frames.
+        arrived: ``(P, K)``, where the finished pictures lie.
     """
 
     batch: ImageBatch
@@ -35,6 +36,7 @@ class EditedBatch:
     inversion: Inversion
     frames: Tensor
     seconds: float
+    arrived: Tensor
 
     def to(self, device: torch.device) -> "EditedBatch":
         """The same with its pictures on another device; the trainer collects predictions on the processor."""
@@ -59,8 +61,14 @@ class EditedBatch:
             indices=self.batch.indices[row],
             names=self.batch.names[row],
         )
+        start = self.traversal.start
         return EditedBatch(
-            batch, self.traversal.of_one(row.start), self.inversion.part(row), self.frames[:, row], seconds
+            batch,
+            self.traversal.of_one(row.start),
+            self.inversion.part(row),
+            self.frames[:, row],
+            seconds,
+            self.arrived[(start.owner >= row.start) & (start.owner < row.stop)],
         )
 
 
@@ -91,7 +99,10 @@ class EditModule(LightningModule):
 
     @abstractmethod
     def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
-        """What becomes of a batch."""
+        """What becomes of a batch.
+
+        Where the inversion has no activations the walk is that of the finished pictures (``_observed``).
+        """
 
     def frames_between(self, batch: ImageBatch, traversal: Traversal, inversion: Inversion) -> Tensor:
         """Pictures between the inputs and the results, ``(F, B, 3, H, W)``."""
@@ -105,8 +116,11 @@ class EditModule(LightningModule):
         began = time.perf_counter()
         traversal, inversion = self.edited(batch)
         seconds = time.perf_counter() - began
+        read = inversion.activations
+        arrived = self.space.points(read).z if read else traversal.z
+        inversion = replace(inversion, activations={})  # as large as what was to be reached
         frames = self.frames_between(batch, traversal, inversion)
-        return EditedBatch(batch, traversal, inversion, frames, seconds)
+        return EditedBatch(batch, traversal, inversion, frames, seconds, arrived)
 
     def configure_optimizers(self) -> None:
         return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.utils.extmath import randomized_svd
@@ -54,21 +55,59 @@ class SetsMap:
         return (points - self.origin) @ self.plane
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """The points of both sides of an edit.
+
+    Args:
+        source: ``(n, K)``.
+        target: ``(m, K)``.
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+
+    @cached_property
+    def map(self) -> SetsMap:
+        """Their linear map."""
+        return SetsMap.of(self.source, self.target)
+
+
+@dataclass(frozen=True, eq=False)
 class Place:
     """Where one input was and is.
 
     Args:
-        map: of the sets that it was edited between.
-        start: ``(2,)``, the input.
-        walk: ``(2,)``, where the walk ended.
-        picture: ``(2,)``, the finished picture's own features.
+        sides: what it was edited between.
+        ends: points ``(3, K)``: the input, where the walk ended, and the finished picture's own features.
     """
 
-    map: SetsMap
-    start: np.ndarray
-    walk: np.ndarray
-    picture: np.ndarray
+    sides: Sides
+    ends: np.ndarray
+
+    @property
+    def map(self) -> SetsMap:
+        """The linear map of its sides."""
+        return self.sides.map
+
+    @cached_property
+    def _on_map(self) -> np.ndarray:
+        return self.map(self.ends)
+
+    @property
+    def start(self) -> np.ndarray:
+        """``(2,)``, the input on the linear map."""
+        return self._on_map[0]
+
+    @property
+    def walk(self) -> np.ndarray:
+        """``(2,)``, where the walk ended."""
+        return self._on_map[1]
+
+    @property
+    def picture(self) -> np.ndarray:
+        """``(2,)``, the finished picture."""
+        return self._on_map[2]
 
 
 def places_of(witnesses: WitnessBatch, start: Points, walk: Tensor, picture: Tensor) -> Sequence[Place]:
@@ -80,12 +119,11 @@ def places_of(witnesses: WitnessBatch, start: Points, walk: Tensor, picture: Ten
         walk: ``(P, K)``, where the walk took these.
         picture: ``(P, K)``, where those of the finished pictures lie.
     """
-    ends = [start.mean(z).numpy() for z in (start.z, walk, picture)]
+    ends = np.stack([start.mean(z).numpy() for z in (start.z, walk, picture)], axis=1)
     places: dict[int, Place] = {}
     for witness, rows in witnesses.shared():
-        sets = SetsMap.of(*(side.numpy() for side in mean_points(witness.members)))
-        found = [sets(z[rows.numpy()]) for z in ends]
-        places.update({row: Place(sets, *own) for row, *own in zip(rows.tolist(), *found, strict=True)})
+        sides = Sides(*(side.numpy() for side in mean_points(witness.members)))
+        places.update({row: Place(sides, ends[row]) for row in rows.tolist()})
     return [places[row] for row in range(start.n_things)]
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dmt.data.tables import ABOVE, BELOW, MEDIAN, Table, TableTask
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, LeastChange, Trials
-from dmt.editing.places import Place, SetsMap
+from dmt.editing.places import Place, Sides
 from dmt.editing.records import Record
 from dmt.editing.search import largest_crossing
 from dmt.errors import UserError, require_whole_number
@@ -55,6 +55,7 @@ class Ground:
         held_out: points ``(m, K)`` of the rows that the edit does not see.
         is_target: which of these are of the target, ``(m,)``.
         usual: how far at most ``USUAL`` of the target's held-out rows are from the nearest other one.
+        uneven: the columns in which a few of the table's values are far from all others.
     """
 
     space: ColumnSpace
@@ -63,6 +64,7 @@ class Ground:
     held_out: np.ndarray
     is_target: np.ndarray
     usual: float
+    uneven: Sequence[str] = ()
 
     def share(self, points: np.ndarray) -> np.ndarray:
         """The target's share of the held-out rows most like each point ``(n, K)``."""
@@ -117,8 +119,8 @@ class TableEdit:
     def places(self) -> list[Place]:
         """Where the row of each plan was and would be among the held-out rows of both sides."""
         points, is_target = self.ground.held_out, self.ground.is_target
-        sets = SetsMap.of(points[~is_target], points[is_target])
-        return [Place(sets, *ends) for ends in zip(sets(self.start), sets(self.end), sets(self.end), strict=True)]
+        sides = Sides(points[~is_target], points[is_target])
+        return [Place(sides, np.stack([start, end, end])) for start, end in zip(self.start, self.end, strict=True)]
 
     @property
     def summary(self) -> str:
@@ -186,7 +188,8 @@ class TableEditor:
         """
         table, sides = self.table, task.sides(self.table.frame[self.table.label])
         space = self.fitted_space()
-        z = space.points(space.values(table.frame)).z
+        values = space.values(table.frame)
+        z = space.points(values).z
         held_out = table.is_held_out() & (sides != 0)
         rng = np.random.default_rng(table.seed)
         members = []
@@ -202,7 +205,8 @@ class TableEditor:
         else:
             judge = given_judge(task.classifier, [c.name for c in space.columns], str(task.target), task.classes)
         others = NearestNeighbors(n_neighbors=1).fit(points[is_target]).kneighbors()[0][:, 0]
-        return Ground(space, witness, judge, points, is_target, float(np.quantile(others, USUAL)))
+        usual = float(np.quantile(others, USUAL))
+        return Ground(space, witness, judge, points, is_target, usual, _uneven(space, values))
 
     def edit(
         self,
@@ -377,20 +381,19 @@ class TableEditor:
             log.info(
                 "table: these stay as they are: %s", "; ".join(f"{name} ({why})" for name, why in left_out.items())
             )
-        of_table = ground.space.values(self.table.frame)
-        numbers = [i for i, column in enumerate(ground.space.columns) if column.kind == "number"]
-        uneven = [
-            ground.space.columns[i].name
-            for i in numbers
-            if i not in ground.space.curves and abs(float(skew(of_table[:, i], nan_policy="omit"))) > SKEWED
-        ]
-        if uneven:
+        if ground.uneven:
             log.info(
                 "table: a few values are far from all others in %s; manifold.scaling=quantile counts ranks instead",
-                ", ".join(uneven),
+                ", ".join(ground.uneven),
             )
         if missing := np.isnan(values).sum():
             log.info("table: %d values are missing in the rows to edit, and stay so", missing)
+
+
+def _uneven(space: ColumnSpace, values: np.ndarray) -> list[str]:
+    """The columns of numbers in which a few of a table's values ``(n, C)`` are far from all others."""
+    numbers = [i for i, column in enumerate(space.columns) if column.kind == "number" and i not in space.curves]
+    return [space.columns[i].name for i in numbers if abs(float(skew(values[:, i], nan_policy="omit"))) > SKEWED]
 
 
 def _nearest_within(start: Tensor, target: Tensor, limits: Limits) -> Tensor:

@@ -58,6 +58,9 @@ class TraversalModule(EditModule):
     def edited(self, batch: ImageBatch) -> tuple[Traversal, Inversion]:
         encoded = self.space.encode(batch.images)
         traversal = walked(self.walk, encoded.points, *self._own(batch), self.device)
+        if self.inverter.on_progress is not None:
+            before, after = traversal.witness_before.mean(), traversal.witness_after.mean()
+            self.inverter.on_progress.walked(float(before), float(after))
         targets = self.space.targets(encoded, traversal.delta, self.target_features)
         along = self.space.along(encoded, traversal.delta)
         return traversal, self.inverter(self.extractor, targets, batch.images, along=along)

@@ -36,6 +36,7 @@ class Inversion:
             nothing was wished, or nobody said along what.
         multiplier: ``(B,)``, how many times as far the wish would have had to go for that; 1 without ``Realise``.
         precision: which the network worked in while pixels were sought: ``float32`` or ``bfloat16``.
+        activations: ``{layer: (B, C, h, w)}`` of the pictures, of the extractor's layers; empty: nobody has read them.
     """
 
     images: Tensor
@@ -44,6 +45,7 @@ class Inversion:
     realised: Tensor
     multiplier: Tensor
     precision: str = "float32"
+    activations: Mapping[str, Tensor] = field(default_factory=dict)
 
     def part(self, rows: slice) -> Self:
         """Those of some of the pictures."""
@@ -103,6 +105,12 @@ class OnProgress(Protocol):
 
     def again(self, n_images: int) -> None:
         """So many images of the last batch are inverted once more, to come as far as was wished."""
+
+    def walked(self, before: float, after: float) -> None:
+        """The points of the next batch have been moved; the mean witness of its things before and after."""
+
+    def briefly(self) -> "OnProgress | None":
+        """Who is to be told of inversions that are many and short each; ``None``: nobody."""
 
     def __call__(self, progress: Progress) -> None:
         """An iteration of a batch is done."""
@@ -173,10 +181,9 @@ class Inverter:
                 exact = exact.with_multiplier(torch.full_like(wish.aim, self.realise.multiplier))
             problem = exact if precision == torch.float32 else exact.in_precision(precision)
         first = self.parametrization.values(images if start is None else start, images)
-        rows = torch.arange(len(images), device=images.device)
-        return self._rounds(exact, problem, first, rows)
+        return self._rounds(exact, problem, first)
 
-    def _rounds(self, exact: "_Problem", problem: "_Problem", first: Tensor, rows: Tensor) -> Inversion:
+    def _rounds(self, exact: "_Problem", problem: "_Problem", first: Tensor) -> Inversion:
         """Invert from ``first (B, 3, H, W)``; what misses its wish goes on from there with another multiplier."""
         images = exact.inputs.images
         solution = self._solved(problem, first)
@@ -199,15 +206,13 @@ class Inverter:
             values[part] = again.value.reshape(-1, *images.shape[1:])
             solution = solution.gone_on(part, again)
         results = self.parametrization.pictures(values, images)
-        with torch.no_grad():
-            terms = exact.terms(results, rows, with_deed=False)
-            share = exact.realised(results)
+        terms, share, activations = exact.outcome(results)
         found = torch.stack(list(terms.values())).sum(dim=0)
         if realise is not None:
             multiplier += realise.stiffness * (1 - share).nan_to_num()
         solution = replace(solution, value=results.flatten(1), objective=found)
         precision = str(problem.precision).removeprefix("torch.")
-        return Inversion(results, terms, solution, share, multiplier + 1, precision)
+        return Inversion(results, terms, solution, share, multiplier + 1, precision, activations)
 
     def _solved(self, problem: "_Problem", first: Tensor) -> Solution:
         images = problem.inputs.images
@@ -216,7 +221,7 @@ class Inverter:
             with torch.enable_grad():
                 moved = flat.detach().reshape(-1, *images.shape[1:]).requires_grad_()
                 x = self.parametrization.pictures(moved, images[rows])
-                values = torch.stack(list(problem.terms(x, rows).values())).sum(dim=0)
+                values = torch.stack(list(problem.terms(x, rows))).sum(dim=0)
                 (gradient,) = torch.autograd.grad(values.sum(), moved)
             return values.detach(), gradient.flatten(1)
 
@@ -321,27 +326,53 @@ class _Problem:
         assert self.wish is not None
         return replace(self, wish=replace(self.wish, aim=1 + multiplier / self.wish.stiffness))
 
-    def terms(self, x: Tensor, rows: Tensor, with_deed: bool = True) -> dict[str, Tensor]:
+    def terms(self, x: Tensor, rows: Tensor) -> list[Tensor]:
         """The parts of the objective ``(b,)`` at pictures ``x (b, 3, H, W)`` of the inputs ``rows (b,)``."""
         chosen = self if len(rows) == len(self.inputs.images) else self.of(rows)
-        view = View(x, self.extractor.activations(x, list(self.inputs.activations), self.precision))
-        distances = [half_squared_distance(view.activations[layer], target) for layer, target in chosen.targets.items()]
-        penalties = {name: penalty(view, chosen.inputs) for name, penalty in self.regularizers.items()}
-        if with_deed and chosen.wish is not None and chosen.wish.stiffness:
-            penalties[DEED] = chosen.wish.penalty(chosen._share(view.activations))
+        view = self._seen(x)
+        found = list(chosen._named_terms(view).values())
+        if chosen.wish is not None and chosen.wish.stiffness:
+            found.append(chosen.wish.penalty(chosen._share(view.activations)))
+        return found
+
+    @torch.no_grad()
+    def outcome(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        """What finished pictures ``x (B, 3, H, W)`` are, by one pass through the network.
+
+        Returns:
+            The parts of the objective but for ``displacement``, ``(B,)`` each; the share of the wish that is realised,
+            ``(B,)``; and the activations of the extractor's layers, ``{layer: (B, C, h, w)}``.
+        """
+        terms, shares, activations = [], [], []
+        for rows in torch.arange(len(x), device=x.device).split(images_at_once(len(x), x.device)):
+            part, view = self.of(rows), self._seen(x[rows])
+            terms.append(part._named_terms(view))
+            shares.append(part._realised(view.activations))
+            activations.append({layer: view.activations[layer] for layer in self.extractor.layers})
+        return _joined(terms), torch.cat(shares), _joined(activations)
+
+    def _seen(self, x: Tensor) -> View:
+        return View(x, self.extractor.activations(x, list(self.inputs.activations), self.precision))
+
+    def _named_terms(self, view: View) -> dict[str, Tensor]:
+        distances = [half_squared_distance(view.activations[layer], target) for layer, target in self.targets.items()]
+        penalties = {name: penalty(view, self.inputs) for name, penalty in self.regularizers.items()}
         return {MAIN_TERM: sum(distances[1:], distances[0]), **penalties}
 
     @torch.no_grad()
     def realised(self, x: Tensor) -> Tensor:
         """The share of the wish ``(B,)`` that pictures ``x (B, 3, H, W)`` have realised; NaN where there is none."""
-        if self.wish is None:
-            return torch.full((len(x),), torch.nan, device=x.device)
-        size = images_at_once(len(x), x.device)
+        assert self.wish is not None
         parts = []
-        for rows in torch.arange(len(x), device=x.device).split(size):
-            part = self.of(rows)
-            parts.append(part._share(self.extractor.activations(x[rows], list(self.wish.along), self.precision)))
-        return torch.cat(parts).where(self.wish.is_wished, torch.nan)
+        for rows in torch.arange(len(x), device=x.device).split(images_at_once(len(x), x.device)):
+            found = self.extractor.activations(x[rows], list(self.wish.along), self.precision)
+            parts.append(self.of(rows)._realised(found))
+        return torch.cat(parts)
+
+    def _realised(self, activations: Mapping[str, Tensor]) -> Tensor:
+        if self.wish is None:
+            return torch.full((len(self.inputs.images),), torch.nan, device=self.inputs.images.device)
+        return self._share(activations).where(self.wish.is_wished, torch.nan)
 
     def _share(self, activations: Mapping[str, Tensor]) -> Tensor:
         assert self.wish is not None
@@ -361,3 +392,8 @@ class _Problem:
         targets = {layer: target[place] for layer, target in self.targets.items()}
         wish = None if self.wish is None else self.wish.of_rows(place)
         return replace(self, targets=targets, inputs=inputs, wish=wish)
+
+
+def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors by name, of several batches."""
+    return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

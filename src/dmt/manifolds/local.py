@@ -1,5 +1,6 @@
 """Every place of a picture as a point of its own: the space of classes whose pictures are not aligned."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -44,13 +45,17 @@ class LocalSpace:
     def catalog_points(self) -> None:
         return None
 
+    @torch.no_grad()
+    def points(self, activations: Mapping[str, Tensor]) -> Points:
+        z = self.manifold.points(activations).cpu().double()
+        n = len(next(iter(activations.values())))
+        return Points(z, torch.arange(n).repeat_interleave(len(z) // n), n)
+
+    @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:
-        with torch.no_grad():
-            activations = self.extractor(images)
-            layout = FeatureLayout.of(activations)
-            z = self.manifold.points(activations).cpu().double()
-        owner = torch.arange(len(images)).repeat_interleave(len(z) // len(images))
-        return Encoded(Points(z, owner, len(images)), layout.pack(activations), layout)
+        activations = self.extractor(images)
+        layout = FeatureLayout.of(activations)
+        return Encoded(self.points(activations), layout.pack(activations), layout)
 
     @torch.no_grad()
     def targets(self, encoded: Encoded, delta: Tensor, form: str = "residual") -> dict[str, Tensor]:

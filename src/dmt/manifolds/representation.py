@@ -1,5 +1,6 @@
 """Things -> points on which a walk goes, and displacements of points -> what the inverter shall reach."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -117,6 +118,9 @@ class Representation(Protocol):
 
     def coordinates(self, images: Tensor) -> Tensor:
         """Points ``(P, K)`` of pictures ``(B, 3, H, W)`` in [0, 1], in double precision, on the processor."""
+
+    def points(self, activations: Mapping[str, Tensor]) -> Points:
+        """The points of pictures whose activations ``{layer: (B, C, h, w)}`` are known, on the processor."""
 
     def encode(self, images: Tensor) -> Encoded:
         """Pictures ``(B, 3, H, W)`` in [0, 1] as points."""

@@ -53,13 +53,19 @@ class Space:
     target: Tensor
     fitted_with: Mapping[str, str] = field(default_factory=dict)
 
+    @torch.no_grad()
+    def points(self, activations: Mapping[str, Tensor]) -> Points:
+        return self._points(FeatureLayout.of(activations).pack(activations))
+
+    @torch.no_grad()
     def encode(self, images: Tensor) -> Encoded:
-        with torch.no_grad():
-            activations = self.extractor(images)
-            layout = FeatureLayout.of(activations)
-            features = layout.pack(activations)
-            z = self.manifold.encode(features).cpu().double()
-        return Encoded(Points.one_each(z), features, layout)
+        activations = self.extractor(images)
+        layout = FeatureLayout.of(activations)
+        features = layout.pack(activations)
+        return Encoded(self._points(features), features, layout)
+
+    def _points(self, features: Tensor) -> Points:
+        return Points.one_each(self.manifold.encode(features).cpu().double())
 
     @torch.no_grad()
     def targets(self, encoded: Encoded, delta: Tensor, form: str = "residual") -> dict[str, Tensor]:

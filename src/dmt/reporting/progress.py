@@ -51,6 +51,12 @@ class InversionBar:
         self.close()
         self._is_again = True
 
+    def walked(self, before: float, after: float) -> None:
+        """A walk takes too little time to be shown."""
+
+    def briefly(self) -> None:
+        """Many short inversions have no bars: each would say little."""
+
     def __call__(self, progress: Progress) -> None:
         """Show where the solver is; iteration 1 begins a new batch."""
         if self._batch is None or progress.iteration == 1:
@@ -188,6 +194,13 @@ class Steps:
 
     def again(self, n_images: int) -> None:
         """As ``begin``; the next iteration is the first of a round."""
+
+    def walked(self, before: float, after: float) -> None:
+        """As ``begin``; a walk is no step of its own."""
+
+    def briefly(self) -> "Steps":
+        """As ``begin``."""
+        return self
 
     def __call__(self, progress: Progress) -> None:
         if progress.iteration == 1:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from pytorch_lightning.loggers import WandbLogger
 
 from dmt.data import to_pixels
 from dmt.editing.records import EditedImage
+from dmt.reporting.live import ITERATION, LIVE
 from dmt.reporting.logged import BY_LAMBDA, LAMBDA, RESULTS, Logged, captions_of, differences
 from dmt.reporting.run_label import RunLabel
 from dmt.reporting.tables import columns_of
@@ -73,13 +75,17 @@ def wandb_logger(
     except (wandb.errors.Error, TimeoutError) as error:
         log.warning("wandb: no answer (%s), so this run is kept offline", str(error).split("\n")[0][:120])
         run = start(settings=settings, mode="offline")
-    if run.offline:
-        log.info("wandb: kept offline; upload it with: wandb sync %s", _place(run))
     return WandbLogger(experiment=run)
 
 
+def begin_wandb(logger: WandbLogger, config: Mapping[str, Any]) -> None:
+    """Say what the run does; what it tells on the way is drawn over the iterations that it has made."""
+    logger.experiment.config.update(dict(config), allow_val_change=True)
+    logger.experiment.define_metric(f"{LIVE}/*", step_metric=ITERATION)
+
+
 def log_to_wandb(logger: WandbLogger, told: Logged, config: Mapping[str, Any]) -> None:
-    """Log all that is told: what is of the whole run at step 0, each lambda at a step of its own.
+    """Log all that is told: what is of the whole run at one step, each lambda at a step of its own.
 
     Pictures go as uint8: wandb does not rescale floats, so that images in [0, 1] would come out black.
     """
@@ -95,15 +101,32 @@ def log_to_wandb(logger: WandbLogger, told: Logged, config: Mapping[str, Any]) -
     for step in told.steps:
         shown = {} if step.picture is None else {step.name: _picture(step.picture, step.caption)}
         run.log({**step.numbers, **shown})
+    if run.offline:
+        log.info("wandb: kept offline; upload it with: wandb sync %s", _place(run))
 
 
-def finish_wandb(logger: WandbLogger) -> None:
-    """End the run; what the server did not take in time is kept."""
+def finish_wandb(logger: WandbLogger, exit_code: int = 0, patience: float | None = None) -> None:
+    """End the run; what the server did not take in time is kept.
+
+    Args:
+        logger: of the run.
+        exit_code: 0: it went well.
+        patience: seconds after which it is left as it is; ``None``: the logger's own.
+    """
     run = logger.experiment
-    try:
-        run.finish()
-    except TimeoutError:
-        log.warning("wandb: the upload took too long; upload the rest with: wandb sync %s", _place(run))
+
+    def finish() -> None:
+        try:
+            run.finish(exit_code=exit_code)
+        except TimeoutError:
+            log.warning("wandb: the upload took too long; upload the rest with: wandb sync %s", _place(run))
+
+    if patience is None:
+        finish()
+    else:
+        ending = Thread(target=finish, daemon=True)
+        ending.start()
+        ending.join(patience)
 
 
 def _place(run: Any) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from dmt.data.tables import Table, TableTask
 from dmt.editing import TableEditor
-from dmt.editing.places import Place, SetsMap
+from dmt.editing.places import Place, Sides
 from dmt.editing.records import EditedImage
 from dmt.reporting.results import Report
 
@@ -34,10 +34,11 @@ def image(name, seed=0, side=40, frames=0, edit="", place=None, **columns):
 
 
 def places(n, seed=0):
-    """Places of n things on one map."""
+    """Places of n things between two clouds far from each other, from the first into the second."""
     rng = np.random.default_rng(seed)
-    sets = SetsMap.of(rng.normal(size=(60, 4)), rng.normal(6, size=(60, 4)))
-    return [Place(sets, np.array([0.0, i]), np.array([1.0, i]), np.array([0.9, i])) for i in range(n)]
+    sides = Sides(rng.normal(size=(60, 4)), rng.normal(6, size=(60, 4)))
+    starts = rng.normal(size=(n, 4))
+    return [Place(sides, np.stack([start, start + 6, start + 5.4])) for start in starts]
 
 
 def report(names=("one", "two", "three"), **options):

@@ -6,7 +6,7 @@ import pytest
 
 from dmt.reporting.page import page_of, write_page
 from dmt.reporting.results import Report, write_report
-from tests.reporting.page.made import NASTY, image, report, table_edit
+from tests.reporting.page.made import NASTY, image, places, report, table_edit
 
 SECONDS = 20  # that a browser has for anything, on a busy machine
 WORDS = ("yes", "no", "adversarial")
@@ -141,6 +141,22 @@ def test_a_table_sorts_and_filters(opened):
     assert len(column(1)) == 6
 
 
+def test_one_switch_shows_all_maps_by_neighbours_or_straight(opened):
+    page = opened(page_of(report()))
+    straight, near = page.locator(".map div.straight"), page.locator(".map div.near")
+    assert straight.count() == near.count() > 1
+    second = page.get_by_role("button", name="Neighbours").nth(1)
+    second.focus()
+    second.press("Enter")
+    assert all(one.is_visible() for one in near.all())
+    assert not any(one.is_visible() for one in straight.all())
+    assert "t-SNE" in page.locator(".map figcaption").first.inner_text()
+    assert second.get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Straight").first.click()
+    assert not any(one.is_visible() for one in near.all())
+    assert "t-SNE" not in page.locator(".map figcaption").first.inner_text()
+
+
 @pytest.mark.parametrize("system", ["light", "dark"])
 def test_the_theme_follows_the_system_until_it_is_switched(opened, whole, system):
     page = opened(whole, color_scheme=system)
@@ -181,8 +197,13 @@ def test_nothing_is_wider_than_the_screen(opened, whole, width):
 @pytest.mark.parametrize(("system", "only"), [("light", None), ("dark", ["color-contrast"])])
 def test_axe_finds_nothing_serious(opened, serious_findings, system, only):
     edit = table_edit(1, plans=1)
-    images = [image(name, frames=1, psnr=50.0, verdict=word) for name, word in zip("abc", WORDS, strict=True)]
+    images = [
+        image(name, frames=1, place=place, psnr=50.0, verdict=word)
+        for name, word, place in zip("abc", WORDS, places(3), strict=True)
+    ]
     told = Report("a title", images, {}, {"more": ROWS * 2}, table_edits={"": edit})
     page = opened(page_of(told, again="a command"), color_scheme=system, bypass_csp=True)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert not serious_findings(page, only)
+    page.get_by_role("button", name="Neighbours").first.click()
     assert not serious_findings(page, only)

@@ -217,5 +217,8 @@ def test_tables_stand_on_the_page_with_all_their_rows():
 
 
 def test_places_share_one_map(page, edit):
-    assert len(page.all("circle", **{"class": "was"})) == len(edit.images)
-    assert len([own for own in page.all("path") if own.get("id", "").endswith("-source")]) == 1
+    assert len(page.all("circle", **{"class": "was"})) == 2 * len(edit.images), "on the straight one and on neighbours'"
+    assert [own["id"] for own in page.all("path") if own.get("id", "").endswith("-source")] == [
+        "map-0-source",
+        "near-0-source",
+    ]

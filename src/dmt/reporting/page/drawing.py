@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmt.editing.places import Place, SetsMap
+from dmt.editing.places import Place
+from dmt.reporting.page.near import LEAST, MOST, NEIGHBOURS, NearMap, share_of_target
 
 WIDTH, HEIGHT = 320, 220
 MARGIN = 16
@@ -16,79 +17,136 @@ Spot = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A map in SVG, ``viewBox="0 0 320 220"``.
+class Cloud:
+    """Dots of both sides in SVG, ``viewBox="0 0 320 220"``.
 
     Args:
         name: tells it from the others of a page.
         source: the path of dots of the source.
         target: of the target.
-        axis: x of the means of the source and of the target.
     """
 
     name: str
     source: str
     target: str
-    axis: Spot
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A place on a drawing.
+class OnStraight:
+    """A place on the straight map of its sides.
 
     Args:
-        on: the drawing.
+        cloud: the sides.
+        axis: x of the means of the source and of the target.
         start: x, y.
         walk: likewise.
         picture: likewise.
-        words: how far across the start and the end lie, in percent from the source's mean to the target's.
+        words: how far across the start and the picture lie, in percent from the source's mean to the target's.
     """
 
-    on: Drawing
+    cloud: Cloud
+    axis: Spot
     start: Spot
     walk: Spot
     picture: Spot
     words: tuple[str, str]
 
 
-def drawn(places: Sequence[Place | None]) -> tuple[list[Drawing], list[Drawn | None]]:
-    """Each map once, and each place on its map; ``None`` stays so."""
-    of_map: dict[int, list[int]] = {}
+@dataclass(frozen=True)
+class OnNear:
+    """A place on the map of its sides that keeps neighbours.
+
+    Args:
+        cloud: a sample of the sides.
+        start: x, y.
+        picture: likewise.
+        words: how many of the nearest neighbours of each of the two are the target's, such as ``2 of 10``.
+    """
+
+    cloud: Cloud
+    start: Spot
+    picture: Spot
+    words: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A place on both maps; ``near`` is ``None`` where there is no such map."""
+
+    straight: OnStraight
+    near: OnNear | None
+
+
+def drawn(places: Sequence[Place | None]) -> tuple[list[Cloud], list[Drawn | None]]:
+    """The dots of each map once, and each place on its maps; ``None`` stays so."""
+    of_sides: dict[int, list[int]] = {}
     for at, place in enumerate(places):
         if place is not None:
-            of_map.setdefault(id(place.map), []).append(at)
-    drawings: list[Drawing] = []
+            of_sides.setdefault(id(place.sides), []).append(at)
+    clouds: list[Cloud] = []
     found: dict[int, Drawn] = {}
-    for own in of_map.values():
+    for number, own in enumerate(of_sides.values()):
         there = [place for place in (places[at] for at in own) if place is not None]
-        drawing, spots = _drawing(f"map-{len(drawings)}", there[0].map, there)
-        drawings.append(drawing)
-        for at, place, (start, walk, picture) in zip(own, there, spots, strict=True):
-            words = (f"{place.start[0]:.0%}", f"{place.picture[0]:.0%}")
-            found[at] = Drawn(drawing, start, walk, picture, words)
-    return drawings, [found.get(at) for at in range(len(places))]
+        straight = _on_straight(f"map-{number}", there)
+        near = _on_near(f"near-{number}", there, MOST // len(of_sides))
+        clouds += [maps[0].cloud for maps in (straight, near) if maps]
+        found |= {at: Drawn(straight[row], near[row] if near else None) for row, at in enumerate(own)}
+    return clouds, [found.get(at) for at in range(len(places))]
 
 
-def _drawing(name: str, sets: SetsMap, places: Sequence[Place]) -> tuple[Drawing, list[list[Spot]]]:
+def _on_straight(name: str, places: Sequence[Place]) -> list[OnStraight]:
+    sets = places[0].map
     ends = np.array([[place.start, place.walk, place.picture] for place in places])
-    sides = [sets.source, sets.target]
-    bounds = [np.concatenate([[np.quantile(side, at, axis=0) for side in sides], *ends]) for at in INSIDE]
-    low, high = bounds[0].min(axis=0), bounds[1].max(axis=0)
-    scale = np.array([WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN]) / np.maximum(high - low, 1e-9)
+    paper = _Paper.of([sets.source, sets.target], ends)
+    cloud = Cloud(name, paper.dots(sets.source), paper.dots(sets.target))
+    (left, _), (right, _) = paper.spots(np.array([[0.0, 0.0], [1.0, 0.0]]))
+    return [
+        OnStraight(cloud, (left, right), *paper.spots(own), (f"{own[0, 0]:.0%}", f"{own[2, 0]:.0%}")) for own in ends
+    ]
 
-    def on_paper(points: np.ndarray) -> np.ndarray:
-        return (MARGIN + (points - low) * scale) * [1, -1] + [0, HEIGHT]
 
-    def dots(points: np.ndarray) -> str:
+def _on_near(name: str, places: Sequence[Place], most: int) -> list[OnNear]:
+    sides, ends = places[0].sides, np.array([[place.ends[0], place.ends[2]] for place in places])
+    found = NearMap.of(sides, ends, most) if most >= LEAST else None
+    if found is None:
+        return []
+    paper = _Paper.of([found.source, found.target], found.ends)
+    cloud = Cloud(name, paper.dots(found.source), paper.dots(found.target))
+    shares = share_of_target(sides, ends.reshape(-1, ends.shape[-1])).reshape(-1, 2)
+    words = [[f"{round(NEIGHBOURS * share)} of {NEIGHBOURS}" for share in own] for own in shares.tolist()]
+    return [
+        OnNear(cloud, *paper.spots(own), (before, after))
+        for own, (before, after) in zip(found.ends, words, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Paper:
+    """Where places of a map come to lie in the drawing.
+
+    Args:
+        low: the place ``(2,)`` in the lower left corner.
+        high: that in the upper right one.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, sides: Sequence[np.ndarray], ends: np.ndarray) -> "_Paper":
+        """Most places of both sides ``(n, 2)`` and all ends ``(B, E, 2)`` must be on it."""
+        bounds = [np.concatenate([[np.quantile(side, at, axis=0) for side in sides], *ends]) for at in INSIDE]
+        return cls(bounds[0].min(axis=0), bounds[1].max(axis=0))
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        scale = np.array([WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN]) / np.maximum(self.high - self.low, 1e-9)
+        return (MARGIN + (points - self.low) * scale) * [1, -1] + [0, HEIGHT]
+
+    def spots(self, points: np.ndarray) -> list[Spot]:
+        return [(across, up) for across, up in self(points).round(1).tolist()]
+
+    def dots(self, points: np.ndarray) -> str:
+        """The path of ``DRAWN`` of the points, those inside."""
         chosen = points[np.sort(np.random.default_rng(0).permutation(len(points))[:DRAWN])]
-        inside = chosen[((chosen >= low) & (chosen <= high)).all(axis=1)]
-        return "".join(f"M{x:.0f} {y:.0f}h0" for x, y in on_paper(inside))
-
-    means = on_paper(np.array([[0.0, low[1]], [1.0, low[1]]]))[:, 0].round(1).tolist()
-    spots = [[_spot(end) for end in on_paper(own)] for own in ends]
-    return Drawing(name, dots(sets.source), dots(sets.target), (means[0], means[1])), spots
-
-
-def _spot(end: np.ndarray) -> Spot:
-    across, up = end.round(1).tolist()
-    return across, up
+        inside = chosen[((chosen >= self.low) & (chosen <= self.high)).all(axis=1)]
+        return "".join(f"M{x:.0f} {y:.0f}h0" for x, y in self(inside))

@@ -50,6 +50,23 @@
     update();
   }
 
+  // Maps: the straight one, or that of neighbours; all of the page are of one kind
+  for (const which of all(".map .which")) which.hidden = false;
+  for (const button of all(".map .which button")) {
+    button.addEventListener("click", () => {
+      const place = button.getBoundingClientRect().top;
+      for (const figure of all(".map")) {
+        const has = figure.querySelector("div.near") !== null;
+        for (const kind of ["straight", "near"]) {
+          const isShown = has ? kind === button.dataset.map : kind === "straight";
+          for (const part of all(`div.${kind},.axes.${kind}`, figure)) part.hidden = !isShown;
+          for (const other of all(`[data-map=${kind}]`, figure)) other.setAttribute("aria-pressed", String(isShown));
+        }
+      }
+      scrollBy(0, button.getBoundingClientRect().top - place); // captions above may have grown
+    });
+  }
+
   // Tables: a head sorts, what is typed filters
   const collator = new Intl.Collator(undefined, { numeric: true });
   for (const whole of all(".sorted")) {

@@ -14,6 +14,7 @@ from dmt.reporting.page.content import Shown, Step
 from dmt.reporting.page.display import pixels
 from dmt.reporting.page.page import FILE, FILES, MOST, edits_page, say_unwritten
 from dmt.reporting.page.shelves import shelf
+from dmt.reporting.page.words import with_minus
 from dmt.reporting.sweep import SENTENCE, SweepSummary
 from dmt.storage.files import write_text
 
@@ -82,7 +83,7 @@ def _run_of(row: Record, summary: SweepSummary) -> int | None:
 
 
 def _said(row: Record) -> Record:
-    shown = {name: value.replace("->", "→") if isinstance(value, str) else value for name, value in row.items()}
+    shown = {name: with_minus(value) if isinstance(value, str) else value for name, value in row.items()}
     return {name: value for name, value in shown.items() if value != "" and name not in (RUN, FAILED)}
 
 

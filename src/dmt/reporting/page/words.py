@@ -1,6 +1,7 @@
 """The record of an edit -> what it says in words: did the class change, who says so, how much was kept."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ JUDGES = {
 }
 NUMBERS = {"happy": "P(happy)", "age": "Judged age", "male": "P(male)"}  # what a number is called
 SECOND = ("classes", "probe")  # who is asked beside a classifier that is explained
-SCALE = "two photographs of one person have 0.47 on average, of two people 0.06"  # docs/metrics.md
+SCALE = "two photographs of one person have 0.45 on average, of two people 0.06"  # benchmarks/identity_scale.py
 LAMBDA = "λ′"  # noqa: RUF001 - a prime
 VERDICTS = {
     "yes": "Changed",
@@ -91,6 +92,15 @@ def summary(records: Sequence[Record]) -> str:
     if len(records) == 1:
         return f"The picture {'changed' if known[0] else 'did not change'} class{by}. {kept}".strip()
     return f"{sum(known)} of {len(known)} pictures changed class{by}. {kept}".strip()
+
+
+def with_minus(text: str) -> str:
+    """The text with an arrow and with minus signs, as they are printed.
+
+    >>> with_minus("by the witness: 0.26 -> -0.27") == "by the witness: 0.26 → \N{MINUS SIGN}0.27"
+    True
+    """
+    return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text.replace("->", "→"))
 
 
 def with_signs(text: str) -> str:

@@ -13,6 +13,7 @@ from dmt.editing.records import Record
 from dmt.reporting.page import FILE
 from dmt.reporting.page.display import displays, pixels
 from dmt.reporting.page.templates import rendered
+from dmt.reporting.page.words import with_minus
 from dmt.reporting.tables import write_table
 from dmt.storage.files import write_text
 from dmt.studies.benchmark.curves import Curve
@@ -38,7 +39,7 @@ class Entry(NamedTuple):
     @property
     def lines(self) -> list[str]:
         """The interval stands below its value."""
-        return self.text.replace(" [", "\n[").splitlines()
+        return with_minus(self.text.replace(" [", "\n[")).splitlines()
 
 
 class Shown(NamedTuple):

@@ -90,12 +90,13 @@ def walked(
     lams = torch.full((len(first),), lam, dtype=z.dtype)
     inverter = replace(editor.inverter, on_progress=None)
     module = editor.method(space, Contrasts([], witnesses, _no_mean_pictures), lams, inverter).to(images.device)
-    made: list[Tensor] = []
+    made, arrived = list[Tensor](), list[Tensor]()
     for rows in torch.arange(len(first)).split(batch_size):
         batch = ImageBatch(images[first[rows]], rows.tolist(), [str(row) for row in rows.tolist()], [])
-        _, inversion = module.edited(batch)
-        made.append(inversion.images)
-    gone = torch.cat([space.coordinates(part) for part in made]) - z[first]
+        edited = module.predict_step(batch, 0)
+        made.append(edited.inversion.images)
+        arrived.append(edited.arrived)
+    gone = torch.cat(arrived) - z[first]
     way = z[second] - z[first]
     return Walked(torch.cat(made), first, second, (gone * way).sum(dim=1) / way.square().sum(dim=1))
 
