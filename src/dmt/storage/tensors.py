@@ -77,13 +77,13 @@ def read_with_metadata(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = dict(opened.metadata() or {})
-            # Copies: what is mapped begins at any byte, and products of unaligned numbers differ in the last bit
-            tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise DamagedError(f"{file} is damaged ({error})") from error
     if metadata.pop(CHECKSUM, None) != _checksum(tensors, metadata):
         raise DamagedError(f"{file} is damaged, or was written by an earlier version of dmt: its checksum is wrong")
-    return metadata, tensors
+    # Copies: what is mapped begins at any byte, and products of unaligned numbers differ in the last bit
+    return metadata, {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:

@@ -100,9 +100,12 @@ def _on_straight(name: str, places: Sequence[Place]) -> list[OnStraight]:
     paper = _Paper.of([sets.source, sets.target], ends)
     cloud = Cloud(name, paper.dots(sets.source), paper.dots(sets.target))
     (left, _), (right, _) = paper.spots(np.array([[0.0, 0.0], [1.0, 0.0]]))
-    return [
-        OnStraight(cloud, (left, right), *paper.spots(own), (f"{own[0, 0]:.0%}", f"{own[2, 0]:.0%}")) for own in ends
-    ]
+    found = []
+    for own in ends:
+        start, walk, picture = paper.spots(own)
+        words = (f"{own[0, 0]:.0%}", f"{own[2, 0]:.0%}")
+        found.append(OnStraight(cloud, (left, right), start, walk, picture, words))
+    return found
 
 
 def _on_near(name: str, places: Sequence[Place], most: int) -> list[OnNear]:
@@ -113,11 +116,11 @@ def _on_near(name: str, places: Sequence[Place], most: int) -> list[OnNear]:
     paper = _Paper.of([found.source, found.target], found.ends)
     cloud = Cloud(name, paper.dots(found.source), paper.dots(found.target))
     shares = share_of_target(sides, ends.reshape(-1, ends.shape[-1])).reshape(-1, 2)
-    words = [[f"{round(NEIGHBOURS * share)} of {NEIGHBOURS}" for share in own] for own in shares.tolist()]
-    return [
-        OnNear(cloud, *paper.spots(own), (before, after))
-        for own, (before, after) in zip(found.ends, words, strict=True)
-    ]
+    maps = []
+    for own, (before, after) in zip(found.ends, np.rint(NEIGHBOURS * shares).astype(int), strict=True):
+        start, picture = paper.spots(own)
+        maps.append(OnNear(cloud, start, picture, (f"{before} of {NEIGHBOURS}", f"{after} of {NEIGHBOURS}")))
+    return maps
 
 
 @dataclass(frozen=True)
