@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeGuard
 
 
@@ -46,3 +46,12 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     by_lower_case = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
     return f"; did you mean {by_lower_case[found[0]]!r}?" if found else ""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was caused by, in turn; one that causes itself, as OmegaConf's in a debugger, comes once."""
+    seen: list[BaseException] = []
+    while error is not None and not any(error is each for each in seen):
+        yield error
+        seen.append(error)
+        error = error.__cause__

@@ -383,6 +383,13 @@ def test_one_of_a_sweep_may_be_infinite():
 
 # As a user sees it
 
+
+@pytest.mark.parametrize("wanted", ["0", "1"])
+def test_errors_that_cause_themselves_are_explained_too(monkeypatch, conf, wanted):
+    monkeypatch.setenv("OC_CAUSE", wanted)  # as in a debugger, OmegaConf then names an error as its own cause
+    assert answer("images.0=a", conf) == "cannot set images.0=a: list index out of range"
+
+
 PROGRAM = """
 import os, sys
 from pathlib import Path

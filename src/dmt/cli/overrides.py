@@ -26,7 +26,7 @@ from dmt.cli.names import (
 )
 from dmt.cli.names_meant import SEE_HELP, assignment, example, in_a_shell, no_setting, not_given, quoted, uncomposed
 from dmt.cli.targets import require_trusted_hydra, trusted_by
-from dmt.errors import UserError, nearest_name
+from dmt.errors import UserError, causes, nearest_name
 
 PLAIN = re.compile(r"[\w-]+")
 
@@ -96,7 +96,7 @@ def explain(error: BaseException, arguments: Sequence[str], conf: Path, program:
     """
     try:
         flags, _ = _flags(arguments)
-        if _is_elsewhere(flags) or any(isinstance(each, UserError) for each in _chain(error)):
+        if _is_elsewhere(flags) or any(isinstance(each, UserError) for each in causes(error)):
             return None
         return _explain(error, Command(conf, flags.config_name or program, tuple(flags.overrides)))
     except (UserError, HydraException, OmegaConfBaseException):  # the configuration itself is at fault
@@ -111,7 +111,7 @@ def _explain(error: BaseException, command: Command) -> str | None:
         group, option = (group, option) if group else (option, "")
         known = command.options(group) or list(error.options or [])
         return _no_option(group, option, known) if known else None
-    if any(isinstance(each, MissingMandatoryValue | InterpolationToMissingValueError) for each in _chain(error)):
+    if any(isinstance(each, MissingMandatoryValue | InterpolationToMissingValueError) for each in causes(error)):
         found = re.search(r"Missing mandatory value: ([\w.]+)", str(error))
         return not_given(found[1], command) if found else None
     if isinstance(error, ConfigCompositionException):
@@ -323,9 +323,3 @@ def _repairs(key: str, value: str) -> Iterator[str]:
         yield f"{key}=[{','.join(inner)}]"
         yield f"{key}=[{','.join(part if _reads(f'x={part}') else quoted(part) for part in inner)}]"
     yield f"{key}={quoted(value)}"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__

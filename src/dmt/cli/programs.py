@@ -32,7 +32,7 @@ from dmt.data import Task
 from dmt.editing import Editor, Explain
 from dmt.editing.editor import Edit
 from dmt.editing.records import UNJUDGED, unjudged
-from dmt.errors import UserError
+from dmt.errors import UserError, causes
 from dmt.inversion.inverter import OnProgress
 from dmt.manifolds import CatalogFit, Space
 from dmt.networks.precision import compute_exact_float32
@@ -353,6 +353,5 @@ def _one_line(error: BaseException) -> str:
             return f"{place}{error.strerror}{ADVICE_WHEN_FULL}"
         is_no_place = error.errno in (errno.ENOTDIR, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
         return f"{place}{error.strerror}" + (ADVICE_WHERE if is_no_place else "")
-    while not str(error) and error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())
+    said = next((str(each) for each in causes(error) if str(each)), "")
+    return " ".join(said.split())
