@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from dmt.cli import programs
 from dmt.cli.folders import claimed, made_anew
-from dmt.editing.records import EditedImage, judged, require_judges
+from dmt.editing.records import EditedImage, judged
 from dmt.errors import UserError
 from dmt.reporting.sweep import note_outcome, summarize_sweep
 from tests.faults.forked import ROOT, SHUT_DOWN, Commands
@@ -123,11 +123,6 @@ def test_a_judge_that_says_nan_of_a_picture_has_not_judged_it(images):
     found = judged(images, {"odd": Judge([float("nan"), 0.5])})
     assert found[0].record["unjudged"] == "odd: it says nan"
     assert "unjudged" not in found[1].record
-
-
-def test_a_judge_that_cannot_look_is_found_out_before_any_work(images):
-    with pytest.raises(UserError, match="the judge bad fails: no output 'x'; mend it"):
-        require_judges({"bad": Judge(UserError("no output 'x'"))}, images[0].input)
 
 
 class Late(Judge):

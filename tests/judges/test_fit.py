@@ -32,5 +32,19 @@ def test_a_judge_that_cannot_judge_is_named_before_any_work(judge, said):
         require_fit({"mood": judge}, PICTURE)
 
 
+class OfMany:
+    may_say_nan = True
+
+
 def test_judges_that_can_and_those_that_compare_many_say_nothing():
-    require_fit({"mood": OutputJudge(Network(), "there", 1), "many": object()}, PICTURE)
+    require_fit({"mood": OutputJudge(Network(), "there", 1), "many": OfMany()}, PICTURE)
+
+
+class Failing:
+    def columns(self, name, before, after):
+        raise RuntimeError("sizes of\ntensors")
+
+
+def test_whatever_a_judge_fails_with_is_one_line():
+    with pytest.raises(UserError, match=r"judges\.odd fails: RuntimeError: sizes of tensors; mend it, or leave it out"):
+        require_fit({"odd": Failing()}, PICTURE)

@@ -18,7 +18,7 @@ from dmt.editing.files import save_images
 from dmt.editing.lambda_rules import FixedLambda, LambdaRule, Trials
 from dmt.editing.module import EditedBatch, EditModule, PointsModule
 from dmt.editing.places import mean_points, places_of
-from dmt.editing.records import EditedImage, edited_images, judged, require_judges
+from dmt.editing.records import EditedImage, edited_images, judged
 from dmt.errors import UserError
 from dmt.inversion import Inverter
 from dmt.inversion.memory import inversion_bytes, require_memory
@@ -224,15 +224,13 @@ class Editor:
         rule = self.rule if lam is None else FixedLambda(lam) if isinstance(lam, int | float | str) else lam
         rule.require(self.judges)
         data = self.data(way, images=images)
-        if data.inputs:
-            require_fit(self.judges, data.original(data.inputs[0]))
+        ready = {name: judge for name, judge in self.judges.items() if not isinstance(judge, LearnsFromData)}
+        self._require_fit(ready, data)
         judges = dict(self.judges)
         for name, judge in self.judges.items():
             if isinstance(judge, LearnsFromData):
                 judges[name], data = judge.taught(data)
-        untried = {name: judge for name, judge in judges.items() if not getattr(judge, "looks_at_one", False)}
-        if untried:
-            processes.from_first(lambda: require_judges(untried, data.original(data.inputs[0])))
+        self._require_fit({name: judge for name, judge in judges.items() if name not in ready}, data)
         selection = self.comparison.selection_for(data)
         assert data.task is not None
         log.info("%s: %s; editing %d", data.task.title, selection.describe(data.pool), len(data.inputs))
@@ -243,6 +241,11 @@ class Editor:
         for part in others:  # a space of each would fill the memory
             edits.append(replace(self._edited(part, rule, asked), space=edits[0].space))
         return replace(edits[0] if len(edits) == 1 else _joined(edits, data), judges=judges)
+
+    @staticmethod
+    def _require_fit(judges: Mapping[str, Judge], data: EditData) -> None:
+        if judges and data.inputs:
+            processes.from_first(lambda: require_fit(judges, data.original(data.inputs[0])))
 
     def _edited(self, data: EditData, rule: LambdaRule, judges: Mapping[str, Judge]) -> Edit:
         space = self._space(data)

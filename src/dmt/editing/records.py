@@ -155,21 +155,6 @@ def unjudged(images: Sequence[EditedImage]) -> list[str]:
     return list(dict.fromkeys(str(image.record[UNJUDGED]) for image in images if UNJUDGED in image.record))
 
 
-def require_judges(judges: Mapping[str, Judge], picture: Tensor) -> None:
-    """Make sure, before any work, that judges can look at a picture ``(3, H, W)``; those apart that may need several.
-
-    Raises:
-        UserError: one fails; it is named.
-    """
-    for name, judge in judges.items():
-        if getattr(judge, "may_say_nan", False):
-            continue
-        try:
-            judge.columns(name, [picture], [picture])
-        except Exception as error:  # of whatever network it is
-            raise UserError(f"the judge {name} fails: {_said(error)}; mend it, or leave it out of judges") from error
-
-
 def _tell(name: str, said: str, missing: Sequence[list[str]], rows: Sequence[int]) -> None:
     log.warning("the judge %s failed at %d of %d pictures: %s", name, len(rows), len(missing), said)
     for row in rows:

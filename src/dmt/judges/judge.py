@@ -116,18 +116,22 @@ class LikenessJudge:
 
 
 def require_fit(judges: Mapping[str, Judge], picture: Tensor) -> None:
-    """Have the judges that look at one picture at a time look at one, before the work that they are to judge.
+    """Have judges look at a picture before the work that they are to judge; those apart that may need several.
 
     Args:
-        judges: by name; those that compare many, or have yet to learn, are not asked.
+        judges: by name, none that has yet to learn.
         picture: as inputs and results are, ``(3, H, W)`` in [0, 1].
 
     Raises:
-        UserError: a judge lacks the output, or cannot take pictures of this size; it is named.
+        UserError: a judge lacks the output, cannot take pictures of this size, or fails otherwise; it is named.
     """
     for name, judge in judges.items():
-        if getattr(judge, "looks_at_one", False):
-            try:
-                judge.columns(name, [picture], [picture])
-            except UserError as error:
-                raise UserError(f"judges.{name}: {error}") from error
+        if getattr(judge, "may_say_nan", False) and not getattr(judge, "looks_at_one", False):
+            continue
+        try:
+            judge.columns(name, [picture], [picture])
+        except UserError as error:
+            raise UserError(f"judges.{name}: {error}") from error
+        except Exception as error:  # of whatever network it is
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+            raise UserError(f"judges.{name} fails: {said}; mend it, or leave it out of judges") from error
