@@ -11,6 +11,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from dmt import __version__
+from dmt.storage.files import write_text
 from dmt.storage.tensors import cached_tensors, found_tensors, keep_tensors
 from dmt.studies.transfer.rows import Row, RunStore, checked
 from dmt.studies.transfer.setting import Setting
@@ -94,6 +95,9 @@ class Grid:
             checkpoint=checkpoint,
         )
         row = checked(self._row(cell, training), str(cell))  # the same now as when it is found
+        if key not in self.store.runs():  # a base whose weights were lost has one
+            self.store.append(row)
+            write_text(self._file("trained", key, "txt"), f"{cell}\n")
         log.info(
             "%s: top-1 %.1f %%, training loss %.2f, %s, %.0f s",
             cell, training.top1_last, row["train_loss"], row["status"], training.seconds,
@@ -105,9 +109,6 @@ class Grid:
                 "more epochs would help (net.schedule.epochs)" if row["status"] == "unconverged" else
                 "more classes or pictures or a narrower network would help",
             )  # fmt: skip
-        if key not in self.store.runs():  # a base whose weights were lost has one
-            self.store.append(row)
-            self._file("trained", key, "txt").write_text(f"{cell}\n")
         if cell.treatment == "base":
             keep_tensors(self._file("bases", key, "safetensors"), network.state_dict())
         checkpoint.remove()
