@@ -437,7 +437,7 @@ def test_a_question_has_a_title():
     assert asks().title == "the classifier: any class"
     assert asks_for("+10").title == "the classifier: +10"
     edit = asks(["red", "blue"])(Recolouring(Colours()), positions(0))
-    assert edit.title == "the classifier: red to blue\nthe least change that convinces the judge of classifier"
+    assert edit.title == "the classifier: red to blue\nthe least change that convinces the classifier"
 
 
 def test_the_editor_that_asks_keeps_its_own_judges(caplog):

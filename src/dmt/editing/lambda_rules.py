@@ -328,7 +328,8 @@ class LeastChange(LambdaRule):
 
     @property
     def title(self) -> str:
-        return f"the least change that convinces the judge of {self.judge}"
+        who = "the classifier" if self.judge == "classifier" else f"the judge of {self.judge}"
+        return f"the least change that convinces {who}"
 
     def require(self, judges: Collection[str]) -> None:
         _require_judge(self.judge, judges)
