@@ -12,7 +12,7 @@ import wandb
 from PIL import Image
 
 from dmt.reporting.logged import Logged, Step, logged_report
-from dmt.reporting.loggers import OpenRun, csv_logger, log_run, tensorboard_logger
+from dmt.reporting.loggers import OpenRun, csv_logger, tensorboard_logger
 from dmt.reporting.results import Report, result_grid
 from dmt.reporting.run_label import RunLabel
 from dmt.reporting.wandb_run import wandb_logger
@@ -33,6 +33,13 @@ STEPS = [
 ]
 ON_THE_WAY = [{"progress/iteration": float(i), "progress/objective": 2.0 / i} for i in (1, 10)]
 SWEEP = Logged("sweep", {"summary/edits": 2.0}, {"sweep": Image.new("RGB", (8, 8), "blue")}, steps=STEPS)
+
+
+def log_run(logger, told, config):
+    """Tell all of a run that is over."""
+    run = OpenRun(logger, config)
+    run.tell(told, config)
+    run.end()
 
 
 def told(images=IMAGES, title="title"):

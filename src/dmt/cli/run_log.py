@@ -79,8 +79,7 @@ class RunLog:
             return
         try:
             if self._run is None:
-                label = label_of(self._cfg) if self._label is None else self._label
-                logger = built(self._cfg.logger, _partial_=True)(str(self._folder), label)
+                logger = built(self._cfg.logger, _partial_=True)(str(self._folder), self._called())
                 self._run = OpenRun(logger, self._config(settings_of(self._cfg) if settings is None else settings))
             do(self._run)
         except Exception as error:  # whatever a logger raises: the results are written, and worth more than it
@@ -88,8 +87,11 @@ class RunLog:
             said = " ".join(str(error).split()) or type(error).__name__
             log.warning("the logger failed (%s); all results go to %s all the same", said[:200], self._folder)
 
+    def _called(self) -> RunLabel:
+        return label_of(self._cfg) if self._label is None else self._label
+
     def _config(self, settings: Mapping[str, Any], precision: Sequence[str] = ()) -> dict[str, Any]:
-        label = label_of(self._cfg) if self._label is None else self._label
+        label = self._called()
         about = {
             **{"name": label.name, "group": label.group, "job_type": label.job_type, "tags": list(label.tags)},
             "choices": _choices(),

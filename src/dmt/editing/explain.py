@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dmt.data import EditData, PictureLike, ScoredTask, Task
 from dmt.editing.editor import Edit, Editor
-from dmt.editing.lambda_rules import LeastChange
+from dmt.editing.lambda_rules import CLASSIFIER, LeastChange
 from dmt.editing.records import EditedImage, unjudged
 from dmt.errors import UserError, nearest_name
 from dmt.judges import Judge
@@ -26,7 +26,6 @@ from dmt.storage import processes
 
 log = logging.getLogger(__name__)
 
-CLASSIFIER = "classifier"  # the judge's name, which begins its columns
 TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
 WINDOW = 0.5  # of a wanted change: pictures whose number is no farther from an input's are like it (ours)
 BETWEEN_LINES = 10.0  # seconds

@@ -24,6 +24,7 @@ from dmt.traversal.witness import Witness, WitnessBatch
 
 log = logging.getLogger(__name__)
 
+CLASSIFIER = "classifier"  # among the judges, the one that is explained; its columns begin so
 SCAN = 16  # parts of the interval that are looked at before the bisection: a straight walk can overshoot the target
 
 
@@ -328,7 +329,7 @@ class LeastChange(LambdaRule):
 
     @property
     def title(self) -> str:
-        who = "the classifier" if self.judge == "classifier" else f"the judge of {self.judge}"
+        who = "the classifier" if self.judge == CLASSIFIER else f"the judge of {self.judge}"
         return f"the least change that convinces {who}"
 
     def require(self, judges: Collection[str]) -> None:

@@ -82,13 +82,6 @@ class OpenRun:
             self._logger.finalize("failed" if failed else "success")
 
 
-def log_run(logger: Logger | None, told: Logged, config: Mapping[str, Any]) -> None:
-    """Tell the logger all of a run that is over."""
-    run = OpenRun(logger, config)
-    run.tell(told, config)
-    run.end()
-
-
 def csv_logger(save_dir: str | Path, label: RunLabel) -> CSVLogger:
     """Numbers in ``save_dir/metrics/metrics.csv``."""
     return CSVLogger(str(save_dir), name="", version="metrics", flush_logs_every_n_steps=1)

@@ -60,7 +60,7 @@ class Photograph:
         """
         path = Path(path)
         with opened(path) as image:
-            return cls._of_parts(reading.read(image, path))
+            return cls(*reading.read(image, path))
 
     @classmethod
     def of(cls, image: Image.Image) -> "Photograph":
@@ -70,7 +70,7 @@ class Photograph:
             ImageError: it has no pixels, too many, or does not decode.
         """
         try:
-            return cls._of_parts(reading.read(image, None))
+            return cls(*reading.read(image, None))
         except ImageError:
             raise
         except Exception as error:  # whatever the decoder of its format raises
@@ -97,10 +97,6 @@ class Photograph:
                 f"{pixels.min():.3g} to {pixels.max():.3g}"
             )
         return cls(np.array(pixels, order="C"), "RGB", 1.0 if is_float else 255.0)
-
-    @classmethod
-    def _of_parts(cls, read: reading.Read) -> "Photograph":
-        return cls(read.stored, read.colours, read.white, read.orientation, read.record, read.palette)
 
     @property
     def height(self) -> int:

@@ -2,7 +2,7 @@
 
 import io
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,28 +26,11 @@ SUFFIXES = {
 }
 
 
-@dataclass(frozen=True)
-class Read:
-    """What was read.
-
-    Args:
-        stored: the pixels, in the file's depth, colours and orientation.
-        colours: what the channels are.
-        white: the stored value of white.
-        orientation: of EXIF.
-        record: the rest of the file.
-        palette: whether the colours came from a table.
-    """
-
-    stored: np.ndarray
-    colours: str
-    white: float
-    orientation: int
-    record: Record
-    palette: bool
+# What a Photograph is made of, in its order
+Parts = tuple[np.ndarray, str, float, int, Record, bool]
 
 
-def read(image: Image.Image, path: Path | None) -> Read:
+def read(image: Image.Image, path: Path | None) -> Parts:
     """Read an image that Pillow has opened; of a file, more than Pillow does."""
     require_pixels(image.width, image.height, "a picture given as a PIL image" if path is None else str(path))
     palette = image.mode in ("P", "PA")
@@ -66,7 +49,7 @@ def read(image: Image.Image, path: Path | None) -> Read:
     else:
         stored, colours = deep
     record = replace(_record(image, path), tags=tags)
-    return Read(stored, colours, white_of(stored), orientation, record, palette)
+    return stored, colours, white_of(stored), orientation, record, palette
 
 
 def _pixels(image: Image.Image) -> tuple[np.ndarray, str]:

@@ -32,41 +32,34 @@ class Cloud:
 
 
 @dataclass(frozen=True)
-class OnStraight:
-    """A place on the straight map of its sides.
+class OnMap:
+    """A place on a map of its sides.
 
     Args:
-        cloud: the sides.
-        axis: x of the means of the source and of the target.
+        cloud: the sides, or a sample of them.
         start: x, y.
-        walk: likewise.
         picture: likewise.
-        words: how far across the start and the picture lie, in percent from the source's mean to the target's.
+        words: how the two lie: how far across, in percent from the source's mean to the target's; on the map of
+            neighbours, how many of their nearest are the target's, such as ``2 of 10``.
     """
 
     cloud: Cloud
-    axis: Spot
     start: Spot
-    walk: Spot
     picture: Spot
     words: tuple[str, str]
 
 
 @dataclass(frozen=True)
-class OnNear:
-    """A place on the map of its sides that keeps neighbours.
+class OnStraight(OnMap):
+    """A place on the straight map.
 
     Args:
-        cloud: a sample of the sides.
-        start: x, y.
-        picture: likewise.
-        words: how many of the nearest neighbours of each of the two are the target's, such as ``2 of 10``.
+        axis: x of the means of the source and of the target.
+        walk: x, y.
     """
 
-    cloud: Cloud
-    start: Spot
-    picture: Spot
-    words: tuple[str, str]
+    axis: Spot
+    walk: Spot
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ class Drawn:
     """A place on both maps; ``near`` is ``None`` where there is no such map."""
 
     straight: OnStraight
-    near: OnNear | None
+    near: OnMap | None
 
 
 def drawn(places: Sequence[Place | None]) -> tuple[list[Cloud], list[Drawn | None]]:
@@ -104,11 +97,11 @@ def _on_straight(name: str, places: Sequence[Place]) -> list[OnStraight]:
     for own in ends:
         start, walk, picture = paper.spots(own)
         words = (f"{own[0, 0]:.0%}", f"{own[2, 0]:.0%}")
-        found.append(OnStraight(cloud, (left, right), start, walk, picture, words))
+        found.append(OnStraight(cloud, start, picture, words, (left, right), walk))
     return found
 
 
-def _on_near(name: str, places: Sequence[Place], most: int) -> list[OnNear]:
+def _on_near(name: str, places: Sequence[Place], most: int) -> list[OnMap]:
     sides, ends = places[0].sides, np.array([[place.ends[0], place.ends[2]] for place in places])
     found = NearMap.of(sides, ends, most) if most >= LEAST else None
     if found is None:
@@ -119,7 +112,7 @@ def _on_near(name: str, places: Sequence[Place], most: int) -> list[OnNear]:
     maps = []
     for own, (before, after) in zip(found.ends, np.rint(NEIGHBOURS * shares).astype(int), strict=True):
         start, picture = paper.spots(own)
-        maps.append(OnNear(cloud, start, picture, (f"{before} of {NEIGHBOURS}", f"{after} of {NEIGHBOURS}")))
+        maps.append(OnMap(cloud, start, picture, (f"{before} of {NEIGHBOURS}", f"{after} of {NEIGHBOURS}")))
     return maps
 
 
