@@ -323,6 +323,17 @@ def test_rows_that_wait_are_saved_in_the_components(tmp_path):
     assert_same_decomposition(resumed, theirs, 1e-6)
 
 
+def test_the_variance_explained_by_a_resumed_fit_is_that_of_the_codes_of_all_it_has_seen(tmp_path):
+    first, second = decaying(30, 25, rank=4), flat(300, 25)  # nothing of the first half is cut off, much of the second
+    begun = IncrementalPCA(4).partial_fit(first)
+    begun.save(tmp_path / "begun.safetensors", {})
+    resumed = IncrementalPCA.load(tmp_path / "begun.safetensors", {})
+    assert resumed.capacity < 25
+    resumed.partial_fit(second).finish()
+    codes = resumed.encode(torch.cat([first, second]))
+    np.testing.assert_allclose(resumed.explained_variance, codes.var(dim=0), rtol=1e-9)
+
+
 def test_the_variance_explained_during_a_fit_is_that_of_the_components_wanted():
     ours = IncrementalPCA(3).partial_fit(decaying(9, 20))
     assert len(ours.components) > len(ours.explained_variance_ratio) == 3
