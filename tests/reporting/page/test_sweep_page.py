@@ -28,7 +28,7 @@ def test_the_runs_of_a_sweep_are_a_table_that_leads_to_them_and_each_input_has_a
     assert {"0%2Clambda%3D0.3/report.html", "1%2Clambda%3D1/report.html"} == set(pages)
     assert len(page.all("article")) == len(NASTY)
     labels = [own["data-label"] for own in page.all("img", **{"class": "after"})]
-    assert labels == ["lambda=0.3", "lambda=1"] * len(NASTY)
+    assert labels == ["lambda=1", "lambda=0.3"] * len(NASTY), "from weak to strong"
     assert "Runs that failed" in page.texts
     assert "Job 2 (lambda=-1): lambda must be above 0." in page.texts
     assert f"0 of {len(NASTY)}" in page.texts
@@ -63,6 +63,14 @@ def test_runs_of_several_sizes_are_compared_at_that_of_the_first(tmp_path):
         leave(tmp_path / f"{number},image_size={side}", Report("3 to 8", [image("one", side=side)], {}))
     page = Reader(sweep_page(tmp_path, summarize_sweep(tmp_path)))
     assert {own["width"] for own in page.all("img", **{"class": "after"})} == {"40"}
+
+
+def test_runs_whose_lambdas_are_not_all_numbers_are_shown_as_they_ran(tmp_path):
+    for number, lam in enumerate(("0.3", "auto", "1")):
+        leave(tmp_path / f"{number},lambda={lam}", Report("3 to 8", [image("one")], {}))
+    page = Reader(sweep_page(tmp_path, summarize_sweep(tmp_path)))
+    labels = [own["data-label"] for own in page.all("img", **{"class": "after"})]
+    assert labels == ["lambda=0.3", "lambda=auto", "lambda=1"]
 
 
 def test_a_picture_that_is_gone_is_left_out(tmp_path, caplog):

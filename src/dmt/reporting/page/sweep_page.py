@@ -1,6 +1,6 @@
 """The runs of a sweep -> a page: a table that leads to each of them, and every input by all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -97,7 +97,8 @@ def _inputs(folder: Path, summary: SweepSummary, pages: Sequence[str]) -> list[S
     """Every input with what became of it in each run."""
     steps: dict[str, list[Step]] = {}
     before: dict[str, tuple[Path, np.ndarray]] = {}
-    for (options, records, run), page in zip(summary.runs, pages, strict=True):
+    for at in _from_weak_to_strong([options for options, _, _ in summary.runs]):
+        (options, records, run), page = summary.runs[at], pages[at]
         own = ", ".join(f"{name}={value}" for name, value in options.items())
         for record in (record for record in records if "image" in record):
             name, edit = str(record["image"]), str(record.get("edit", ""))
@@ -112,6 +113,15 @@ def _inputs(folder: Path, summary: SweepSummary, pages: Sequence[str]) -> list[S
         _of_one_size(Shown(name, short, before[name][1], own, before[name][0].relative_to(folder).as_posix()))
         for (name, own), short in zip(list(steps.items())[:MOST], shorts, strict=False)
     ]
+
+
+def _from_weak_to_strong(runs: Sequence[Mapping[str, object]]) -> list[int]:
+    """The order in which to show runs: by falling lambda where each has one and it is a number, else as they ran."""
+    try:
+        strength = [-float(str(options["lambda"])) for options in runs]
+    except (KeyError, ValueError):
+        return list(range(len(runs)))
+    return sorted(range(len(runs)), key=strength.__getitem__)
 
 
 def _of_one_size(shown: Shown) -> Shown:

@@ -23,7 +23,7 @@ from dmt.editing.table_editor import TableEditor
 from dmt.judges.rows import learnt_judge
 from dmt.ranges import Count, CountOrNone, Seed, Several, Share
 from dmt.reporting.results import Report
-from dmt.studies.tables.rivals import dice, nearest_unlike, straight_line
+from dmt.studies.tables.rivals import dice, nearest_unlike, prototypes, straight_line
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class TableBenchmark:
         tasks: name -> the task.
         thresholds: how sure the classifier of ``lambda=auto`` is to be, of each variant of ours.
         most: rows of a table, at most.
-        n_rows: that are changed, at most; of DiCE, which takes a second a row, ``n_slow``.
+        n_rows: that are changed, at most; of DiCE and alibi, which take a second a row and more, ``n_slow``.
         n_slow: see above.
         seed: of what is drawn.
     """
@@ -112,6 +112,8 @@ class TableBenchmark:
             for method in ("random", "genetic", "kdtree", "gradient"):
                 asked = partial(dice, method, own, space, few, is_target, said)
                 made[f"dice {method}"] = timed(partial(placed, asked))
+        if importlib.util.find_spec("alibi") is not None:
+            made["alibi prototypes"] = timed(lambda: prototypes(start[: self.n_slow], points, is_target))
         for threshold in self.thresholds:
             rule = replace(self.editor.rule, threshold=threshold) if isinstance(self.editor.rule, LeastChange) else None
             made[f"dmt {threshold:g}"] = timed(partial(ours_by, rule))

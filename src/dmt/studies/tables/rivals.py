@@ -1,4 +1,4 @@
-"""Other makers of counterfactuals for rows of tables: the nearest unlike neighbour, a straight line, DiCE."""
+"""Other makers of counterfactuals for rows of tables: the nearest unlike neighbour, a straight line, DiCE, alibi."""
 
 import contextlib
 import io
@@ -18,7 +18,9 @@ from dmt.manifolds.columns import ColumnSpace
 log = logging.getLogger(__name__)
 
 ROUNDS = 50  # of DiCE's genetic search, which took five minutes a row with its 500
-LESSONS = 500  # of the network that DiCE's gradients go through, each of all rows
+LESSONS = 500  # of the network that DiCE's gradients and alibi go through, each of all rows
+TOWARDS = 10.0  # the weight of alibi's prototypes, as its documentation has it for tables
+STEPS = 500  # of each of alibi's searches
 ALPHAS = np.arange(0.05, 4.01, 0.05)  # of the straight line, in differences of means
 
 
@@ -117,4 +119,36 @@ def dice(
                 found.loc[found.index[row], name] = made[name].iloc[0]
     for name in numbers:
         found[name] = pd.to_numeric(found[name])
+    return found
+
+
+def prototypes(start: np.ndarray, points: np.ndarray, is_target: np.ndarray) -> np.ndarray:
+    """alibi's counterfactuals guided by prototypes, here of k-d trees (Van Looveren and Klaise, ECML PKDD 2021).
+
+    Args:
+        start: ``(n, K)``, to change; what it finds nothing for stays as it is.
+        points: ``(m, K)``, that a small network and the trees learn from.
+        is_target: ``(m,)``, of these points.
+    """
+    import tensorflow
+    from alibi.explainers import CounterfactualProto
+
+    tensorflow.compat.v1.disable_v2_behavior()
+    network = _network(points.astype(np.float32), is_target)
+
+    def said(z: np.ndarray) -> np.ndarray:
+        sure = network(torch.tensor(z, dtype=torch.float32)).numpy()
+        return np.concatenate([1 - sure, sure], axis=1)
+
+    ends = tuple(end[None].astype(np.float32) for end in (points.min(axis=0), points.max(axis=0)))
+    shape = (1, points.shape[1])
+    explainer = CounterfactualProto(
+        said, shape, use_kdtree=True, theta=TOWARDS, feature_range=ends, max_iterations=STEPS, c_init=1.0, c_steps=5
+    )
+    explainer.fit(points.astype(np.float32))
+    found = start.copy()
+    for row, z in enumerate(start):
+        told = explainer.explain(z[None].astype(np.float32), target_class=[1])
+        if told.cf is not None:
+            found[row] = told.cf["X"][0]
     return found
