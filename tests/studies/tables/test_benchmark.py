@@ -7,7 +7,7 @@ from dmt.data.tables import Table, TableTask
 from dmt.editing import LeastChange, TableEditor
 from dmt.studies.tables import SeveralTables, TableBenchmark
 from dmt.studies.tables.benchmark import _duel, interval
-from dmt.studies.tables.rivals import nearest_unlike, straight_line
+from dmt.studies.tables.rivals import nearest_unlike, prototypes, straight_line
 
 
 def test_an_interval_is_that_of_the_normal_distribution_where_rows_are_many():
@@ -22,6 +22,16 @@ def test_a_straight_line_ends_where_the_classifier_is_sure():
     found = straight_line(np.array([[0.0, 5], [1, 5]]), points, is_target, lambda z: z[:, 0] / 4, 0.5)
     np.testing.assert_allclose(found, [[2, 5], [2, 5]], atol=1e-9)
     assert nearest_unlike(np.array([[0.9, 0.0]]), points, is_target).tolist() == [[2, 0]]
+
+
+def test_alibis_prototypes_cross_between_two_clouds():
+    pytest.importorskip("alibi", reason="needs alibi: pip install 'alibi[tensorflow]'")
+    pytest.importorskip("tensorflow", reason="needs tensorflow: pip install 'alibi[tensorflow]'")
+    rng = np.random.default_rng(0)
+    is_target = np.arange(60) % 2 > 0
+    points = rng.normal(0, 0.3, (60, 2)) + 3.0 * is_target[:, None]
+    found = prototypes(points[[0, 2]], points, is_target)
+    assert (found.sum(axis=1) > 2).all(), "the border between the clouds is at 3, and half of what is asked is enough"
 
 
 def look(valid: float, price: float, distance: float) -> dict[str, np.ndarray]:
