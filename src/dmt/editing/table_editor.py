@@ -274,6 +274,7 @@ class TableEditor:
         convince the judge at any lambda are walked ``again``, from where they come nearest to a row of the target.
         """
         start = ground.space.points(allowed.values)
+        walked: dict[tuple[int, float], np.ndarray] = {}
 
         def said(found: np.ndarray, rows: np.ndarray) -> np.ndarray:
             """How sure the judge is of values ``(m, C)``; not at all where no row of the target is near."""
@@ -283,6 +284,7 @@ class TableEditor:
 
         def tried(lams: Tensor, rows: Tensor) -> list[Any]:
             found = self._walked(ground, allowed.of_rows(rows.numpy()), lams, again)
+            walked.update(zip(zip(rows.tolist(), lams.tolist(), strict=True), found, strict=True))
             return [SimpleNamespace(record={f"{JUDGE}_after": one}) for one in said(found, rows.numpy())]
 
         trials = Trials(
@@ -295,7 +297,12 @@ class TableEditor:
             things="rows" if again else "rows (tried once more, from elsewhere)",
         )
         lams, _ = rule.choose(trials)
-        found = self._walked(ground, allowed, lams, again)
+        wanted = list(enumerate(lams.tolist()))
+        not_tried = np.array([row for row, lam in wanted if (row, lam) not in walked], int)
+        if len(not_tried):
+            found = self._walked(ground, allowed.of_rows(not_tried), lams[not_tried], again)
+            walked.update((wanted[row], values) for row, values in zip(not_tried, found, strict=True))
+        found = np.stack([walked[one] for one in wanted])
         if not isinstance(rule, LeastChange):
             return found, lams
         way, every = ground.space.points(found).z - start.z, np.arange(len(found))
