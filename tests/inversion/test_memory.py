@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 import torch
 
@@ -24,6 +26,17 @@ def test_memory_grows_with_the_batch_and_with_the_area():
     one, eight = (inversion_bytes(extractor, ["conv3_1"], 64, n, 10) for n in (1, 8))
     assert eight == pytest.approx(8 * one)
     assert inversion_bytes(extractor, ["conv3_1"], 128, 1, 10) == pytest.approx(4 * one, rel=0.01)
+
+
+def test_counting_leaves_nothing_in_memory():
+    def graphs() -> int:
+        gc.collect()
+        return sum(type(one) is torch.Tensor and one.grad_fn is not None for one in gc.get_objects())
+
+    extractor = FeatureExtractor(vgg19(None), ["conv3_1"])
+    before = graphs()
+    inversion_bytes(extractor, ["conv3_1"], 64, 1, 10)
+    assert graphs() == before
 
 
 def test_each_step_that_the_solver_remembers_is_two_pictures():

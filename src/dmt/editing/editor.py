@@ -260,6 +260,7 @@ class Editor:
             if isinstance(module, EditModule) and self.inverter.on_progress is not None:
                 self.inverter.on_progress.begin(len(own))
             parts = processes.gathered(lambda: trainer.predict(module, loader) or [])
+            processes.let_go(trainer)
             return [batch for part in parts for batch in part]
 
         start = Points.joined(run(PointsModule(space)))

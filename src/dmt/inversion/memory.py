@@ -61,17 +61,16 @@ def require_memory(needed: float, device: torch.device, remedy: str) -> None:
 def _bytes_kept(extractor: FeatureExtractor, layers: Collection[str], size: int) -> int:
     """Bytes of the distinct tensors that autograd keeps for one picture, the network's weights left out."""
     weights = {tensor.untyped_storage().data_ptr() for tensor in extractor.state_dict().values()}
-    kept: dict[int, int] = {}
+    kept: dict[int, torch.UntypedStorage] = {}
 
-    def count(tensor: Tensor) -> Tensor:
+    def count(tensor: Tensor) -> None:  # a tensor that is handed back holds its graph, and is held by it, for ever
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+            kept[storage.data_ptr()] = storage
 
     device = next(iter(extractor.state_dict().values())).device
     picture = torch.zeros(1, 3, size, size, device=device, requires_grad=True)
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda nothing: nothing):
         result = extractor.activations(picture, layers)
     del result
-    return sum(kept.values())
+    return sum(storage.nbytes() for storage in kept.values())

@@ -185,7 +185,9 @@ class CatalogFeatures:
         """Hand on the features of the pictures that a loader serves, rounded as the store rounds them."""
         handler = FeatureHandler(lambda features, positions: consume(features.half().float(), positions))
         module = ManifoldModule(extractor, IncrementalPCA())
-        self.trainer(callbacks=[handler]).predict(module, loader, return_predictions=False)
+        trainer = self.trainer(callbacks=[handler])
+        trainer.predict(module, loader, return_predictions=False)
+        processes.let_go(trainer)
         warn_of_broken(handler.broken)
 
     def open_store(self, extractor: FeatureExtractor) -> FeatureStore:
@@ -308,5 +310,7 @@ class CatalogFeatures:
         writer = StoreWriter(store, self.data.serving.batch_size, first)
         loader = self.data.all_dataloader(first + store.n_done, store.n_images - store.n_done)
         module = ManifoldModule(extractor, IncrementalPCA())
-        self.trainer(callbacks=[writer]).predict(module, loader, return_predictions=False)
+        trainer = self.trainer(callbacks=[writer])
+        trainer.predict(module, loader, return_predictions=False)
+        processes.let_go(trainer)
         return writer.broken

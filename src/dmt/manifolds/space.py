@@ -214,7 +214,9 @@ class CatalogFit:
             "manifold: fitting %s components to %d images", self.empty.n_components, len(features.data.catalog.names)
         )
         broken = BrokenImages()
-        features.trainer(max_epochs=1, callbacks=[broken], **limits).fit(ManifoldModule(extractor, self.empty), loader)
+        trainer = features.trainer(max_epochs=1, callbacks=[broken], **limits)
+        trainer.fit(ManifoldModule(extractor, self.empty), loader)
+        processes.let_go(trainer)
         broken.warn()
         lacking = {BROKEN: json.dumps(stamps)} if stamps else {}
         scales = {SCALE_PREFIX + layer: scale for layer, scale in extractor.scales.items()}
@@ -264,6 +266,7 @@ class CatalogFit:
             trainer = features.trainer(callbacks=[CodeWriter(manifold, points)])
             loader = features.data.all_dataloader(rows.start, len(rows))
             trainer.predict(ManifoldModule(extractor, manifold), loader, return_predictions=False)
+            processes.let_go(trainer)
         return points[rows.start : rows.stop]
 
 

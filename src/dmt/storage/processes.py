@@ -63,6 +63,17 @@ def gathered(work: Callable[[], Result]) -> list[Result]:
     return [_result(outcome) for outcome in outcomes]
 
 
+def let_go(trainer: Any) -> None:
+    """Have a Lightning trainer that is not needed any more hold nothing.
+
+    It refers to itself in many places, so that Python finds out only at its next full collection that nobody needs it;
+    until then it keeps its module and its data, and so the features of hundreds of pictures. (Ours.) One of several
+    processes keeps it, for it holds on to the others.
+    """
+    if not _are_several():
+        vars(trainer).clear()
+
+
 def from_first(work: Callable[[], Result]) -> Result:
     """What the first process finds, known to all; only that one works.
 

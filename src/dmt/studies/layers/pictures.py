@@ -15,6 +15,7 @@ from dmt.errors import UserError
 from dmt.manifolds import IncrementalPCA
 from dmt.manifolds.module import FeatureHandler, ManifoldModule, warn_of_broken
 from dmt.networks.extractor import FeatureExtractor
+from dmt.storage import processes
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,9 @@ def view_pictures(
         n_source = len(positions)
         loader = data.some_dataloader(members.tolist(), view)
         handler = FeatureHandler(take)
-        trainer(callbacks=[handler]).predict(module, loader, return_predictions=False)
+        reader = trainer(callbacks=[handler])
+        reader.predict(module, loader, return_predictions=False)
+        processes.let_go(reader)
         warn_of_broken(handler.broken)
     layout = extractor.layout(data.image_size, data.image_size)
     vectors = torch.cat(batches).numpy()

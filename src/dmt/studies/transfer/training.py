@@ -15,6 +15,7 @@ from torch import nn
 
 from dmt.data import LabelledBatches, LabelledImages
 from dmt.networks.network import network_fingerprint
+from dmt.storage import processes
 from dmt.storage.files import DamagedError, found_in, replacing
 from dmt.studies.transfer.classifier import ClassifierModule, Schedule
 from dmt.studies.transfer.networks import WeightLayers
@@ -176,6 +177,7 @@ def train_network(
     module = ClassifierModule(rest.train(), schedule.optimizers, seed=seed)
     batches = LabelledBatches(train, validation, schedule.batch_size, seed)
     fit.fit(module, datamodule=batches, ckpt_path=checkpoint.found() if checkpoint else None)
+    processes.let_go(fit)
     assert network_fingerprint(frozen) == before, "a frozen layer has changed"
     epochs = [dict(epoch) for epoch in module.epochs]
     epochs[0]["seconds"] += prepared
