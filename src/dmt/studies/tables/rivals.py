@@ -123,7 +123,7 @@ def dice(
 
 
 def prototypes(start: np.ndarray, points: np.ndarray, is_target: np.ndarray) -> np.ndarray:
-    """alibi's counterfactuals guided by prototypes, here of k-d trees (Van Looveren and Klaise, ECML PKDD 2021).
+    """Alibi's counterfactuals guided by prototypes, here of k-d trees (Van Looveren and Klaise, ECML PKDD 2021).
 
     Args:
         start: ``(n, K)``, to change; what it finds nothing for stays as it is.
