@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from dmt.cli import conf_folder
+from dmt.cli import build, conf_folder
 from dmt.cli.command import composed
 from dmt.cli.overrides import check_overrides
 from dmt.cli.settings import check_settings
@@ -47,6 +47,12 @@ def test_a_wrong_value_is_told_with_its_place_and_what_there_can_be(override, me
 def test_several_wrong_values_are_told_at_once():
     with pytest.raises(UserError, match=r"n_images must be .*; plans must be "):
         check_settings(cfg("n_images=0", "plans=-1"))
+
+
+@pytest.mark.parametrize("devices", ["many", "-2"])
+def test_what_only_lightning_refuses_is_told_in_a_line(devices):
+    with pytest.raises(UserError, match=r"^trainer: .*devices"):
+        build.plain_trainer_of(cfg("experiment=digits", "trainer.accelerator=cpu", f"trainer.devices='{devices}'"))()
 
 
 def test_a_whole_number_may_be_written_as_another():

@@ -366,7 +366,7 @@ def plain_trainer_of(cfg: DictConfig) -> Callable[..., pl.Trainer]:
     def trainer(**options: Any) -> pl.Trainer:
         try:
             return in_lines_without_terminal(build(**options))
-        except (MisconfigurationException, ValueError) as error:
+        except (MisconfigurationException, TypeError, ValueError) as error:
             raise UserError(f"trainer: {error}") from error
 
     return trainer
