@@ -198,7 +198,11 @@ def judged(cfg: DictConfig, key: str, annotation: Any, default: Any) -> str:
             build.built(one)
     value = OmegaConf.select(cfg, key, throw_on_missing=False)
     plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-    return "fine" if takes(annotation, plain) or value == default else f"silent: {described(annotation)}"
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    is_settled_later = value is None and OmegaConf.is_interpolation(node, name)  # as the size of pictures is
+    is_allowed = takes(annotation, plain) or value == default or is_settled_later
+    return "fine" if is_allowed else f"silent: {described(annotation)}"
 
 
 @cache
