@@ -1,8 +1,9 @@
 """How much memory a process holds after many edits, and how many files it has open: ``python benchmarks/long_run.py``.
 
     python benchmarks/long_run.py --edits 1000
+    python benchmarks/long_run.py --data lfw --edits 60
 
-Edits one digit after the other with one ``Editor``. Prints, every so many edits, the resident memory in MB and the open
+Edits one digit, or face, after the other with one ``Editor``; each face has sets of its own. Prints, every so many edits, the resident memory in MB and the open
 files; at the end the slope of the memory over the second half of the edits, when what is loaded once is loaded.
 """
 
@@ -34,14 +35,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--edits", type=int, default=1000)
     parser.add_argument("--every", type=int, default=20)
+    parser.add_argument("--data", choices=["digits", "lfw"], default="digits")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    editor = dmt.Editor.default("digits", "threads=1", "progress=false", "solver=quick")
-    threes = [f"digit_{i:04d}" for i, digit in enumerate(dmt.data.Digits().digits) if digit == 3]
+    task = "digits" if arguments.data == "digits" else "frowning"
+    editor = dmt.Editor.default(arguments.data, "threads=1", "progress=false", "solver=quick")
+    names = editor.data(dmt.task(task), images=min(arguments.edits, 120)).inputs
     taken, memory, files = [], [], []
     for number in range(1, arguments.edits + 1):
-        editor.edit("digits", images=[threes[number % len(threes)]], lam=0.3)
+        editor.edit(task, images=[names[number % len(names)]], lam=0.7)
         if number % arguments.every == 0:
             gc.collect()
             taken.append(number)
