@@ -3,8 +3,9 @@
     python benchmarks/long_run.py --edits 1000
     python benchmarks/long_run.py --data lfw --edits 60
 
-Edits one digit, or face, after the other with one ``Editor``; each face has sets of its own. Prints, every so many edits, the resident memory in MB and the open
-files; at the end the slope of the memory over the second half of the edits, when what is loaded once is loaded.
+Edits one digit, or face, after the other with one ``Editor``; each face has sets of its own. Prints, every so many
+edits, the resident memory in MB and the open files; at the end the slope of the memory over the second half of the
+edits, when what is loaded once is loaded.
 """
 
 import argparse
