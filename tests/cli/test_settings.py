@@ -44,6 +44,13 @@ def test_a_wrong_value_is_told_with_its_place_and_what_there_can_be(override, me
     assert "\n" not in str(error.value)
 
 
+def test_a_list_whose_members_stand_elsewhere_names_these_places_too():
+    found = cfg("experiment=digits")
+    OmegaConf.update(found, "layers", ["${data.image_size}", {"a": 1}])
+    with pytest.raises(UserError, match=r"^layers \(data\.image_size\) must be "):
+        check_settings(found)
+
+
 def test_several_wrong_values_are_told_at_once():
     with pytest.raises(UserError, match=r"n_images must be .*; plans must be "):
         check_settings(cfg("n_images=0", "plans=-1"))

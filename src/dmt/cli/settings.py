@@ -181,7 +181,8 @@ class _Check:
         try:
             taken = value_of(annotation, plain)
         except (ValueError, RecursionError):
-            yield _Wrong(place, f"{place} must be {described(annotation)}, got {_shown(plain)}")
+            named = " ".join([place, *(f"({origin})" for origin in self._origins(value))])
+            yield _Wrong(place, f"{named} must be {described(annotation)}, got {_shown(plain)}")
             return
         if _is_plain(taken) and repr(taken) != repr(plain) and not _is_float(taken, plain):
             OmegaConf.update(self.cfg, place, taken, merge=False)
@@ -200,6 +201,11 @@ class _Check:
             return Part(made, bool(value.get("_partial_", False)))
         inside = ((key, _read(value, key)) for key in value)
         return {key: self._plain(each, place, depth + 1) for key, each in inside if each is not _MISSING}
+
+    def _origins(self, value: Any) -> list[str]:
+        """Where the members of a list stand that only refer to other settings."""
+        places = range(len(value)) if isinstance(value, ListConfig) else ()
+        return [origin for at in places if (origin := self._origin(value, at)) is not None]
 
     def _origin(self, node: DictConfig | ListConfig, key: Any) -> str | None:
         """Where a value stands that another only refers to, ``${data.image_size}``."""
