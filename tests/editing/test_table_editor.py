@@ -163,7 +163,7 @@ def test_results_are_written(tmp_path, ground):
     edit.save(tmp_path)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "rows.csv"), edit.after.reset_index(drop=True))
     assert pd.read_csv(tmp_path / "results.csv")["words"].tolist() == edit.words
-    assert edit.summary.startswith("the classifier says the target of ")
+    assert edit.summary.startswith("by the classifier ")
 
 
 def test_the_default_editor_of_a_table_is_that_of_the_command_line(tmp_path):

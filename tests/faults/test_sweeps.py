@@ -67,6 +67,17 @@ def test_no_run_takes_the_folder_of_another(tmp_path):
     second.release()
 
 
+@pytest.mark.parametrize("further", [[], ["-m", "lambda=0.3,1"]], ids=["run", "sweep"])
+def test_a_folder_that_cannot_be_made_ends_the_run_before_it_begins(commands, tmp_path, further):
+    run = commands.start(tmp_path, "traverse.py", *further, *DIGITS, "output_dir=/proc/out")
+    assert run.wait() == 1
+    assert run.err.startswith("error: /proc/out: ")
+    assert run.err.endswith("name a folder that can be written with output_dir=PATH\n")
+    assert len(run.err.splitlines()) == 1
+    assert not (tmp_path / "outputs").exists()
+    assert not (tmp_path / "multirun").exists()
+
+
 def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path):
     children = []
     for _ in range(8):

@@ -29,7 +29,7 @@ def test_without_a_judge_the_witness_speaks_and_the_last_line_says_where_judges_
         "img_0042    0.15  by the witness: 0.21 -> -0.05  SSIM 0.93, 32 dB  little changed     0.85",
         "img_0043    0.15  by the witness: 0.21 -> -0.05  SSIM 0.93, 19 dB  much changed       0.85",
         "mean        0.15  by the witness: 0.21 -> -0.05  SSIM 0.93, 26 dB  changed            0.85",  # 25.5 dB
-        "No judge says whether the class changed: judges=faces for faces, judges=probe for any class (--help judges).",
+        "No judge was asked: judges=faces for faces, judges=[probe] data.reserved=0.25 for any class (--help judges).",
     ]
 
 
@@ -160,14 +160,19 @@ def test_what_a_user_should_know_of_some_edits_is_a_line_each():
         edited("x/b.jpg", **ARRIVED),
         edited("x/c.jpg", **ARRIVED | {"was_target": True, "psnr": 48.0}),
         edited("x/d.jpg", **ARRIVED | {"change_largest": 0}),
-        edited("x/e.jpg", **ARRIVED | {"realised": 0.8, "unlike_sets": True}),
+        edited("x/e.jpg", **ARRIVED | {"realised": 0.8, "unlike_sets": True, "turn": 0.1}),
     ]
     assert notes(images) == [
-        "2 of 5 of the target's class before, by the witness: a, c",
+        "2 of 5 taken by the witness for the target's class before: a, c",
         "1 of 5 unlike all that the edit compares with (a turned head, a wide open mouth?), so look at the result: e",
         "2 of 5 hardly changed; a smaller lambda edits more: c, d",
         "1 of 5 did not reach lambda's displacement: e",
     ]
+
+
+def test_what_is_no_head_is_not_said_to_be_turned():
+    (line,) = notes([edited("orange.jpg", **ARRIVED | {"unlike_sets": True})])
+    assert line == "1 of 1 unlike all that the edit compares with, so look at the result: orange"
 
 
 @pytest.mark.parametrize(

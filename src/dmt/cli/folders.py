@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -133,7 +134,11 @@ class OutputFolder(Callback):
 
 
 def _claim(config: DictConfig, part: str) -> None:
-    """Have Hydra write to a folder of this run's own; ``part`` is ``run`` or ``sweep``."""
+    """Have Hydra write to a folder of this run's own; ``part`` is ``run`` or ``sweep``.
+
+    Raises:
+        SystemExit: it cannot be made; a line has said so.
+    """
     if not _is_first():
         return  # that one has a folder for all
     plain = OmegaConf.to_container(config, resolve=False)
@@ -143,7 +148,16 @@ def _claim(config: DictConfig, part: str) -> None:
     setting = f"hydra.{part}.dir"
     wanted = Path(str(config.output_dir if is_said else config.hydra[part].dir))
     is_said = is_said or any(override.startswith(f"{setting}=") for override in config.hydra.overrides.hydra)
-    claim = OutputFolder.claim = claimed(wanted) if is_said else made_anew(wanted)
+    try:
+        claim = OutputFolder.claim = claimed(wanted) if is_said else made_anew(wanted)
+    except OSError as error:  # of which Hydra would make a warning, and write elsewhere
+        place = error.filename or wanted
+        print(
+            f"error: {place}: {error.strerror or error}; results would go there: name a folder that can be "
+            "written with output_dir=PATH",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from error
     quoted = str(claim.folder).replace("\\", "\\\\").replace("'", "\\'")
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra[part].dir = str(claim.folder)

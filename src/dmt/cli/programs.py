@@ -294,6 +294,7 @@ def _record(cfg: DictConfig, folder: Path, report: Report, running: RunLog) -> N
     saved = write_report(folder, report, settings, cfg.output.mark)
     failed = []
     if cfg.output.page:
+        log.info("writing the page")
         write_page(folder, report, saved, command_of(cfg), told.of_results, told.of_run)
     if cfg.output.animation != "none":
         failed += _failure("films", partial(write_films, folder, report, saved, cfg.output.animation))

@@ -235,11 +235,13 @@ class Editor:
         assert data.task is not None
         log.info("%s: %s; editing %d", data.task.title, selection.describe(data.pool), len(data.inputs))
         parts = self.space.parts(data, selection) if isinstance(self.space, SetFit) else [data]
-        first, *others = parts
         asked = {name: judge for name, judge in judges.items() if name == getattr(rule, "judge", None)}
-        edits = [self._edited(first, rule, asked)]
-        for part in others:  # a space of each would fill the memory
-            edits.append(replace(self._edited(part, rule, asked), space=edits[0].space))
+        edits: list[Edit] = []
+        for number, part in enumerate(parts, start=1):
+            if len(parts) > 1:  # sets of several inputs, one after the other
+                log.info("%d of %d: %s", number, len(parts), ", ".join(part.inputs))
+            edit = self._edited(part, rule, asked)
+            edits.append(replace(edit, space=edits[0].space) if edits else edit)  # all would fill the memory
         return replace(edits[0] if len(edits) == 1 else _joined(edits, data), judges=judges)
 
     @staticmethod

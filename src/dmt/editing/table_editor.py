@@ -127,7 +127,8 @@ class TableEdit:
         """How many of the plans convince the classifier, in a sentence."""
         table = pd.DataFrame(list(self.records))
         before, after = ((table[f"{JUDGE}_{when}"] > 0.5).sum() for when in ("before", "after"))
-        return f"the classifier says the target of {after} of {len(table)} plans ({before} before)."
+        what = "rows" if (table["plan"] == 1).all() else "plans"
+        return f"by the classifier {after} of {len(table)} {what} are the target's, {before} before."
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -368,7 +369,8 @@ class TableEditor:
             changes.setdefault(verb, []).append(f"{column.name.replace('_', ' ')} from {old} to {new}")
         said = ", ".join(f"{verb} {', '.join(parts)}" for verb, parts in changes.items()) or "nothing changes"
         if len(order) > NAMED:
-            said += f", and {len(order) - NAMED} smaller changes"
+            n_more = len(order) - NAMED
+            said += f", and {n_more} smaller change{'' if n_more == 1 else 's'}"
         what = f"{self.table.label}={task.target}"
         if task.target in (ABOVE, BELOW):
             median = float(self.table.frame[self.table.label].median())

@@ -272,7 +272,7 @@ class CatalogFeatures:
 
     def _measure(self) -> dict[str, Mapping[str, Tensor]]:
         """Look at a sample of the catalog once; what it tells, of each kind."""
-        log.info("normalization: measuring mean activations on %d images", SAMPLE)
+        log.info("normalization: measuring mean activations on %d images", min(SAMPLE, len(self.data.catalog.names)))
         points: list[Tensor] = []
         positions: list[int] = []
         extractor = PooledExtractor(self.backbone, self.layers, GRID)

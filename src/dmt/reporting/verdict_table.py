@@ -26,7 +26,7 @@ TARGET_JUDGES = ("classifier", "classes", "probe")  # of these a high number mea
 DID_CHANGE = ("yes", "changed", "confirmed")  # verdicts that count
 
 WHERE_JUDGES_COME_FROM = (
-    "No judge says whether the class changed: judges=faces for faces, judges=probe for any class (--help judges)."
+    "No judge was asked: judges=faces for faces, judges=[probe] data.reserved=0.25 for any class (--help judges)."
 )
 
 
@@ -244,9 +244,12 @@ def _number(record: Record, column: str) -> float | None:
 
 
 REMARKS: Mapping[str, Callable[[Record], bool]] = {
-    "of the target's class before, by the witness": lambda record: bool(record.get("was_target")),
+    "taken by the witness for the target's class before": lambda record: bool(record.get("was_target")),
     "unlike all that the edit compares with (a turned head, a wide open mouth?), so look at the result": (
-        lambda record: bool(record.get("unlike_sets"))
+        lambda record: bool(record.get("unlike_sets")) and "turn" in record
+    ),
+    "unlike all that the edit compares with, so look at the result": (
+        lambda record: bool(record.get("unlike_sets")) and "turn" not in record
     ),
     "turned to the side, where lines of a face from the front may appear; look at the result": (
         lambda record: abs(_number(record, "turn") or 0) > TURNED

@@ -68,7 +68,7 @@ def test_a_row_of_which_the_classifier_was_convinced_before_is_not_told_as_chang
     rows = pd.DataFrame({"a": rng.normal(size=60), "side": np.where(np.arange(60) % 2, "high", "low")})
     edit = TableEditor(table=Table(rows, "side")).edit(TableTask("high", "low"), 1, 0.2)
     edit.records[0].update(classifier_before=0.7, classifier_after=0.8)
-    assert "The classifier was convinced before, too" in Reader(page_of(table_report(edit))).texts
+    assert "The classifier said so before, too" in Reader(page_of(table_report(edit))).texts
 
 
 def test_a_photograph_of_twelve_megapixels_is_shown_smaller_and_led_to_whole():

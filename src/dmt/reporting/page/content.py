@@ -140,7 +140,7 @@ class ShownRow:
         """The same in words."""
         if not self.did_change:
             return "Not enough for the classifier"
-        return "The classifier was convinced before, too" if self.was_so else "Enough: the classifier is convinced"
+        return "The classifier said so before, too" if self.was_so else "Enough: the classifier is convinced"
 
     @property
     def mood(self) -> str:
