@@ -53,4 +53,4 @@ def test_what_does_not_fit_is_an_error_with_the_remedy():
 def test_what_fits_is_said(caplog):
     caplog.set_level("INFO", "dmt")
     require_memory(2e9 / 1000, torch.device("cpu"), "")
-    assert "memory: about 0.0 GB for the inversion" in caplog.text
+    assert "memory: about 2 MB for the inversion" in caplog.text

@@ -52,7 +52,8 @@ def require_memory(needed: float, device: torch.device, remedy: str) -> None:
         UserError: it will not fit.
     """
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    message = f"memory: about {needed / GIGABYTE:.1f} GB for the inversion, {free / GIGABYTE:.1f} GB free"
+    size = f"{needed / GIGABYTE:.1f} GB" if needed >= GIGABYTE / 10 else f"{needed / 1e6:.0f} MB"
+    message = f"memory: about {size} for the inversion, {free / GIGABYTE:.1f} GB free"
     if needed > free:
         raise UserError(f"{message}; {remedy}")
     log.info("%s", message)
