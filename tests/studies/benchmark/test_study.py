@@ -113,7 +113,10 @@ def test_every_edit_is_made_once_judged_and_shown(done, tmp_path, caplog):
     for sheet in ("best-three-to-eight", "worst-three-to-eight"):
         assert np.asarray(Image.open(tmp_path / f"{sheet}.png")).std() > 10
     assert len(made_now(caplog)) == 4
-    assert done().tables["edits"] == edits
+    (tmp_path / "curves-2-of-another-run.png").write_bytes((tmp_path / "best-three-to-eight.png").read_bytes())
+    again = done()
+    assert again.tables["edits"] == edits
+    assert set(again.pictures) == {"curves-1-three-to-eight", "best-three-to-eight", "worst-three-to-eight"}
     assert not made_now(caplog)
 
 

@@ -59,7 +59,7 @@ def write_page(
     date: str,
     measured: Mapping[str, str],
     sheets: Mapping[str, str],
-) -> Path:
+) -> list[str]:
     """Write ``report.html``, a plot of each case, the tables as CSV, and ``headline.md``.
 
     Args:
@@ -72,7 +72,7 @@ def write_page(
         sheets: pictures that lie in the folder: file name -> caption.
 
     Returns:
-        The page.
+        The files of the plots, in the order of the cases; others may lie there from a run of other cases.
     """
     folder.mkdir(parents=True, exist_ok=True)
     plots = {}
@@ -106,7 +106,7 @@ def write_page(
         needed=f"{NEEDED:.0%}",
     )
     write_text(folder / FILE, page)
-    return folder / FILE
+    return list(plots.values())
 
 
 def _tables(rows: Sequence[Record], shown: Callable[[str, list[Record]], Shown]) -> list[Shown]:

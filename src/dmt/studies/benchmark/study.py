@@ -26,6 +26,7 @@ from dmt.errors import UserError, nearest_name
 from dmt.judges import CoutJudge, Judge, OutputJudge, ProbeJudge
 from dmt.judges.verdicts import age_shift, gender_flipped
 from dmt.ranges import Lambda
+from dmt.reporting.page import FILE
 from dmt.reporting.results import Report
 from dmt.storage import processes
 from dmt.studies.benchmark.cases import PROBE, Case, Contender, Decision
@@ -222,7 +223,7 @@ class BenchmarkStudy:
         tables: dict[str, Sequence[Record]] = {**tables_of(curves)}
         for name, sheet in sheets.items():
             save_picture(folder / f"{name}.png", sheet)
-        page = write_page(
+        drawn = write_page(
             folder,
             curves,
             tables=tables,
@@ -232,8 +233,8 @@ class BenchmarkStudy:
             sheets={f"{name}.png": name.replace("-", " ") for name in sheets},
         )
         log.info("\n%s\n%s", self.title, markdown(tables["headline"], headline_measures(curves)))
-        log.info("the page: %s", page)
-        plots = {file.stem: Image.open(file).convert("RGB") for file in sorted(folder.glob("curves-*.png"))}
+        log.info("the page: %s", folder / FILE)
+        plots = {Path(name).stem: Image.open(folder / name).convert("RGB") for name in drawn}
         return Report(self.title, [], {**plots, **sheets}, {**tables, "edits": records})
 
 
