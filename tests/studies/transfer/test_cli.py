@@ -65,7 +65,7 @@ def test_a_plan_says_what_the_whole_study_is_and_trains_none_of_it(tmp_path):
             ["transfer.n=8"],
             "error: transfer.depths (or transfer.n) must be a whole number from 1 to 7 (the network has 8 layers)",
         ),
-        (["transfer.n=two"], "error: transfer.depths must be a list of whole numbers above 0, got [two]"),
+        (["transfer.n=two"], "error: transfer.depths (transfer.n) must be a list of whole numbers above 0, got [two]"),
         (["transfer.treatment=selfer"], "error: there is no treatment 'selfer'; did you mean 'selffer'?"),
         (["transfer.split=man_made_natural"], "error: the data set has no classes of the kind 'natural'"),
         (["data.image_size=30"], "error: data.image_size must be a multiple of 32 for this network, got 30"),
