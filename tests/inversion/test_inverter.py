@@ -1,5 +1,7 @@
 """Inversion on networks small enough that the answer is known, and its laws on a convolutional one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -270,6 +272,43 @@ def test_the_whole_wish_is_realised_whatever_holds_it_back(mixing, weight, stiff
     for name, term in each.items():
         torch.testing.assert_close(found.terms[name], term.sum(dim=(1, 2, 3)), rtol=1e-4, atol=1e-9)
     torch.testing.assert_close(found.solution.objective, sum(found.terms.values()))
+
+
+def test_only_those_that_are_short_of_it_are_inverted_again(mixing):
+    images = pictures(3)
+    wanted = torch.stack([0.5 * images[0] + 0.25, images[1], 0.5 * images[2] + 0.25])
+    targets, along = displaced(mixing, images, wanted)
+    told = Told()
+    loose = Realise(0.01, 2.0, rounds=20)
+    inverter = Inverter({"low": FeatureDistance(9.0, ("mixed",))}, EXACT, "float32", realise=loose, on_progress=told)
+    inverter(mixing, targets, images, along=along)
+    assert told.again_of
+    assert max(told.again_of) == 2, "that without a wish is not among them"
+    told.again_of.clear()
+    replace(inverter, realise=Realise(0.999, 2.0, rounds=20))(mixing, targets, images, along=along)
+    assert not told.again_of, "all are within the tolerance"
+
+
+class Told:
+    """Hears how far an inversion is."""
+
+    def __init__(self) -> None:
+        self.again_of: list[int] = []
+
+    def begin(self, n: int) -> None:
+        pass
+
+    def again(self, n: int) -> None:
+        self.again_of.append(n)
+
+    def walked(self, before: float, after: float) -> None:
+        pass
+
+    def briefly(self) -> None:
+        return None
+
+    def __call__(self, progress: Progress) -> None:
+        pass
 
 
 def test_without_it_the_share_is_what_the_regularizer_lets_through(mixing):

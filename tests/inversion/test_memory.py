@@ -2,10 +2,11 @@ import gc
 
 import pytest
 import torch
+from torch import nn
 
 from dmt.errors import UserError
-from dmt.inversion.memory import inversion_bytes, require_memory
-from dmt.networks import digits_network, vgg19
+from dmt.inversion.memory import POINTS_OF_A_STEP, inversion_bytes, require_memory
+from dmt.networks import ModuleNetwork, digits_network, vgg19
 from dmt.networks.extractor import FeatureExtractor
 
 
@@ -26,6 +27,14 @@ def test_memory_grows_with_the_batch_and_with_the_area():
     one, eight = (inversion_bytes(extractor, ["conv3_1"], 64, n, 10) for n in (1, 8))
     assert eight == pytest.approx(8 * one)
     assert inversion_bytes(extractor, ["conv3_1"], 128, 1, 10) == pytest.approx(4 * one, rel=0.01)
+
+
+def test_what_is_brought_to_one_size_costs_the_same_but_for_the_pictures():
+    network = ModuleNetwork(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), input_size=32)
+    extractor = FeatureExtractor(network, network.layer_names)
+    small, large = (inversion_bytes(extractor, network.layer_names, side, 1, 10) for side in (64, 256))
+    per_pixel = (large - small) / (256**2 - 64**2)
+    assert per_pixel == pytest.approx(4 * 3 * (2 * 10 + POINTS_OF_A_STEP)), "the pictures that the solver remembers"
 
 
 def test_counting_leaves_nothing_in_memory():

@@ -193,6 +193,11 @@ def test_a_share_of_the_variance_keeps_as_many_components_as_scikit_learn(share)
     assert float(ours.explained_variance_ratio[:-1].sum()) < share
 
 
+def test_one_component_is_one_and_not_the_whole_of_the_variance():
+    ours = fitted([decaying(30, 12)], 1)
+    assert len(ours.components) == len(ours.explained_variance) == 1
+
+
 def test_a_share_that_is_out_of_reach_keeps_the_most_components_allowed():
     assert len(fitted([decaying(50, 20)], 0.999, most=4).components) == 4
 
