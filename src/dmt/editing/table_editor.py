@@ -378,9 +378,10 @@ class TableEditor:
         now, then = float(record["share_before"]), float(record["share_after"])
         sure = [float(record[f"{JUDGE}_{when}"]) for when in ("before", "after")]
         enough = "then" if sure[1] > 0.5 else "which is not enough:"
+        already = ", so that it was of that side already" if sure[0] > 0.5 else ""
         return (
             f"{said}; {enough} {what} for {then:.0%} of the {ground.n_like} {task.who} most like that, "
-            f"{now:.0%} before; the classifier says {sure[1]:.0%}, {sure[0]:.0%} before"
+            f"{now:.0%} before; the classifier says {sure[1]:.0%}, {sure[0]:.0%} before{already}"
             + ("; but no known row of that side is near" if float(record["nearest"]) > ground.usual else "")
         )
 

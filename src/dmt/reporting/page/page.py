@@ -68,7 +68,7 @@ def where_to_look(folder: Path, files: str) -> str:
         folder: of the run.
         files: what lies there, in words.
     """
-    page = folder / FILE
+    page = folder.absolute() / FILE
     return f"open {page} (beside it: {files})" if page.is_file() else f"{files} are in {folder}"
 
 
