@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
 WINDOW = 0.5  # of a wanted change: pictures whose number is no farther from an input's are like it (ours)
 BETWEEN_LINES = 10.0  # seconds
+SECOND_OPINIONS = ("classes_after", "probe_after")  # columns of judges of the classes other than the classifier
 CONFIRMED, ADVERSARIAL, NOT = "confirmed", "adversarial", "no"
 
 
@@ -401,7 +402,7 @@ def _with_verdict(image: EditedImage, rule: LeastChange, becomes: str) -> Edited
     """Whether the classifier changed its mind, and whether every other judge of the classes agrees."""
     after = float(image.record[f"{CLASSIFIER}_after"])
     reached = after > rule.threshold if rule.beyond == "above" else after < rule.threshold
-    others = [float(image.record[column]) for column in ("classes_after", "probe_after") if column in image.record]
+    others = [float(image.record[column]) for column in SECOND_OPINIONS if column in image.record]
     verdict = NOT if not reached else "yes" if not others else CONFIRMED if min(others) > HALF else ADVERSARIAL
     return image.with_columns(becomes=becomes, reached=reached, verdict=verdict)
 

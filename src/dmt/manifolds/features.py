@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from dmt.data import EditData, ImageError, PictureView
 from dmt.data.catalogs import stamp_of
-from dmt.manifolds.module import FeatureHandler, ManifoldModule, StoreWriter, warn_of_broken
+from dmt.manifolds.module import FeatureHandler, ManifoldModule, StoreWriter, read_through, warn_of_broken
 from dmt.manifolds.streaming import IncrementalPCA
 from dmt.networks import Backbone, network_fingerprint
 from dmt.networks.extractor import FeatureExtractor, FeatureLayout, PooledExtractor, measure_scales
@@ -185,9 +185,7 @@ class CatalogFeatures:
         """Hand on the features of the pictures that a loader serves, rounded as the store rounds them."""
         handler = FeatureHandler(lambda features, positions: consume(features.half().float(), positions))
         module = ManifoldModule(extractor, IncrementalPCA())
-        trainer = self.trainer(callbacks=[handler])
-        trainer.predict(module, loader, return_predictions=False)
-        processes.let_go(trainer)
+        read_through(self.trainer(callbacks=[handler]), module, loader)
         warn_of_broken(handler.broken)
 
     def open_store(self, extractor: FeatureExtractor) -> FeatureStore:
@@ -310,7 +308,5 @@ class CatalogFeatures:
         writer = StoreWriter(store, self.data.serving.batch_size, first)
         loader = self.data.all_dataloader(first + store.n_done, store.n_images - store.n_done)
         module = ManifoldModule(extractor, IncrementalPCA())
-        trainer = self.trainer(callbacks=[writer])
-        trainer.predict(module, loader, return_predictions=False)
-        processes.let_go(trainer)
+        read_through(self.trainer(callbacks=[writer]), module, loader)
         return writer.broken

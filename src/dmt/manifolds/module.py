@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from dmt.data import ImageBatch
 from dmt.manifolds.manifold import Manifold
 from dmt.networks.extractor import FeatureExtractor
+from dmt.storage import processes
 from dmt.storage.feature_store import FeatureStore
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,12 @@ class BrokenImages(Callback):
     def warn(self) -> None:
         """Say what was found."""
         warn_of_broken(self.found)
+
+
+def read_through(trainer: Trainer, module: LightningModule, loader: DataLoader) -> None:
+    """Predict over all that a loader serves, for what the trainer's callbacks make of it; the trainer is then done."""
+    trainer.predict(module, loader, return_predictions=False)
+    processes.let_go(trainer)
 
 
 def warn_of_broken(broken: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from dmt.errors import UserError
 from dmt.manifolds.exact import ExactPCA
 from dmt.manifolds.features import CatalogFeatures
 from dmt.manifolds.manifold import Manifold
-from dmt.manifolds.module import BrokenImages, CodeWriter, ManifoldModule, StoredFeatures
+from dmt.manifolds.module import BrokenImages, CodeWriter, ManifoldModule, StoredFeatures, read_through
 from dmt.manifolds.pca import PCA
 from dmt.manifolds.representation import Encoded, Members, Points, Representation
 from dmt.manifolds.streaming import IncrementalPCA
@@ -265,8 +265,7 @@ class CatalogFit:
         else:
             trainer = features.trainer(callbacks=[CodeWriter(manifold, points)])
             loader = features.data.all_dataloader(rows.start, len(rows))
-            trainer.predict(ManifoldModule(extractor, manifold), loader, return_predictions=False)
-            processes.let_go(trainer)
+            read_through(trainer, ManifoldModule(extractor, manifold), loader)
         return points[rows.start : rows.stop]
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dmt.editing.explain import SECOND_OPINIONS
 from dmt.editing.records import Record, mean_of_records
 from dmt.judges.verdicts import Wish
 from dmt.reporting.verdict_table import DID_CHANGE, JUDGE, opinions, remarks, verdict
@@ -87,7 +88,7 @@ def summary(records: Sequence[Record]) -> str:
         is_judged = any(name.startswith(JUDGE) for name in verdict(records[0]))
         why = "is for you to judge" if is_judged else "was not asked of any judge"
         return f"{count}. Whether the class changed {why}. {kept}".strip()
-    if "becomes" in records[0] and not {"classes_after", "probe_after"} & records[0].keys():
+    if "becomes" in records[0] and records[0].keys().isdisjoint(SECOND_OPINIONS):
         return f"The classifier changed its mind on {sum(known)} of {len(known)}; nobody else was asked. {kept}".strip()
     judges = [_judge(name) for name in opinions(records[0])]
     by = f", by {' and '.join(judges)}" if judges else ""

@@ -13,9 +13,8 @@ from dmt.data import EditData, Sets, Task
 from dmt.data.selection import most_confident_sets
 from dmt.errors import UserError
 from dmt.manifolds import IncrementalPCA
-from dmt.manifolds.module import FeatureHandler, ManifoldModule, warn_of_broken
+from dmt.manifolds.module import FeatureHandler, ManifoldModule, read_through, warn_of_broken
 from dmt.networks.extractor import FeatureExtractor
-from dmt.storage import processes
 
 log = logging.getLogger(__name__)
 
@@ -101,9 +100,7 @@ def view_pictures(
         n_source = len(positions)
         loader = data.some_dataloader(members.tolist(), view)
         handler = FeatureHandler(take)
-        reader = trainer(callbacks=[handler])
-        reader.predict(module, loader, return_predictions=False)
-        processes.let_go(reader)
+        read_through(trainer(callbacks=[handler]), module, loader)
         warn_of_broken(handler.broken)
     layout = extractor.layout(data.image_size, data.image_size)
     vectors = torch.cat(batches).numpy()
